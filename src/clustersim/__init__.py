@@ -1,0 +1,62 @@
+"""clustersim: AI clusters simulated by discrete events.
+
+>>> import clustersim as cs
+>>> scenario = cs.load("scenarios/ddp-and-chat-on-one-fabric.yaml")
+>>> result = cs.run(scenario, seed=1)                # doctest: +SKIP
+>>> print(result.summary())                          # doctest: +SKIP
+
+The names below are loaded on first use, so that importing the package is quick.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from clustersim.engine.fabric import replay_flows as replay_flows
+    from clustersim.engine.world import World as World
+    from clustersim.errors import CannotRunError as CannotRunError
+    from clustersim.errors import CatalogError as CatalogError
+    from clustersim.errors import ClusterSimError as ClusterSimError
+    from clustersim.errors import InputError as InputError
+    from clustersim.results import Result as Result
+    from clustersim.spec.load import load as load
+    from clustersim.spec.scenario import Scenario as Scenario
+    from clustersim.study.compare import Comparison as Comparison
+    from clustersim.study.compare import compare as compare
+    from clustersim.study.runner import run as run
+
+_HOME = {
+    "CannotRunError": "errors",
+    "CatalogError": "errors",
+    "ClusterSimError": "errors",
+    "Comparison": "study.compare",
+    "InputError": "errors",
+    "Result": "results",
+    "Scenario": "spec.scenario",
+    "World": "engine.world",
+    "compare": "study.compare",
+    "load": "spec.load",
+    "replay_flows": "engine.fabric",
+    "run": "study.runner",
+}
+_PACKAGES = ("catalog", "collectives", "cost", "engine", "topology", "units", "workloads")
+
+__all__ = [*_HOME, *_PACKAGES, "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("clustersim")
+    if name in _HOME:
+        return getattr(import_module(f"clustersim.{_HOME[name]}"), name)
+    if name in _PACKAGES:
+        return import_module(f"clustersim.{name}")
+    raise AttributeError(f"module 'clustersim' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,144 @@
+"""Sourced facts: accelerators, links, node types, models and request lengths.
+
+Names are case-insensitive and may be aliases; a name that is not there raises
+`CatalogError` with the nearest one. Data files are read on first use.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from clustersim.catalog._describe import describe_entry
+from clustersim.catalog._store import Shelf, Source, normalised
+from clustersim.errors import CatalogError, did_you_mean
+
+if TYPE_CHECKING:
+    from clustersim.catalog.accelerators import Accelerator
+    from clustersim.catalog.layer_tables import LayerTableModel
+    from clustersim.catalog.length_tables import LengthTable
+    from clustersim.catalog.links import LinkType
+    from clustersim.catalog.models import TransformerModel
+    from clustersim.catalog.nodes import NodeType
+
+__all__ = [
+    "Source",
+    "accelerator",
+    "describe",
+    "kinds",
+    "lengths",
+    "link",
+    "model",
+    "names",
+    "node_type",
+]
+
+_MODULES = {
+    "accelerators": "accelerators",
+    "links": "links",
+    "node-types": "nodes",
+    "models": "models",
+    "lengths": "length_tables",
+}
+
+
+def _shelf(kind: str) -> Shelf[Any]:
+    return cast("Shelf[Any]", import_module(f"clustersim.catalog.{_MODULES[kind]}").SHELF)
+
+
+def accelerator(name: str) -> Accelerator:
+    """Return an accelerator; raise `CatalogError` for an unknown name."""
+    return cast("Accelerator", _shelf("accelerators").get(name))
+
+
+def link(name: str) -> LinkType:
+    """Return a link type; raise `CatalogError` for an unknown name."""
+    return cast("LinkType", _shelf("links").get(name))
+
+
+def node_type(name: str) -> NodeType:
+    """Return a node type; raise `CatalogError` for an unknown name."""
+    return cast("NodeType", _shelf("node-types").get(name))
+
+
+def lengths(name: str) -> LengthTable:
+    """Return a table of request lengths; raise `CatalogError` for an unknown name."""
+    return cast("LengthTable", _shelf("lengths").get(name))
+
+
+def model(name_or_path: str, *, base: Path | None = None) -> TransformerModel | LayerTableModel:
+    """Return a model of the catalogue, or read a Hugging Face `config.json`.
+
+    Parameters
+    ----------
+    name_or_path
+        Name or alias; else the path of a `config.json` or of a folder that holds one.
+    base
+        Folder that a relative path starts from; the working folder where None.
+
+    Raises
+    ------
+    CatalogError
+        For a name that is not in the catalogue and does not look like a path.
+    InputError
+        For a `config.json` that cannot be read.
+    """
+    shelf = _shelf("models")
+    if name_or_path in shelf:
+        return cast("TransformerModel | LayerTableModel", shelf.get(name_or_path))
+    path = (base or Path()) / name_or_path
+    if path.is_dir():
+        path = path / "config.json"
+    elif path.suffix != ".json":
+        shelf.record(name_or_path)
+    from clustersim.catalog.huggingface import read_config
+
+    return read_config(path)
+
+
+def kinds() -> tuple[str, ...]:
+    """Return the kinds of entries: accelerators, links, node-types, models, lengths."""
+    return tuple(_MODULES)
+
+
+def names(kind: str | None = None) -> list[str]:
+    """Return the names of one kind, or of all kinds one after the other.
+
+    Raises
+    ------
+    CatalogError
+        For an unknown kind.
+    """
+    if kind is None:
+        return [name for each in _MODULES for name in _shelf(each).names()]
+    wanted = normalised(kind).rstrip("s")
+    for known in _MODULES:
+        if known.rstrip("s") == wanted:
+            return _shelf(known).names()
+    raise CatalogError(f"unknown kind of catalogue entry '{kind}'.{did_you_mean(kind, _MODULES)}")
+
+
+def describe(name: str | None = None) -> str:
+    """Return an entry as text: each field with unit and source; all names where none is given.
+
+    Raises
+    ------
+    CatalogError
+        If no kind has an entry of this name.
+    """
+    if name is None:
+        return "\n\n".join(_listed(kind) for kind in _MODULES)
+    found = [shelf for shelf in map(_shelf, _MODULES) if name in shelf]
+    if not found:
+        raise CatalogError(f"the catalogue has no entry '{name}'.{did_you_mean(name, names())}")
+    return "\n\n".join(
+        describe_entry(shelf.get(name), kind=shelf.kind, aliases=shelf.aliases(name)) for shelf in found
+    )
+
+
+def _listed(kind: str) -> str:
+    import textwrap
+
+    listed = textwrap.fill(", ".join(names(kind)), width=100, initial_indent="  ", subsequent_indent="  ")
+    return f"{kind}\n{listed}"

@@ -1,0 +1,91 @@
+"""A catalogue entry as text: one line per field, with unit and source."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import numpy as np
+
+from clustersim.catalog._store import Source
+from clustersim.units import BANDWIDTH, FLOP_RATE, FLOPS, POWER, SIZE, TIME, Dimension, format_quantity
+
+__all__ = ["describe_entry"]
+
+_HIDDEN = ("name", "sources")
+_COUNTED = (
+    "parameters",
+    "active_parameters",
+    "layer_parameters",
+    "embedding_parameters",
+    "kv_elements_per_token",
+    "flops_forward",
+)
+_SUFFIXES: tuple[tuple[str, Dimension], ...] = (
+    ("_bytes_per_s", BANDWIDTH),
+    ("_bytes", SIZE),
+    ("peak_flops", FLOP_RATE),
+    ("flops_forward", FLOPS),
+    ("_s", TIME),
+    ("_w", POWER),
+)
+
+
+def describe_entry(entry: Any, *, kind: str, aliases: list[str]) -> str:
+    """Return `entry` as text; its class is a frozen dataclass with `name` and `sources`."""
+    also = f" (also {', '.join(aliases)})" if aliases else ""
+    rows = list(_rows(entry))
+    width = max(len(label) for label, _, _ in rows)
+    value_width = min(40, max(len(value) for _, value, _ in rows))
+    lines = [f"{kind} {entry.name}{also}"]
+    for label, value, source in rows:
+        lines.append(f"  {label:<{width}}  {value:<{value_width}}  {source}".rstrip())
+    return "\n".join(lines)
+
+
+def _rows(entry: Any) -> Iterator[tuple[str, str, str]]:
+    for spec in fields(entry):
+        value = getattr(entry, spec.name)
+        if spec.name in _HIDDEN or value is None:
+            continue
+        source = _source_text(entry.sources, spec.name)
+        for label, text in _values(spec.name, value):
+            yield label, text, source
+    for name in _COUNTED:
+        if hasattr(entry, name):
+            yield name, _text(name, getattr(entry, name)), "counted from the shape"
+
+
+def _source_text(sources: Mapping[str, Source], name: str) -> str:
+    """Return the source of a field: the longest key that its name begins with, else `all`."""
+    keys = [key for key in sources if name == key or name.startswith(f"{key}_")]
+    source = sources[max(keys, key=len)] if keys else sources.get("all")
+    return str(source) if source else ""
+
+
+def _values(name: str, value: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        for key, part in value.items():
+            yield f"{name}.{key}", _text(name, part)
+    elif is_dataclass(value):
+        for spec in fields(value):
+            part = getattr(value, spec.name)
+            if part is not None:
+                yield f"{name}.{spec.name}", _text(spec.name, part)
+    else:
+        yield name, _text(name, value)
+
+
+def _text(name: str, value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return f"{value.size} values, {value.min():g} to {value.max():g}"
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value)) if len(value) <= 8 else f"{len(value)} entries"
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return str(value)
+    for suffix, dimension in _SUFFIXES:
+        if name.endswith(suffix) and math.isfinite(value):
+            return format_quantity(float(value), dimension)
+    return f"{value:,}" if abs(value) >= 10_000 else f"{value:g}"

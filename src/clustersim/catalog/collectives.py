@@ -1,0 +1,113 @@
+"""What collectives cost beyond bytes over links: software latency and reachable bandwidth per link kind."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from types import MappingProxyType
+
+from clustersim.catalog._store import Record, Shelf, Source
+from clustersim.units import BANDWIDTH, TIME, parse_quantity
+
+__all__ = ["SHELF", "CollectiveCosts", "Protocol", "collective_costs"]
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """One way of moving a message between two ranks, as a latency and a bandwidth.
+
+    Communication libraries carry small messages with flags inside the data (little latency,
+    part of the bandwidth) and large ones in blocks with a handshake each; the library takes
+    whichever is faster for the size.
+
+    Parameters
+    ----------
+    step_latency_s
+        Software time of one step on one connection, beyond the links' own latency.
+    bandwidth_efficiency
+        Fraction of the links' usable bandwidth that the protocol reaches.
+    """
+
+    name: str
+    step_latency_s: float
+    bandwidth_efficiency: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class CollectiveCosts:
+    """Costs of collectives over one link technology.
+
+    Parameters
+    ----------
+    kind
+        Kind of the links: nvlink, xgmi, pcie, infiniband, ethernet, wan.
+    bandwidth_bytes_per_s
+        Usable rate of one GPU's connection over these links, by which a link of a kind finds
+        its entry.
+    base_latency_s
+        Time of each collective before its first byte moves (launch and synchronisation).
+    protocols
+        By algorithm family (`ring`, `tree`, `nvls`, `direct`): the protocols it may use. A family
+        without an entry does not run over these links.
+    sources
+        Field name to source.
+
+    **Valid when** one rank is one GPU, and the library chooses its protocol by size as NCCL does.
+    **Source:** `sources`, field by field. **Checked by:** `clustersim validate collectives`.
+    """
+
+    name: str
+    kind: str
+    bandwidth_bytes_per_s: float
+    base_latency_s: float
+    protocols: Mapping[str, Mapping[str, Protocol]]
+    sources: Mapping[str, Source]
+
+
+def collective_costs(kind: str, *, bandwidth_bytes_per_s: float) -> CollectiveCosts:
+    """Return the entry of a link kind whose bandwidth is nearest (in ratio).
+
+    A kind that the table does not hold takes the entry of nearest bandwidth of all kinds.
+    """
+    entries = _by_kind().get(kind) or [entry for group in _by_kind().values() for entry in group]
+
+    def distance(entry: CollectiveCosts) -> float:
+        return abs(math.log(max(bandwidth_bytes_per_s, 1.0) / entry.bandwidth_bytes_per_s))
+
+    return min(entries, key=distance)
+
+
+@cache
+def _by_kind() -> dict[str, list[CollectiveCosts]]:
+    groups: dict[str, list[CollectiveCosts]] = {}
+    for name in SHELF.names():
+        entry = SHELF.get(name)
+        groups.setdefault(entry.kind, []).append(entry)
+    return groups
+
+
+def _build(record: Record) -> CollectiveCosts:
+    fields = record.fields
+    families = {family: _protocols(table) for family, table in fields["protocols"].items()}
+    return CollectiveCosts(
+        name=record.name,
+        kind=fields["kind"],
+        bandwidth_bytes_per_s=parse_quantity(fields["bandwidth"], BANDWIDTH),
+        base_latency_s=parse_quantity(fields["base_latency"], TIME),
+        protocols=MappingProxyType(families),
+        sources=MappingProxyType(record.sources_of(("bandwidth", "base_latency", "protocols"))),
+    )
+
+
+def _protocols(table: Mapping[str, Mapping[str, str | float]]) -> Mapping[str, Protocol]:
+    return MappingProxyType(
+        {
+            name: Protocol(name, parse_quantity(str(row["step_latency"]), TIME), float(row["efficiency"]))
+            for name, row in table.items()
+        }
+    )
+
+
+SHELF: Shelf[CollectiveCosts] = Shelf("collective cost", file="collectives.yaml", build=_build)

@@ -1,0 +1,61 @@
+"""`clustersim run`: simulate a scenario."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from clustersim.cli._arguments import add_progress, add_scenario, add_set, load_with, output_folder, seed
+from clustersim.cli._progress import progress_bar
+from clustersim.errors import CannotRunError, InputError
+
+if TYPE_CHECKING:
+    from clustersim.results import Result
+
+HELP = "simulate a scenario and print a summary"
+_INTERRUPTED = 130
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    add_scenario(parser)
+    add_set(parser)
+    parser.add_argument("--seed", type=seed, metavar="N", help="in place of the scenario's own")
+    parser.add_argument(
+        "--out", type=output_folder, metavar="DIR", help="keep scenario, metrics, tables, pictures"
+    )
+    parser.add_argument("--format", choices=("csv", "parquet"), default="csv", help="of the tables in --out")
+    parser.add_argument(
+        "--json", action="store_true", help="print the metrics as JSON in place of the summary"
+    )
+    add_progress(parser)
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Run; a run that was stopped early prints and keeps what it has, and says so."""
+    if args.format == "parquet" and find_spec("pyarrow") is None:
+        raise InputError("Parquet needs pyarrow: pip install 'clustersim[parquet]', or --format csv")
+    scenario = load_with(args.scenario, args.settings)
+    from clustersim.study import runner
+
+    with progress_bar(scenario.name, wanted=args.progress) as report:
+        result = runner.run(
+            scenario,
+            seed=args.seed,
+            progress=lambda fraction, simulated_s: report(fraction, f"simulated {simulated_s:.4g} s"),
+        )
+    print(result.to_json() if args.json else result.summary())
+    if args.out is not None:
+        result.save(args.out, formats=(args.format,))
+        print(f"kept in {args.out}", file=sys.stderr)
+    return 0 if result.complete else _stopped(result)
+
+
+def _stopped(result: Result) -> int:
+    """Say that the result is partial; return the exit code."""
+    reason = "; ".join(result.notes) or "stopped early"
+    print(f"partial result: {reason}", file=sys.stderr)
+    interrupted = any(note.startswith("interrupted") for note in result.notes)
+    return _INTERRUPTED if interrupted else CannotRunError.exit_code

@@ -1,0 +1,44 @@
+"""`clustersim validate`: predictions beside published measurements."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from clustersim.errors import InputError, did_you_mean
+
+HELP = "print predictions beside published measurements, with the error"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument(
+        "name", metavar="NAME", nargs="?", help="which validation; without it they are listed"
+    )
+    parser.add_argument(
+        "--table", type=Path, metavar="FILE", help="your own rows, in the columns of the shipped table"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON: per row measured, predicted, error")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="predicted against measured (PNG or SVG)")
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Run one validation, or list them."""
+    from clustersim.study.validation import registry
+
+    known = registry()
+    if args.name is None:
+        for name, validation in known.items():
+            print(f"{name}: {validation.title}")
+        return 0
+    if args.name not in known:
+        raise InputError(f"there is no validation called '{args.name}'.{did_you_mean(args.name, known)}")
+    if args.table is not None and not args.table.is_file():
+        raise InputError(f"{args.table}: no such file")
+    report = known[args.name].run(args.table)
+    print(report.to_json() if args.json else report.text())
+    if args.plot is not None:
+        report.plot(args.plot)
+        print(f"drawn in {args.plot}", file=sys.stderr)
+    return 0

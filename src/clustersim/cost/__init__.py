@@ -1,0 +1,1 @@
+"""Cost: operators of a model, and a device's time for each."""

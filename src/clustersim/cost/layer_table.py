@@ -1,0 +1,161 @@
+"""Operators of a convolutional network's training pass, from its layer table.
+
+Convolutions are implicit matrix products; batch normalisation, activation, addition and
+pooling are memory-bound kernels.
+
+| kernel | forward | backward |
+|---|---|---|
+| batch normalisation | reads x for the statistics, reads x and writes y | reads x and dy for the sums, reads both and writes dx |
+| activation | in place: reads and writes y | reads y and dy, writes dx |
+| addition of the shortcut, and its activation | reads two, writes one; then in place | reads y and dy, writes dx; adds the two gradients that meet |
+| layout | fp32 and tf32 networks lie in NCHW order, which each convolution's operands leave and enter | as forward |
+
+The activation is a kernel of its own, as in eager PyTorch; compilers fuse it.
+
+**Source:** NVIDIA, "Convolutional Layers User's Guide" (tensor cores need NHWC; NCHW tensors
+are transposed before and after) and configurations of NVIDIA DeepLearningExamples
+(`memory_format: nhwc` for AMP alone); Ioffe and Szegedy, ICML 2015, for the two passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from clustersim.catalog.layer_tables import LayerTableModel, TableLayer
+from clustersim.cost.operators import MemoryKind, Operator, convolution, element_bytes, elementwise
+from clustersim.cost.training_block import Block
+
+__all__ = ["TablePass", "table_blocks"]
+
+_NCHW = ("fp32", "tf32")
+"""Precisions whose tensors keep the frameworks' default layout."""
+
+
+@dataclass(frozen=True)
+class TablePass:
+    """One micro-batch of a layer table."""
+
+    samples: int
+    precision: str
+
+    def bytes_of(self, elements: float) -> float:
+        """Bytes of so many elements per sample."""
+        return elements * self.samples * element_bytes(self.precision)
+
+    def memory(self, name: str, elements: float, *, norm: bool = False) -> Operator:
+        """Return a memory-bound kernel that moves so many elements per sample."""
+        kind: MemoryKind = "norm" if norm else "elementwise"
+        return elementwise(name, kind=kind, bytes_moved=self.bytes_of(elements), precision=self.precision)
+
+    def convolution(self, layer: TableLayer, name: str, shape: tuple[int, int, int]) -> Operator:
+        """Return the matrix product `shape` (of the whole batch) over this layer's tensors."""
+        m, n, k = shape
+        return convolution(
+            name,
+            m=m,
+            n=n,
+            k=k,
+            input_elements=layer.input_elements * self.samples,
+            output_elements=layer.output_elements * self.samples,
+            precision=self.precision,
+        )
+
+    def transposes(self, name: str, *elements: float) -> tuple[Operator, ...]:
+        """Return the kernels that bring tensors into the layout of the tensor cores and back."""
+        if self.precision not in _NCHW:
+            return ()
+        return tuple(self.memory(f"{name}.layout", 2 * count) for count in elements)
+
+
+def table_blocks(model: LayerTableModel, *, samples: int, precision: str) -> tuple[Block, ...]:
+    """Return one block per layer of the table.
+
+    Kept for the backward pass: what each convolution and linear layer read (the output of
+    the kernel before it) and what each normalisation read.
+
+    **Checked by:** tests/cost/test_layer_table.py.
+    """
+    run = TablePass(samples, precision)
+    return tuple(_block(run, layer, first=index == 0) for index, layer in enumerate(model.layers))
+
+
+def _block(run: TablePass, layer: TableLayer, *, first: bool) -> Block:
+    forward, backward = _KERNELS[layer.kind](run, layer)
+    if first:
+        # Nobody asks for the gradient of the input images.
+        backward = [operator for operator in backward if not operator.name.endswith("input_gradient")]
+    return Block(
+        name=layer.name,
+        layer=None,
+        parameters=layer.parameters,
+        forward=forward,
+        backward=backward,
+        forward_flops=layer.flops_forward * run.samples,
+        activation_bytes=run.bytes_of(layer.output_elements),
+    )
+
+
+_Kernels = tuple[list[Operator], list[Operator]]
+
+
+def _conv(run: TablePass, layer: TableLayer) -> _Kernels:
+    pixels, channels, inner = _shape(layer)
+    rows = pixels * run.samples
+    read, written = layer.input_elements, layer.output_elements
+    name = layer.name
+    forward = [run.convolution(layer, name, (rows, channels, inner)), *run.transposes(name, read, written)]
+    backward = [
+        run.convolution(layer, f"{name}.input_gradient", (rows, inner, channels)),
+        run.convolution(layer, f"{name}.weight_gradient", (inner, channels, rows)),
+        *run.transposes(f"{name}.backward", read, written, read),
+    ]
+    return forward, backward
+
+
+def _linear(run: TablePass, layer: TableLayer) -> _Kernels:
+    rows, outputs, inputs = _shape(layer)
+    rows *= run.samples
+    forward = [run.convolution(layer, layer.name, (rows, outputs, inputs))]
+    backward = [
+        run.convolution(layer, f"{layer.name}.input_gradient", (rows, inputs, outputs)),
+        run.convolution(layer, f"{layer.name}.weight_gradient", (inputs, outputs, rows)),
+    ]
+    return forward, backward
+
+
+def _norm(run: TablePass, layer: TableLayer) -> _Kernels:
+    elements, name = layer.output_elements, layer.name
+    forward = [run.memory(name, 3 * elements, norm=True), run.memory(f"{name}.activation", 2 * elements)]
+    backward = [
+        run.memory(f"{name}.activation.backward", 3 * elements),
+        run.memory(f"{name}.backward", 5 * elements, norm=True),
+    ]
+    return forward, backward
+
+
+def _add(run: TablePass, layer: TableLayer) -> _Kernels:
+    elements, name = layer.output_elements, layer.name
+    forward = [run.memory(name, 3 * elements), run.memory(f"{name}.activation", 2 * elements)]
+    backward = [run.memory(f"{name}.activation.backward", 3 * elements), run.memory(f"{name}.backward", 3 * elements)]
+    return forward, backward
+
+
+def _pool(run: TablePass, layer: TableLayer) -> _Kernels:
+    moved = layer.input_elements + layer.output_elements
+    return [run.memory(layer.name, moved)], [run.memory(f"{layer.name}.backward", moved)]
+
+
+def _shape(layer: TableLayer) -> tuple[int, int, int]:
+    if layer.gemm is None:
+        raise ValueError(f"layer {layer.name} of kind {layer.kind} has no matrix product")
+    return layer.gemm
+
+
+_KERNELS: dict[str, Callable[[TablePass, TableLayer], _Kernels]] = {
+    "conv": _conv,
+    "linear": _linear,
+    "norm": _norm,
+    "add": _add,
+    "pool": _pool,
+}

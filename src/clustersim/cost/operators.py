@@ -1,0 +1,243 @@
+"""Operators: the work of one kernel as FLOPs, bytes and a shape."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+from clustersim.errors import CatalogError, did_you_mean
+
+__all__ = [
+    "ELEMENT_BYTES",
+    "AttentionShape",
+    "GemmShape",
+    "Operator",
+    "convolution",
+    "decode_attention",
+    "element_bytes",
+    "elementwise",
+    "gemm",
+    "grouped_gemm",
+    "prefill_attention",
+]
+
+ELEMENT_BYTES: Mapping[str, int] = MappingProxyType(
+    {"fp32": 4, "tf32": 4, "fp16": 2, "bf16": 2, "fp8": 1, "int8": 1}
+)
+"""Bytes of one element as it lies in memory; tf32 is a mode of arithmetic on fp32 data."""
+
+_OUTPUT_BYTES = MappingProxyType({**ELEMENT_BYTES, "fp8": 2, "int8": 2})
+"""8-bit products are written as 16-bit numbers."""
+
+Kind = Literal[
+    "gemm",
+    "conv",
+    "attention_prefill",
+    "attention_decode",
+    "elementwise",
+    "activation",
+    "norm",
+    "embedding",
+    "optimizer",
+]
+MemoryKind = Literal["elementwise", "activation", "norm", "embedding", "optimizer"]
+"""Memory-bound kernels, each with a curve of its own: `elementwise` streams (residual additions,
+copies), `activation` (gated activations and rotary embeddings as serving engines have them),
+`norm` (row-wise norms of serving engines), `embedding` look-ups, `optimizer` updates."""
+
+
+@dataclass(frozen=True, slots=True)
+class GemmShape:
+    """`groups` products of an m×k by a k×n matrix in one kernel."""
+
+    m: float
+    n: float
+    k: float
+    groups: float = 1
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionShape:
+    """`batch` sequences of `queries` new tokens that look at `keys` tokens each, themselves included."""
+
+    batch: float
+    queries: float
+    keys: float
+    heads: float
+    kv_heads: float
+    head_dim: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operator:
+    """One kernel, executed `count` times.
+
+    Parameters
+    ----------
+    flops, bytes_moved
+        Of one execution; a multiply-add counts as two. Bytes are the least that must go
+        through device memory: each operand read once, each result written once.
+    precision
+        Of the arithmetic; see `ELEMENT_BYTES`.
+    shape
+        What the efficiency curve of its kind looks at; None for memory-bound kinds.
+    count
+        Executions, one after the other.
+    """
+
+    name: str
+    kind: Kind
+    flops: float
+    bytes_moved: float
+    precision: str
+    shape: GemmShape | AttentionShape | None = None
+    count: float = 1
+
+
+def element_bytes(precision: str) -> int:
+    """Return bytes per element; raise `CatalogError` for an unknown precision."""
+    try:
+        return ELEMENT_BYTES[precision]
+    except KeyError:
+        hint = did_you_mean(precision, ELEMENT_BYTES)
+        raise CatalogError(f"unknown precision '{precision}'.{hint}") from None
+
+
+def gemm(name: str, *, m: float, n: float, k: float, precision: str, count: float = 1) -> Operator:
+    """Return a matrix product (m×k)·(k×n).
+
+    *Equation:* FLOPs 2·m·n·k; bytes (m·k + k·n)·e + m·n·e_out.
+    """
+    return grouped_gemm(name, groups=1, m=m, n=n, k=k, precision=precision, count=count)
+
+
+def grouped_gemm(
+    name: str, *, groups: float, m: float, n: float, k: float, precision: str, count: float = 1
+) -> Operator:
+    """Return `groups` products of equal shape in one kernel, as the experts of one layer."""
+    size = element_bytes(precision)
+    return Operator(
+        name=name,
+        kind="gemm",
+        flops=2.0 * groups * m * n * k,
+        bytes_moved=groups * ((m * k + k * n) * size + m * n * _OUTPUT_BYTES[precision]),
+        precision=precision,
+        shape=GemmShape(m, n, k, groups),
+        count=count,
+    )
+
+
+def convolution(
+    name: str,
+    *,
+    m: float,
+    n: float,
+    k: float,
+    input_elements: float,
+    output_elements: float,
+    precision: str,
+    count: float = 1,
+) -> Operator:
+    """Return a convolution as the matrix product it amounts to.
+
+    Parameters
+    ----------
+    m, n, k
+        Output pixels of the whole batch, output channels, input channels × kernel area.
+    input_elements, output_elements
+        Of the whole batch; the patches of an image are not written out (implicit GEMM).
+
+    *Equation:* FLOPs 2·m·n·k; bytes (input + k·n + output)·e.
+    """
+    return Operator(
+        name=name,
+        kind="conv",
+        flops=2.0 * m * n * k,
+        bytes_moved=(input_elements + k * n + output_elements) * element_bytes(precision),
+        precision=precision,
+        shape=GemmShape(m, n, k),
+        count=count,
+    )
+
+
+def elementwise(
+    name: str,
+    *,
+    bytes_moved: float,
+    precision: str,
+    kind: MemoryKind = "elementwise",
+    flops: float = 0.0,
+    count: float = 1,
+) -> Operator:
+    """Return a kernel that memory bounds: activation, norm, residual, embedding, optimizer.
+
+    Its `flops` are kept for accounting; they do not enter its time.
+    """
+    return Operator(
+        name=name, kind=kind, flops=flops, bytes_moved=bytes_moved, precision=precision, count=count
+    )
+
+
+def prefill_attention(
+    name: str,
+    *,
+    queries: float,
+    heads: float,
+    kv_heads: float,
+    head_dim: float,
+    precision: str,
+    past: float = 0,
+    batch: float = 1,
+    causal: bool = True,
+    count: float = 1,
+) -> Operator:
+    """Return fused attention of `queries` new tokens per sequence after `past` tokens.
+
+    *Equation:* FLOPs 4·batch·heads·head_dim·pairs with pairs = queries·(past + (queries + 1)/2)
+    under a causal mask, queries·(past + queries) without. Bytes: queries and results once,
+    keys and values of past + queries tokens once.
+    """
+    keys = past + queries
+    pairs = queries * (past + (queries + 1) / 2) if causal else queries * keys
+    elements = 2 * queries * heads + 2 * keys * kv_heads
+    return Operator(
+        name=name,
+        kind="attention_prefill",
+        flops=4.0 * batch * heads * head_dim * pairs,
+        bytes_moved=float(batch * elements * head_dim * element_bytes(precision)),
+        precision=precision,
+        shape=AttentionShape(batch, queries, keys, heads, kv_heads, head_dim),
+        count=count,
+    )
+
+
+def decode_attention(
+    name: str,
+    *,
+    batch: float,
+    context_sum: float,
+    heads: float,
+    kv_heads: float,
+    head_dim: float,
+    precision: str,
+    count: float = 1,
+) -> Operator:
+    """Return fused attention of one new token in each of `batch` sequences.
+
+    `context_sum` is the number of cached tokens that all sequences together look at.
+
+    *Equation:* FLOPs 4·heads·head_dim·context_sum; bytes 2·kv_heads·head_dim·context_sum·e and
+    queries and results once.
+    """
+    elements = 2 * context_sum * kv_heads + 2 * batch * heads
+    return Operator(
+        name=name,
+        kind="attention_decode",
+        flops=4.0 * heads * head_dim * context_sum,
+        bytes_moved=float(elements * head_dim * element_bytes(precision)),
+        precision=precision,
+        shape=AttentionShape(batch, 1, context_sum / max(batch, 1), heads, kv_heads, head_dim),
+        count=count,
+    )

@@ -1,0 +1,121 @@
+"""The roofline: an operator on a device, in seconds, split by what it waited for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from clustersim.catalog.accelerators import Accelerator
+from clustersim.cost.efficiency import CurveSet, curve_set
+from clustersim.cost.operators import Operator
+from clustersim.engine.trace import COMPUTE, HOST, MEMORY_BANDWIDTH
+
+__all__ = ["EagerRoofline", "KernelTime", "Roofline"]
+
+_SHARPNESS = 6.0
+"""Exponent of the corner of the roofline: near it both roofs slow a kernel, by up to 12 %
+(2^(1/6)). Fitted together with the curves."""
+
+
+@dataclass(frozen=True, slots=True)
+class KernelTime:
+    """Seconds of one or more kernels, split by the roof that bound each.
+
+    A kernel's whole time goes to the roof that binds it; `launch_s` is time in which the
+    device waits for the host. Times add up, and multiply by a number of executions.
+    """
+
+    ZERO: ClassVar[KernelTime]
+
+    compute_s: float = 0.0
+    memory_s: float = 0.0
+    launch_s: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Whole time."""
+        return self.compute_s + self.memory_s + self.launch_s
+
+    def __add__(self, other: KernelTime) -> KernelTime:
+        return KernelTime(
+            self.compute_s + other.compute_s,
+            self.memory_s + other.memory_s,
+            self.launch_s + other.launch_s,
+        )
+
+    def __mul__(self, times: float) -> KernelTime:
+        return KernelTime(self.compute_s * times, self.memory_s * times, self.launch_s * times)
+
+    __rmul__ = __mul__
+
+    def shares(self) -> dict[str, float]:
+        """Return seconds by resource, as `clustersim.engine.trace` names them; no zero entries."""
+        split = {COMPUTE: self.compute_s, MEMORY_BANDWIDTH: self.memory_s, HOST: self.launch_s}
+        return {resource: seconds for resource, seconds in split.items() if seconds > 0.0}
+
+
+KernelTime.ZERO = KernelTime()
+
+
+class Roofline:
+    """A device's time for operators that it finds ready: captured graphs, compiled programs.
+
+    *Equation:* t = latency + (t_c⁶ + t_m⁶)^(1/6), a maximum with a rounded corner, where t_c and
+    t_m are what arithmetic and memory traffic take at the efficiencies of their shapes
+    (`clustersim.cost.efficiency`).
+
+    Parameters
+    ----------
+    accelerator
+        The device; its `efficiency` names the curves.
+    curves
+        Other curves in place of the catalogue's.
+
+    **Valid when** one kernel at a time has the whole device.
+    **Checked by:** tests/cost; error tables in docs/cost.md.
+    """
+
+    def __init__(self, accelerator: Accelerator, *, curves: CurveSet | None = None) -> None:
+        self.accelerator = accelerator
+        self.curves = curves if curves is not None else curve_set(accelerator.efficiency)
+
+    def kernel(self, operator: Operator) -> KernelTime:
+        """Return the time that the device takes for one execution, whatever the host does."""
+        roofs = self.curves.curve(operator).roofs(operator, self.accelerator)
+        compute_s, memory_s, latency_s = roofs
+        longer, shorter = max(compute_s, memory_s), min(compute_s, memory_s)
+        corner = (1.0 + (shorter / longer) ** _SHARPNESS) ** (1.0 / _SHARPNESS) if longer > 0.0 else 1.0
+        seconds = latency_s + longer * corner
+        return KernelTime(compute_s=seconds) if compute_s > memory_s else KernelTime(memory_s=seconds)
+
+    def time(self, operator: Operator) -> KernelTime:
+        """Return the time of all `operator.count` executions."""
+        return self.stream([operator])
+
+    def stream(self, operators: Iterable[Operator]) -> KernelTime:
+        """Return the time of operators that run one after the other."""
+        total = KernelTime.ZERO
+        for operator in operators:
+            total += self.kernel(operator) * operator.count
+        return total
+
+
+class EagerRoofline(Roofline):
+    """A device whose host launches every kernel as the program goes (eager PyTorch).
+
+    The host runs ahead of the device, so launches overlap with execution:
+
+    *Equation:* t = max(Σ execution, kernels · kernel_launch_s); what the host adds beyond
+    execution is `launch_s`.
+
+    **Valid when** the stream is long against the queue of pending launches and the host does
+    not wait for results in between. For one operator it is max(execution, launch interval).
+    """
+
+    def stream(self, operators: Iterable[Operator]) -> KernelTime:
+        """Return the time of operators launched one after the other."""
+        stream = list(operators)
+        executed = super().stream(stream)
+        launches_s = sum(operator.count for operator in stream) * self.accelerator.kernel_launch_s
+        return executed + KernelTime(launch_s=max(0.0, launches_s - executed.seconds))

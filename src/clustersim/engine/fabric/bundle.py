@@ -1,0 +1,297 @@
+"""Bundles: links that the max-min solver need not tell apart.
+
+Links that carry exactly the same route sets in the same proportions form one constraint:
+only the tightest of them can fill up. They are kept as one `Bundle`, and a bundle is split
+when a new route set uses some of its links, or uses them in other proportions (partition
+refinement). The rates are the same as with every link on its own; a ring over 1,024 GPUs
+that shares nothing costs as much as one link.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from clustersim.engine.fabric.route_set import FlowClass, RouteSet
+
+__all__ = ["FULL", "Bundle", "Partition"]
+
+FULL = 1e-9
+"""A link is saturated where at most this share of its capacity is left."""
+
+
+class Bundle:
+    """Links with one constraint: the sum over route sets of coefficient · rate stays within `capacity`.
+
+    *Equation.* Every member link l has a scale s_l; a route set that consumes w_l·x on l has
+    the coefficient v = w_l / s_l, the same for all members, so that
+    Σ v·x ≤ min_l C_l / s_l =: `capacity`.
+    """
+
+    __slots__ = (
+        "active",
+        "capacity",
+        "carried",
+        "first_saturated_s",
+        "free",
+        "froze",
+        "held",
+        "index",
+        "last_saturated_s",
+        "level",
+        "load",
+        "local",
+        "members",
+        "nearly_full",
+        "need",
+        "new_level",
+        "owner",
+        "route_sets",
+        "saturated_s",
+        "saturated_since",
+        "shared",
+        "stamp",
+        "tightest",
+    )
+
+    def __init__(self, index: int, owner: str, members: dict[int, float]) -> None:
+        self.index = index
+        self.members = members
+        """Link index to its scale."""
+        self.owner = owner
+        self.shared = False
+        """Whether route sets of different owners use it."""
+        self.route_sets: dict[RouteSet, float] = {}
+        self.capacity = 0.0
+        self.nearly_full = 0.0
+        self.tightest = -1
+        """The member link that fills up first (the lowest index where several do)."""
+        self.active: dict[FlowClass, float] = {}
+        """Classes with flows on it, to their coefficients."""
+        self.held: dict[FlowClass, None] = {}
+        """Classes that it holds back: all run at `level`."""
+        self.level = math.inf
+        """Rate of the classes it holds back; infinite where it holds none back."""
+        self.load = 0.0
+        self.carried = 0
+        """How often the load was carried on since it was last added up."""
+        self.saturated_since = math.inf
+        self.saturated_s = 0.0
+        self.first_saturated_s = math.inf
+        self.last_saturated_s = -math.inf
+        # Scratch of the solver, valid while `stamp` is that of the solve.
+        self.stamp = 0
+        self.froze = 0
+        self.new_level = 0.0
+        self.free = 0.0
+        self.need = 0.0
+        self.local: list[tuple[FlowClass, float]] = []
+
+    def add_up(self) -> None:
+        """Compute the load afresh from the rates of the classes."""
+        load = 0.0
+        for flow_class, coefficient in self.active.items():
+            load += coefficient * flow_class.total
+        self.load = load
+        self.carried = 0
+
+    def watch(self, now_s: float) -> None:
+        """Start or end a saturated span, if the load says so."""
+        if self.load >= self.nearly_full and self.active:
+            if self.saturated_since == math.inf:
+                self.saturated_since = now_s
+        elif self.saturated_since != math.inf:
+            self.close(now_s)
+
+    def close(self, now_s: float) -> None:
+        """End the saturated span that is running, if one is."""
+        if now_s > self.saturated_since:
+            self.saturated_s += now_s - self.saturated_since
+            self.first_saturated_s = min(self.first_saturated_s, self.saturated_since)
+            self.last_saturated_s = now_s
+        self.saturated_since = math.inf
+
+
+class Partition:
+    """All links of a fabric, grouped into bundles.
+
+    Parameters
+    ----------
+    capacities
+        Bytes/s of each link.
+    merge
+        False gives every link a bundle of its own: same rates, for comparison.
+    """
+
+    def __init__(self, capacities: Sequence[float], *, merge: bool) -> None:
+        self.capacities = list(capacities)
+        self.merge = merge
+        self.bundles: list[Bundle] = []
+        self.bundle_of: list[Bundle | None] = [None] * len(self.capacities)
+        self.saturated_s = [0.0] * len(self.capacities)
+        """Seconds credited to links so far; those of their bundle come on top."""
+        self.first_saturated_s = [math.inf] * len(self.capacities)
+        self.last_saturated_s = [-math.inf] * len(self.capacities)
+
+    def register(self, route_set: RouteSet, now_s: float) -> list[Bundle]:
+        """Give `route_set` its bundles; return those with flows that changed on the way."""
+        fresh: dict[int, float] = {}
+        used: dict[Bundle, dict[float, list[int]]] = {}
+        bundle_of = self.bundle_of
+        for link, weight in zip(route_set.links, route_set.weights, strict=True):
+            bundle = bundle_of[link]
+            if bundle is None:
+                fresh[link] = weight
+                continue
+            ratio = weight / bundle.members[link]
+            if len(bundle.members) == 1:
+                self._attach(route_set, bundle, ratio)
+            else:
+                used.setdefault(bundle, {}).setdefault(ratio, []).append(link)
+        for members in self._parts(fresh):
+            self._attach(route_set, self._new_bundle(members, route_set.owner), 1.0)
+        changed: list[Bundle] = []
+        for bundle, groups in used.items():
+            for part, ratio in self._refine(bundle, groups, now_s, changed):
+                self._attach(route_set, part, ratio)
+        return changed
+
+    def set_capacity(self, link: int, bytes_per_s: float, now_s: float) -> Bundle | None:
+        """Change a link; return its bundle if flows on it may feel it."""
+        bundle = self.bundle_of[link]
+        if bundle is not None:
+            self._credit_all(bundle, now_s)
+        self.capacities[link] = bytes_per_s
+        if bundle is None:
+            return None
+        self._find_tightest(bundle)
+        bundle.watch(now_s)
+        return bundle if bundle.active else None
+
+    def saturation(self, now_s: float) -> tuple[list[float], list[float], list[float]]:
+        """Return seconds saturated, first and last saturated time of every link up to `now_s`."""
+        seconds, first, last = (
+            list(self.saturated_s),
+            list(self.first_saturated_s),
+            list(self.last_saturated_s),
+        )
+        for bundle in self.bundles:
+            running = now_s - bundle.saturated_since
+            if bundle.saturated_s == 0.0 and running <= 0.0:
+                continue
+            for link in self._tight(bundle):
+                seconds[link] += bundle.saturated_s + max(running, 0.0)
+                first[link] = min(first[link], bundle.first_saturated_s, bundle.saturated_since)
+                last[link] = max(last[link], now_s if running > 0.0 else bundle.last_saturated_s)
+        return seconds, first, last
+
+    def _parts(self, fresh: dict[int, float]) -> Iterator[dict[int, float]]:
+        if self.merge and fresh:
+            yield fresh
+        elif not self.merge:
+            for link, weight in fresh.items():
+                yield {link: weight}
+
+    def _new_bundle(self, members: dict[int, float], owner: str) -> Bundle:
+        bundle = Bundle(len(self.bundles), owner, members)
+        self.bundles.append(bundle)
+        for link in members:
+            self.bundle_of[link] = bundle
+        self._find_tightest(bundle)
+        return bundle
+
+    def _find_tightest(self, bundle: Bundle) -> None:
+        capacities = self.capacities
+        capacity, tightest = math.inf, -1
+        for link, scale in bundle.members.items():
+            value = capacities[link] / scale
+            if value < capacity or tightest < 0:
+                capacity, tightest = value, link
+        bundle.capacity, bundle.tightest = capacity, tightest
+        bundle.nearly_full = capacity * (1.0 - FULL)
+
+    def _attach(self, route_set: RouteSet, bundle: Bundle, coefficient: float) -> None:
+        route_set.pairs.append((bundle, coefficient))
+        if bundle.route_sets and not bundle.shared:
+            bundle.shared = bundle.owner != route_set.owner or not route_set.owner
+            if bundle.shared:
+                for other in list(bundle.route_sets):
+                    other.become_shared()
+        if bundle.shared:
+            route_set.private = False
+            if len(bundle.members) == 1:
+                bundle.route_sets = {}  # never needed again: it can neither split nor become shared
+                return
+        bundle.route_sets[route_set] = coefficient
+
+    def _refine(
+        self, bundle: Bundle, groups: dict[float, list[int]], now_s: float, changed: list[Bundle]
+    ) -> Iterator[tuple[Bundle, float]]:
+        """Split `bundle` by the proportions in which a new route set uses it."""
+        untouched = len(bundle.members) - sum(map(len, groups.values()))
+        ratios = list(groups)
+        rest = ratios.pop() if untouched == 0 else None
+        for ratio in ratios:
+            part = self._split(bundle, groups[ratio], now_s)
+            if bundle.active:
+                changed += (part, bundle)
+            yield part, ratio
+        if rest is not None:
+            yield bundle, rest
+
+    def _split(self, bundle: Bundle, links: list[int], now_s: float) -> Bundle:
+        """Move `links` out of `bundle` into a new one that carries the same flows."""
+        running = now_s - bundle.saturated_since
+        bundle.close(now_s)
+        self._credit(bundle, links)
+        part = self._new_bundle({link: bundle.members.pop(link) for link in links}, bundle.owner)
+        part.shared = bundle.shared
+        part.load, part.active = bundle.load, dict(bundle.active)
+        part.route_sets = dict(bundle.route_sets)
+        for route_set, coefficient in part.route_sets.items():
+            route_set.pairs.append((part, coefficient))
+        if bundle.tightest in part.members:
+            self._retighten(bundle)
+        if running >= 0.0:
+            bundle.watch(now_s)
+            part.watch(now_s)
+        return part
+
+    def _retighten(self, bundle: Bundle) -> None:
+        """Find the tightest link after some left; stop at one that is as tight as the old."""
+        capacities, old = self.capacities, bundle.capacity
+        for link, scale in bundle.members.items():
+            if capacities[link] / scale <= old:
+                bundle.tightest = link
+                return
+        self._credit(bundle, bundle.members)
+        self._reset(bundle)
+        self._find_tightest(bundle)
+
+    def _credit_all(self, bundle: Bundle, now_s: float) -> None:
+        bundle.close(now_s)
+        self._credit(bundle, self._tight(bundle))
+        self._reset(bundle)
+
+    def _credit(self, bundle: Bundle, links: Iterable[int]) -> None:
+        """Book the saturated time of `bundle` on those of `links` that were tight."""
+        if bundle.saturated_s == 0.0:
+            return
+        for link in links:
+            if self._is_tight(bundle, link):
+                self.saturated_s[link] += bundle.saturated_s
+                self.first_saturated_s[link] = min(self.first_saturated_s[link], bundle.first_saturated_s)
+                self.last_saturated_s[link] = max(self.last_saturated_s[link], bundle.last_saturated_s)
+
+    @staticmethod
+    def _reset(bundle: Bundle) -> None:
+        bundle.saturated_s = 0.0
+        bundle.first_saturated_s, bundle.last_saturated_s = math.inf, -math.inf
+
+    def _tight(self, bundle: Bundle) -> list[int]:
+        return [link for link in bundle.members if self._is_tight(bundle, link)]
+
+    def _is_tight(self, bundle: Bundle, link: int) -> bool:
+        return self.capacities[link] / bundle.members[link] <= bundle.capacity * (1.0 + FULL)

@@ -1,0 +1,68 @@
+"""A comparison as text: before, after and change of the headline metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from clustersim.report.numbers import by_unit, percent
+from clustersim.report.terminal import WIDTH, Column, grid, inset, to_text
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from clustersim.study.comparison import Change, Comparison
+
+__all__ = ["renderable", "summary"]
+
+_STYLES = {"better": "green", "worse": "red", "changed": "yellow", "one seed": "dim"}
+
+
+def summary(comparison: Comparison, *, width: int = WIDTH) -> str:
+    """Return the comparison as plain text, at most `width` columns wide."""
+    return to_text(renderable(comparison), width=width)
+
+
+def renderable(comparison: Comparison) -> RenderableType:
+    """Return the comparison for a `rich.console.Console`, which adds colour on a terminal."""
+    from rich.console import Group
+    from rich.text import Text
+
+    reference, *others = comparison.variants
+    parts: list[RenderableType] = []
+    for variant in others:
+        head = Text.assemble((f"{reference} → {variant}", "bold"), (f"   {comparison.interval_words}", "dim"))
+        rows = [change for change in comparison.headline() if change.variant == variant]
+        parts += [head, inset(_table(comparison.variants[0], variant, rows)), ""]
+    for run in comparison.failures:
+        parts.append(Text(f"FAILED: {run.variant}, seed {run.seed}: {run.record.error}", style="bold red"))
+    return Group(*(parts if comparison.failures else parts[:-1]))
+
+
+def _table(reference: str, variant: str, rows: Sequence[Change]) -> RenderableType:
+    values: list[Column] = [(name, "right") for name in (reference, variant, "change")]
+    table = grid(("", "left"), *values, ("95 % interval", "left"), ("", "left"))
+    before = ""
+    for row in rows:
+        if row.workload != before:
+            table.add_row(f"[bold cyan]{row.workload}[/]")
+            before = row.workload
+        table.add_row(
+            f"  {row.metric}", *_cells(row), f"[{_STYLES.get(row.verdict, 'default')}]{row.verdict}[/]"
+        )
+    return table
+
+
+def _cells(row: Change) -> tuple[str, str, str, str]:
+    interval = ""
+    if row.relative_low is not None and row.relative_high is not None:
+        interval = f"{_signed(row.relative_low)} … {_signed(row.relative_high)}"
+    elif row.low is not None and row.high is not None:
+        interval = f"{by_unit(row.low, row.unit)} … {by_unit(row.high, row.unit)}"
+    change = by_unit(row.change, row.unit) if row.relative is None else _signed(row.relative)
+    return by_unit(row.before, row.unit), by_unit(row.after, row.unit), change, interval
+
+
+def _signed(fraction: float) -> str:
+    text = percent(fraction)
+    return text if text.startswith("-") or fraction == 0 else f"+{text}"

@@ -1,0 +1,106 @@
+"""`result.plot` and `comparison.plot`: the pictures as methods, loaded on first use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from clustersim.report.style import Picture
+    from clustersim.results import Result
+    from clustersim.study.comparison import Comparison
+
+__all__ = ["ComparisonPlots", "ResultPlots"]
+
+
+@dataclass(frozen=True)
+class ResultPlots:
+    """Pictures of one result; each method returns a matplotlib figure.
+
+    A figure shows itself in a notebook; `.save("name.png")` writes it, and its `axes` can be
+    changed before that.
+    """
+
+    result: Result
+
+    def iteration_breakdown(self, name: str) -> Picture:
+        """Draw the parts of each iteration of a training job as stacked bars."""
+        from clustersim.report.plots.iteration_breakdown import iteration_breakdown
+
+        return iteration_breakdown(self.result, name)
+
+    def latency_cdf(self, name: str) -> Picture:
+        """Draw the distributions of TTFT, TPOT and end-to-end time of a service."""
+        from clustersim.report.plots.latency_cdf import latency_cdf
+
+        return latency_cdf(self.result, name)
+
+    def latency_timeline(self, name: str) -> Picture:
+        """Draw TTFT and TPOT of each request over the time of its arrival."""
+        from clustersim.report.plots.latency_timeline import latency_timeline
+
+        return latency_timeline(self.result, name)
+
+    def kv_occupancy(self, name: str) -> Picture:
+        """Draw how full the KV cache was, and the batch, over time and by replica."""
+        from clustersim.report.plots.kv_occupancy import kv_occupancy
+
+        return kv_occupancy(self.result, name)
+
+    def link_utilization(self, *, links: int = 24) -> Picture:
+        """Draw the busiest links over time as a heat map, grouped by tier."""
+        from clustersim.report.plots.link_utilization import link_utilization
+
+        return link_utilization(self.result, links=links)
+
+    def gantt(self, name: str, *, iteration: int | None = None, request: int | None = None) -> Picture:
+        """Draw what each stream did during one iteration or request, and the critical path.
+
+        Without a number: the iteration in the middle of a training job.
+        """
+        from clustersim.report.plots.gantt import gantt
+
+        return gantt(self.result, name, iteration=iteration, request=request)
+
+    def attribution(self) -> Picture:
+        """Draw which resources took each workload's time."""
+        from clustersim.report.plots.attribution import attribution
+
+        return attribution(self.result)
+
+    def all(self) -> Iterator[tuple[str, Picture]]:
+        """Yield file name and picture of everything that this result has data for."""
+        if any(outcome.attribution for outcome in self.result.outcomes.values()):
+            yield "attribution", self.attribution()
+        if self.result.fabric.names and self.result.fabric.utilization.shape[1]:
+            yield "link_utilization", self.link_utilization()
+        for name in self.result.outcomes:
+            for kind, draw in self._of_workload(name):
+                yield f"{name}.{kind}", draw(name)
+
+    def _of_workload(self, name: str) -> Iterator[tuple[str, Callable[[str], Picture]]]:
+        tables = self.result.outcomes[name].tables
+        rows = {table: len(next(iter(columns.values()), ())) for table, columns in tables.items()}
+        if rows.get("iterations"):
+            yield "iteration_breakdown", self.iteration_breakdown
+            if self.result.trace:
+                yield "gantt", self.gantt
+        if rows.get("requests") and "e2e_s.mean" in self.result.outcomes[name].metrics:
+            yield "latency_cdf", self.latency_cdf
+            yield "latency_timeline", self.latency_timeline
+        if rows.get("steps"):
+            yield "kv_occupancy", self.kv_occupancy
+
+
+@dataclass(frozen=True)
+class ComparisonPlots:
+    """Pictures of a comparison."""
+
+    comparison: Comparison
+
+    def change(self, *, metrics: Sequence[str] | None = None) -> Picture:
+        """Draw the change of each headline metric with its confidence interval."""
+        from clustersim.report.plots.change import change
+
+        return change(self.comparison, metrics=metrics)

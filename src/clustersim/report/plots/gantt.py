@@ -1,0 +1,139 @@
+"""What each stream did during one iteration or request."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from clustersim.engine.trace import Activity
+from clustersim.errors import InputError
+from clustersim.report.numbers import duration, time_scale
+from clustersim.report.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    LIGHT_BLUE,
+    PURPLE,
+    RED,
+    YELLOW,
+    Picture,
+    house_style,
+    legend_below,
+    new_picture,
+)
+from clustersim.results.attribution import Segment
+from clustersim.results.paths import belongs_to, iteration_window
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from clustersim.results import Result
+
+__all__ = ["gantt"]
+
+_COLORS = {
+    "forward": BLUE,
+    "backward": LIGHT_BLUE,
+    "optimizer": GREEN,
+    "accumulate": BLUE,
+    "prefill": BLUE,
+    "decode": LIGHT_BLUE,
+    "collective": RED,
+    "transfer": PURPLE,
+    "host": YELLOW,
+    "queue": GREY,
+    "compute": BLUE,
+}
+_LETTER_WIDTH = 0.0105
+"""Of the width of the axes, for one letter of a label: decides whether a label fits its bar."""
+
+
+@house_style
+def gantt(result: Result, name: str, *, iteration: int | None = None, request: int | None = None) -> Picture:
+    """Draw the lanes of a workload during an iteration or a request.
+
+    The black line under the bars is the critical path.
+    """
+    if iteration is None and request is None:
+        iteration = _middle_iteration(result, name)
+    path = result.critical_path(name, iteration=iteration, request=request)
+    what = f"iteration {iteration}" if request is None else f"request {request}"
+    start_s, end_s = _window(result, name, iteration, path)
+    rows = [
+        activity
+        for activity in result.trace
+        if activity.end_s > start_s and activity.start_s < end_s and belongs_to(activity.lane, name)
+    ]
+    lanes = _lanes(rows, path, request is not None)
+    picture, axes = new_picture(9.6, 1.5 + 0.75 * len(lanes))
+    _bars(axes, rows, lanes, start_s, end_s)
+    _path(axes, path, lanes, start_s, end_s)
+    axes.set_title(f"{name}: {what}, {duration(end_s - start_s)}")
+    axes.set_yticks(range(len(lanes)), [lane.partition("/")[2] or lane for lane in lanes])
+    axes.set_ylim(len(lanes) - 0.4, -0.6)
+    axes.grid(visible=False, axis="y")
+    axes.tick_params(axis="y", length=0)
+    legend_below(axes)
+    return picture
+
+
+def _middle_iteration(result: Result, name: str) -> int:
+    table = result.outcome(name).tables.get("iterations")
+    if table is None:
+        raise InputError(f"'{name}' has no iterations; give the number of a request")
+    if not len(table["start_s"]):
+        raise InputError(f"'{name}' has no finished iterations to draw")
+    middle = len(table["start_s"]) // 2
+    return int(table["iteration"][middle]) if "iteration" in table else middle
+
+
+def _window(result: Result, name: str, iteration: int | None, path: Sequence[Segment]) -> tuple[float, float]:
+    if iteration is not None:
+        return iteration_window(result.outcome(name), iteration)
+    return path[0].start_s, path[-1].end_s
+
+
+def _lanes(rows: Sequence[Activity], path: Sequence[Segment], only_path: bool) -> list[str]:
+    """Lanes from top to bottom: compute first; of a request only those that its path crosses."""
+    on_path = list(dict.fromkeys(segment.lane for segment in path))
+    if only_path:
+        return on_path
+    lanes = dict.fromkeys([*(activity.lane for activity in rows), *on_path])
+    return sorted(lanes, key=lambda lane: (not lane.endswith("compute"), lane))
+
+
+def _color(kind: str, label: str) -> tuple[str, str]:
+    word = label.partition(" ")[0].lower()
+    key = word if word in _COLORS else kind if kind in _COLORS else "compute"
+    return key, _COLORS[key]
+
+
+def _bars(axes: Axes, rows: Sequence[Activity], lanes: Sequence[str], start_s: float, end_s: float) -> None:
+    factor, unit = time_scale(end_s - start_s)
+    axes.set_xlim(0, (end_s - start_s) * factor)
+    axes.set_xlabel(f"time since its start ({unit})")
+    named: set[str] = set()
+    for activity in rows:
+        if activity.lane not in lanes:
+            continue
+        left = (max(activity.start_s, start_s) - start_s) * factor
+        width = (min(activity.end_s, end_s) - start_s) * factor - left
+        key, color = _color(activity.kind, activity.label)
+        y = lanes.index(activity.lane)
+        label = key if key not in named else "_nolegend_"
+        axes.barh(y, width, 0.62, left, color=color, edgecolor="white", linewidth=0.5, label=label)
+        named.add(key)
+        if len(activity.label) * _LETTER_WIDTH < (width / factor) / (end_s - start_s):
+            ink = "white" if color in (BLUE, GREEN, PURPLE) else INK
+            axes.text(left + width / 2, y, activity.label, ha="center", va="center", fontsize=8, color=ink)
+
+
+def _path(axes: Axes, path: Sequence[Segment], lanes: Sequence[str], start_s: float, end_s: float) -> None:
+    factor = time_scale(end_s - start_s)[0]
+    label = "critical path"
+    for segment in path:
+        y = lanes.index(segment.lane) + 0.38
+        ends = [(segment.start_s - start_s) * factor, (segment.end_s - start_s) * factor]
+        axes.plot(ends, [y, y], color="black", lw=2.2, solid_capstyle="butt", label=label)
+        label = "_nolegend_"

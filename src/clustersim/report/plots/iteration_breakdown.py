@@ -1,0 +1,62 @@
+"""Where the time of each iteration goes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.ticker import MaxNLocator
+
+from clustersim.errors import InputError
+from clustersim.report.numbers import duration, percent, time_scale
+from clustersim.report.style import BLUE, GREY, RED, YELLOW, Picture, house_style, legend_outside, new_picture
+from clustersim.report.words import BREAKDOWN
+
+if TYPE_CHECKING:
+    from clustersim.results import Result
+    from clustersim.workloads.base import Table
+
+__all__ = ["iteration_breakdown"]
+
+_COLORS = {"compute_s": BLUE, "exposed_communication_s": RED, "host_s": YELLOW, "waiting_s": GREY}
+_MOST_BARS = 80
+
+
+@house_style
+def iteration_breakdown(result: Result, name: str) -> Picture:
+    """Draw a stacked bar per iteration; with more than 80, per group of equal numbers of them."""
+    outcome = result.outcome(name)
+    table = outcome.tables.get("iterations")
+    if table is None or not len(table["start_s"]):
+        raise InputError(f"'{name}' has no finished iterations to draw")
+    picture, axes = new_picture(8.6, 4.0)
+    first, parts, per_bar = _grouped(table)
+    factor, unit = time_scale(float(np.sum(list(parts.values()), axis=0).max()))
+    total = sum(float(values.sum()) for values in parts.values())
+    bottom = np.zeros(len(first))
+    for column, words in BREAKDOWN:
+        values = parts[column] * factor
+        label = f"{words}, {percent(float(parts[column].sum()) / total)}"
+        axes.bar(first, values, bottom=bottom, width=0.9 * per_bar, color=_COLORS[column], label=label)
+        bottom += values
+    mean_s = outcome.metrics["iteration_s.mean"]
+    axes.set_title(f"{name}: an iteration takes {duration(mean_s)} on average")
+    axes.set(
+        xlabel="iteration" if per_bar == 1 else f"iteration (means of {per_bar})", ylabel=f"time ({unit})"
+    )
+    axes.grid(visible=False, axis="x")
+    axes.margins(x=0.01)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=12, integer=True))
+    handles, labels = axes.get_legend_handles_labels()
+    legend_outside(axes, handles=handles[::-1], labels=labels[::-1])
+    return picture
+
+
+def _grouped(table: Table) -> tuple[np.ndarray, dict[str, np.ndarray], int]:
+    """Mean parts of groups of iterations, so that there are at most `_MOST_BARS` bars."""
+    rows = len(table["start_s"])
+    per_bar = -(-rows // _MOST_BARS)
+    starts = np.arange(0, rows, per_bar)
+    sizes = np.diff(np.append(starts, rows))
+    parts = {column: np.add.reduceat(table[column], starts) / sizes for column, _ in BREAKDOWN}
+    return starts + (sizes - 1) / 2, parts, per_bar

@@ -1,0 +1,263 @@
+"""The summary of a run as text: what happened to each workload, to the fabric, and why."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Literal
+
+from clustersim.report.numbers import bandwidth, count, duration, percent, quantity, rate, size
+from clustersim.report.words import BREAKDOWN, LATENCIES
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+    from clustersim.results import FabricReport, LinkUse, Result
+    from clustersim.workloads.base import Outcome
+
+__all__ = ["WIDTH", "grid", "inset", "renderable", "summary", "to_text"]
+
+Column = tuple[str, Literal["left", "right"]]
+"""Title and side of a column."""
+Writers = tuple[tuple[str, Callable[[float], str]], ...]
+"""Metrics, each with the function that writes it."""
+
+WIDTH = 100
+"""Columns of the plain text."""
+
+_BAR = 24
+_INDENT = (0, 0, 0, 2)
+
+_LINK_COLUMNS: tuple[Column, ...] = (
+    ("busiest link", "left"),
+    ("tier", "left"),
+    ("usable", "right"),
+    ("mean", "right"),
+    ("max", "right"),
+    ("saturated", "right"),
+    ("first – last", "left"),
+)
+
+_STATISTICS = ("mean", "p50", "p90", "p99", "p99.9")
+
+
+def summary(result: Result, *, width: int = WIDTH) -> str:
+    """Return the summary as plain text, at most `width` columns wide."""
+    return to_text(renderable(result), width=width)
+
+
+def to_text(content: RenderableType, *, width: int = WIDTH) -> str:
+    """Draw what rich can draw into plain text without trailing blanks."""
+    from rich.console import Console
+
+    buffer = io.StringIO()
+    console = Console(file=buffer, width=width, color_system=None, force_terminal=False, legacy_windows=False)
+    console.print(content)
+    return "".join(f"{line.rstrip()}\n" for line in buffer.getvalue().splitlines())
+
+
+def renderable(result: Result) -> RenderableType:
+    """Return the summary for a `rich.console.Console`, which adds colour on a terminal."""
+    from rich.console import Group
+
+    parts: list[RenderableType] = [*_head(result)]
+    for outcome in result.outcomes.values():
+        parts += ["", *_workload(outcome)]
+    parts += ["", *_fabric(result.fabric), "", *_bottlenecks(result)]
+    return Group(*parts)
+
+
+def _head(result: Result) -> list[RenderableType]:
+    from rich.text import Text
+
+    took = f"{duration(result.simulated_s)} simulated in {duration(result.wall_s)}"
+    origin = f"seed {result.seed} · clustersim {result.version} · {result.content_hash[:12]}"
+    lines: list[RenderableType] = [
+        Text.assemble((result.scenario.name, "bold"), (f"   {took} · {origin}", "dim"), overflow="fold")
+    ]
+    if not result.complete:
+        why = "; ".join(result.notes) or "the run was stopped before its end"
+        lines.append(
+            Text(f"PARTIAL RESULT: {why}. Figures are of what had happened until then.", style="bold red")
+        )
+    else:
+        lines += [Text(f"Note: {note}", style="yellow") for note in result.notes]
+    return lines
+
+
+def _workload(outcome: Outcome) -> list[RenderableType]:
+    sections = {"training": _training, "inference": _service}
+    body = sections.get(outcome.kind, _other)(outcome)
+    notes = [_line(f"Note: {note}", style="yellow") for note in outcome.notes]
+    if not outcome.complete:
+        notes.insert(0, _line("Had not finished when the run ended.", style="yellow"))
+    return [_title(outcome), *body, *notes]
+
+
+def _title(outcome: Outcome) -> RenderableType:
+    from rich.text import Text
+
+    facts = outcome.facts
+    parts = [str(facts["model"])] if "model" in facts else []
+    if "gpus" in facts:
+        parts.append(f"on {count(float(facts['gpus']))} × {facts.get('accelerator', 'GPU')}")
+    if "replicas" in facts and outcome.kind == "inference":
+        replicas = int(float(facts["replicas"]))
+        parts.append(f"in {replicas} replica{'s' if replicas != 1 else ''}")
+    return Text.assemble((outcome.name, "bold cyan"), f"  {outcome.kind}: {' '.join(parts)}".rstrip(": "))
+
+
+def _training(outcome: Outcome) -> list[RenderableType]:
+    metrics = outcome.metrics
+    mean_s = metrics.get("iteration_s.mean")
+    if mean_s is None:
+        return [_line("No iteration was finished.")]
+    done = len(outcome.tables["iterations"]["start_s"]) if "iterations" in outcome.tables else 0
+    head = f"iteration time {duration(mean_s)} mean" + "".join(
+        f" · {duration(metrics[f'iteration_s.{p}'])} {p}"
+        for p in ("p50", "p99")
+        if f"iteration_s.{p}" in metrics
+    )
+    table = grid(("part of an iteration", "left"), ("time", "right"), ("share", "right"), ("", "left"))
+    for name, words in BREAKDOWN:
+        seconds = metrics.get(name, 0.0)
+        share = seconds / mean_s if mean_s else 0.0
+        table.add_row(words, duration(seconds), percent(share), _bar(share))
+    return [
+        _line(f"{head}, over {count(done)} iteration{'s' if done != 1 else ''}"),
+        inset(table),
+        _line(_speed(metrics)),
+    ]
+
+
+def _speed(metrics: Mapping[str, float]) -> str:
+    writers: Writers = (
+        ("scaling_efficiency", lambda value: f"scaling efficiency {percent(value)}"),
+        ("bus_bandwidth_bytes_per_s", lambda value: f"bus bandwidth {quantity(value, 'B/s')}"),
+        ("samples_per_s", lambda value: rate(value, "samples")),
+        ("tokens_per_s", lambda value: rate(value, "tokens")),
+        ("mfu", lambda value: f"MFU {percent(value)}"),
+        ("memory_bytes", lambda value: f"{size(value)} per GPU"),
+    )
+    return _joined(write(metrics[name]) for name, write in writers if name in metrics)
+
+
+def _service(outcome: Outcome) -> list[RenderableType]:
+    metrics = outcome.metrics
+    if "e2e_s.mean" not in metrics:
+        return [_line("No request was finished.")]
+    statistics: list[Column] = [(statistic, "right") for statistic in _STATISTICS]
+    table = grid(("latency", "left"), *statistics)
+    for name, words in LATENCIES:
+        values = [metrics.get(f"{name}.{statistic}") for statistic in _STATISTICS]
+        if any(value is not None for value in values):
+            table.add_row(words, *("" if value is None else duration(value) for value in values))
+    return [inset(table), _line(_throughput(metrics)), _line(_state(metrics))]
+
+
+def _throughput(metrics: Mapping[str, float]) -> str:
+    parts = []
+    if "requests_finished" in metrics:
+        sent = metrics.get("requests_sent", metrics["requests_finished"])
+        parts.append(f"{count(metrics['requests_finished'])} of {count(sent)} requests finished")
+    for name, what in (("requests_per_s", "requests"), ("input_tokens_per_s", "prompt tokens")):
+        if name in metrics:
+            parts.append(rate(metrics[name], what))
+    if "output_tokens_per_s" in metrics:
+        parts.append(rate(metrics["output_tokens_per_s"], "output tokens"))
+    return _joined(parts)
+
+
+def _state(metrics: Mapping[str, float]) -> str:
+    writers: Writers = (
+        ("slo_attainment", lambda value: f"SLO attained by {percent(value)}"),
+        ("kv_occupancy.mean", lambda value: f"KV cache {percent(value)} full on average"),
+        ("kv_occupancy.max", lambda value: f"{percent(value)} at most"),
+        ("batch.mean", lambda value: f"mean batch {value:.1f}"),
+        ("preemptions", lambda value: f"{count(value)} preemption{'s' if value != 1 else ''}"),
+    )
+    return _joined(write(metrics[name]) for name, write in writers if name in metrics)
+
+
+def _other(outcome: Outcome) -> list[RenderableType]:
+    table = grid(("metric", "left"), ("value", "right"))
+    for name, value in outcome.metrics.items():
+        table.add_row(name, f"{value:.6g}")
+    return [inset(table)]
+
+
+def _fabric(fabric: FabricReport) -> list[RenderableType]:
+    from rich.text import Text
+
+    busiest = fabric.busiest()
+    head = Text.assemble(
+        ("fabric", "bold cyan"), f"  {len(fabric.names)} of {fabric.links} links carried data"
+    )
+    if not busiest:
+        return [head]
+    table = grid(*_LINK_COLUMNS)
+    for use in busiest:
+        table.add_row(*_link_cells(use, fabric.duration_s))
+    return [head, inset(table)]
+
+
+def _link_cells(use: LinkUse, duration_s: float) -> Iterable[str]:
+    share = use.saturated_s / duration_s if duration_s else 0.0
+    when = "never"
+    if use.first_saturated_s is not None and use.last_saturated_s is not None:
+        when = f"{duration(use.first_saturated_s)} – {duration(use.last_saturated_s)}"
+    return (
+        use.name,
+        use.tier,
+        bandwidth(use.capacity_bytes_per_s),
+        percent(use.mean_utilization),
+        percent(use.max_utilization),
+        percent(share),
+        when,
+    )
+
+
+def _bottlenecks(result: Result) -> list[RenderableType]:
+    from rich.text import Text
+
+    return [Text("where the time goes", style="bold cyan"), *map(_line, result.bottlenecks().values())]
+
+
+def grid(*columns: Column) -> Table:
+    """Return an empty table in the style of all summaries."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1))
+    for title, side in columns:
+        table.add_column(title, justify=side, overflow="fold", no_wrap=side == "right")
+    return table
+
+
+def inset(content: RenderableType) -> RenderableType:
+    """Move content two columns to the right."""
+    from rich.padding import Padding
+
+    return Padding(content, _INDENT, expand=False)
+
+
+def _line(text: str, *, style: str = "") -> RenderableType:
+    from rich.text import Text
+
+    return inset(Text(text, style=style))
+
+
+def _joined(parts: Iterable[str]) -> str:
+    """Join into lines that break between parts only."""
+    lines: list[str] = []
+    for part in parts:
+        if lines and len(lines[-1]) + len(part) + 3 <= WIDTH - 4:
+            lines[-1] += f" · {part}"
+        else:
+            lines.append(part)
+    return "\n".join(lines)
+
+
+def _bar(share: float) -> str:
+    return "█" * round(_BAR * min(max(share, 0.0), 1.0))

@@ -1,0 +1,40 @@
+"""Names of metrics as people say them, and what pictures and tables share about them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+__all__ = ["BREAKDOWN", "LATENCIES", "LATENCY_COLORS", "LATENCY_SHORT", "LATENCY_WORDS", "counted"]
+
+BREAKDOWN = (
+    ("compute_s", "compute"),
+    ("exposed_communication_s", "exposed communication"),
+    ("host_s", "host"),
+    ("waiting_s", "waiting for slower ranks"),
+)
+"""Parts of an iteration, as metrics and in words; they add up to its duration."""
+
+LATENCIES = (
+    ("ttft_s", "time to first token"),
+    ("tpot_s", "time per output token"),
+    ("e2e_s", "end to end"),
+    ("queue_s", "of it in the queue"),
+)
+"""Latencies of a service, as metrics and in words."""
+
+LATENCY_SHORT = {"tpot_s": "TPOT", "ttft_s": "TTFT", "e2e_s": "end to end"}
+LATENCY_WORDS = {"ttft_s": "time to\nfirst token", "tpot_s": "time per\noutput token", "e2e_s": "end to end"}
+LATENCY_COLORS = {"tpot_s": "#228833", "ttft_s": "#4477AA", "e2e_s": "#AA3377"}
+
+
+def counted(table: Mapping[str, np.ndarray], column: str) -> np.ndarray:
+    """Return the positive values of a latency column of the requests that metrics count."""
+    if column not in table:
+        return np.empty(0)
+    values = np.asarray(table[column])
+    chosen = np.isfinite(values) & (values > 0)
+    if "counted" in table:
+        chosen &= np.asarray(table["counted"], dtype=bool)
+    return np.asarray(values[chosen])

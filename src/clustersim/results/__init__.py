@@ -1,0 +1,18 @@
+"""Immutable outcome of a run: metrics, frames, attribution, what is kept on disk."""
+
+from __future__ import annotations
+
+from clustersim.results.attribution import Segment, by_class, critical_path, seconds_by_resource, shares
+from clustersim.results.fabric_report import FabricReport, LinkUse
+from clustersim.results.result import Result
+
+__all__ = [
+    "FabricReport",
+    "LinkUse",
+    "Result",
+    "Segment",
+    "by_class",
+    "critical_path",
+    "seconds_by_resource",
+    "shares",
+]

@@ -1,0 +1,134 @@
+"""What every output means: metrics and columns of all workload kinds and of the fabric.
+
+The tables of each kind live beside its code (`workloads/<kind>/columns.py`); frames,
+comparison and `docs/outputs.md` read them through this module.
+`python -m clustersim.results.columns` prints that page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from importlib import import_module
+from importlib.util import find_spec
+
+from clustersim.workloads.columns import ColumnInfo, MetricInfo
+
+__all__ = ["FABRIC", "KINDS", "documented_metrics", "documented_tables", "markdown", "metric_info"]
+
+FABRIC = "fabric"
+"""Name under which the network stands among the workloads."""
+
+KINDS = ("training", "inference")
+"""Workload kinds that are documented; a kind of one's own falls back on names and suffixes."""
+
+_FABRIC_METRICS = (
+    MetricInfo(
+        "busiest_link_utilization",
+        "1",
+        "Highest utilisation of a link: mean over the run, or largest bin of the time series.",
+        "neither",
+    ),
+    MetricInfo("saturated_s", "s", "Time at full capacity of the link that was full longest.", "lower"),
+    MetricInfo("saturated_links", "1", "Links that were at full capacity at any time.", "lower"),
+    MetricInfo(
+        "carried_bytes", "B", "Bytes over all links (a byte counts once per link it crosses).", "neither"
+    ),
+)
+
+_FABRIC_COLUMNS = (
+    ColumnInfo("link", "", "Name, `source>target`."),
+    ColumnInfo("tier", "", "Tier of the topology: scale-up, nic, leaf-spine, …"),
+    ColumnInfo("kind", "", "Technology: nvlink, pcie, ethernet, infiniband, …"),
+    ColumnInfo("capacity_bytes_per_s", "B/s", "Usable rate in this direction."),
+    ColumnInfo("carried_bytes", "B", "Bytes carried."),
+    ColumnInfo("mean_utilization", "1", "Carried bytes over capacity times duration."),
+    ColumnInfo("max_utilization", "1", "Largest bin of the time series."),
+    ColumnInfo("saturated_s", "s", "Time at full capacity."),
+    ColumnInfo("first_saturated_s", "s", "When it was first at full capacity; empty if never."),
+    ColumnInfo("last_saturated_s", "s", "When that ended last; empty if never."),
+)
+
+_SUFFIX_UNITS = {
+    "_bytes_per_s": "B/s",
+    "_tokens_per_s": "tokens/s",
+    "_per_s": "1/s",
+    "_flops": "FLOP",
+    "_bytes": "B",
+    "_s": "s",
+}
+
+
+def documented_metrics(kind: str) -> Mapping[str, MetricInfo]:
+    """Return the metrics of a workload kind (or `fabric`) by name without statistic."""
+    if kind == FABRIC:
+        infos: Iterable[MetricInfo] = _FABRIC_METRICS
+    else:
+        infos = getattr(_columns_module(kind), "METRICS", ())
+    return {info.name: info for info in infos}
+
+
+def documented_tables(kind: str) -> Mapping[str, tuple[ColumnInfo, ...]]:
+    """Return the columns of each table of a workload kind (or `fabric`)."""
+    if kind == FABRIC:
+        return {"links": _FABRIC_COLUMNS}
+    module = _columns_module(kind)
+    return dict(getattr(module, "TABLES", None) or getattr(module, "COLUMNS", {}))
+
+
+def metric_info(kind: str, metric: str) -> MetricInfo:
+    """Return unit, meaning and direction of a flat metric such as `ttft_s.p99`.
+
+    A metric that is not documented gets its unit from its suffix and no direction.
+    """
+    name = metric.partition(".")[0]
+    known = documented_metrics(kind).get(name)
+    if known is not None:
+        return known
+    unit = next((unit for suffix, unit in _SUFFIX_UNITS.items() if name.endswith(suffix)), "1")
+    return MetricInfo(name, unit, "", "neither")
+
+
+def _columns_module(kind: str) -> object | None:
+    name = f"clustersim.workloads.{kind}"
+    if not kind.isidentifier() or find_spec(name) is None:
+        return None
+    return import_module(f"{name}.columns")
+
+
+def markdown() -> str:
+    """Return `docs/outputs.md`: every metric and column in tables."""
+    parts = [_INTRODUCTION]
+    for kind in (*KINDS, FABRIC):
+        parts.append(f"## {kind.capitalize()}\n\n### Metrics\n")
+        parts.append(_table(("metric", "unit", "better", "meaning"), _metric_rows(kind)))
+        for table, columns in documented_tables(kind).items():
+            parts.append(f"### Table `{table}`\n")
+            rows = [(f"`{column.name}`", column.unit, column.description) for column in columns]
+            parts.append(_table(("column", "unit", "meaning"), rows))
+    return "\n".join(parts)
+
+
+def _metric_rows(kind: str) -> list[tuple[str, ...]]:
+    infos = documented_metrics(kind).values()
+    return [(f"`{info.name}`", info.unit, _ARROWS[info.better], info.description) for info in infos]
+
+
+def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [header, tuple("---" for _ in header), *rows]
+    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+
+
+_ARROWS = {"higher": "higher", "lower": "lower", "neither": ""}
+
+_INTRODUCTION = """# Outputs
+
+<!-- Made by `python -m clustersim.results.columns`; do not edit. -->
+
+Every metric and every table column, by workload kind. All values are in SI units and the unit is part
+of the name. A metric with a distribution appears once per statistic: `ttft_s.mean`, `ttft_s.p50`, `.p90`,
+`.p99`, `.p99.9`. A metric that could not be computed is absent. `better` is the direction that
+`clustersim compare` counts as an improvement.
+"""
+
+if __name__ == "__main__":
+    print(markdown(), end="")

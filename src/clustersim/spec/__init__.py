@@ -1,0 +1,1 @@
+"""What a scenario may say: the only place that knows field names."""

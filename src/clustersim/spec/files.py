@@ -1,0 +1,115 @@
+"""The files that a scenario refers to: topology files, traces, graphs, model configurations."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from clustersim.errors import InputError, PathPart, Problem
+from clustersim.spec import yaml_io
+from clustersim.spec._base import FileReference, SpecModel
+from clustersim.spec._places import Place
+
+__all__ = ["Inlined", "digests", "inline_topology", "references"]
+
+TOPOLOGY = ("cluster", "topology")
+
+
+class Inlined(NamedTuple):
+    """A scenario's data with its topology file put in."""
+
+    data: Any
+    place: Place
+    problems: tuple[Problem, ...]
+
+
+def inline_topology(data: Any, place: Place, folders: Sequence[Path]) -> Inlined:
+    """Replace `cluster.topology: path.yaml` by what the file holds, positions included.
+
+    The file is looked for in `folders`, in their order. The path of a graph in it is
+    relative to the topology file, and is rewritten relative to the first folder.
+    """
+    cluster = data.get("cluster") if isinstance(data, dict) else None
+    name = cluster.get("topology") if isinstance(cluster, dict) else None
+    if not isinstance(name, str) or not isinstance(cluster, dict):
+        return Inlined(data, place, ())
+    found = next((folder / name for folder in folders if (folder / name).is_file()), None)
+    if found is None:
+        message = f"no such file: '{name}' (a topology file is looked for beside the scenario)"
+        return Inlined(data, place, (Problem(TOPOLOGY, message),))
+    label = os.path.normpath(Path(place.file or "").parent / name) if place.file else name
+    try:
+        document = yaml_io.read(found, label=label)
+    except InputError as error:
+        return Inlined(data, place, tuple(_inside(problem) for problem in error.problems))
+    topology = _rebase_graph(document.data, found.parent, folders[0])
+    problems = tuple(_inside(problem) for problem in document.problems)
+    merged = {**data, "cluster": {**cluster, "topology": topology}}
+    return Inlined(merged, place.put(TOPOLOGY, document.place), problems)
+
+
+def _inside(problem: Problem) -> Problem:
+    return Problem(TOPOLOGY + problem.path, problem.message, problem.file, problem.line, problem.column)
+
+
+def _rebase_graph(topology: Any, folder: Path, base: Path) -> Any:
+    path = topology.get("path") if isinstance(topology, dict) else None
+    if not isinstance(path, str) or Path(path).is_absolute() or folder.resolve() == base.resolve():
+        return topology
+    return {**topology, "path": Path(os.path.relpath(folder / path, base)).as_posix()}
+
+
+def references(
+    model: SpecModel, *, at: tuple[PathPart, ...] = ()
+) -> Iterator[tuple[tuple[PathPart, ...], str, FileReference]]:
+    """Yield path, text and mark of each field that may name an input file."""
+    for name, field in type(model).model_fields.items():
+        value = getattr(model, name)
+        if isinstance(value, SpecModel):
+            yield from references(value, at=(*at, name))
+        elif isinstance(value, tuple):
+            for index, item in enumerate(value):
+                if isinstance(item, SpecModel):
+                    yield from references(item, at=(*at, name, index))
+        elif isinstance(value, str):
+            yield from (
+                ((*at, name), value, mark) for mark in field.metadata if isinstance(mark, FileReference)
+            )
+
+
+def _input_file(text: str, mark: FileReference, base: Path) -> Path | None:
+    """Return the file that a field names; None where it is a name of the catalogue."""
+    path = base / text
+    if not mark.in_folder:
+        return path
+    if path.is_dir():
+        path = path / mark.in_folder
+        return path if path.is_file() else None
+    return path if path.suffix == Path(mark.in_folder).suffix else None
+
+
+def digests(model: SpecModel, *, base: Path | None) -> Mapping[str, str]:
+    """Return the SHA-256 of each input file by the text that names it.
+
+    Raises
+    ------
+    InputError
+        With one problem for each file that cannot be read.
+    """
+    result: dict[str, str] = {}
+    problems: list[Problem] = []
+    for path, text, mark in references(model):
+        source = _input_file(text, mark, base or Path())
+        if source is None:
+            continue
+        try:
+            with source.open("rb") as file:
+                result[text] = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            problems.append(Problem(path, f"'{text}' cannot be read: {error.strerror}"))
+    if problems:
+        raise InputError(problems)
+    return result

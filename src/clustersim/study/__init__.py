@@ -1,0 +1,1 @@
+"""Many runs: one, or variants over seeds, and checks against measurements."""

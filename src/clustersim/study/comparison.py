@@ -1,0 +1,299 @@
+"""What changed between variants: paired over seeds, with a confidence interval."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from clustersim.errors import InputError, did_you_mean
+from clustersim.results.columns import FABRIC, metric_info
+from clustersim.study.records import RunRecord
+from clustersim.study.student import mean_interval
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from clustersim.report.plots import ComparisonPlots
+
+__all__ = ["HEADLINES", "Change", "Comparison", "Run"]
+
+CONFIDENCE = 0.95
+ROUNDING = 1e-9
+"""Relative changes below this are rounding, not a difference."""
+
+HEADLINES: Mapping[str, tuple[str, ...]] = {
+    "training": ("iteration_s.mean", "samples_per_s", "exposed_communication_s"),
+    "inference": (
+        "ttft_s.p50",
+        "ttft_s.p99",
+        "tpot_s.p50",
+        "tpot_s.p99",
+        "e2e_s.p99",
+        "requests_per_s",
+        "output_tokens_per_s",
+        "slo_attainment",
+    ),
+    FABRIC: ("busiest_link_utilization.mean",),
+}
+"""Metrics that a summary shows, by kind; of other kinds all are shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One variant with one seed."""
+
+    variant: str
+    seed: int
+    record: RunRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """How one metric of one workload differs between the first variant and another.
+
+    Parameters
+    ----------
+    before, after
+        Means over the seeds that both variants have.
+    change, low, high
+        Mean of the paired differences and its 95 % interval; no interval with one seed.
+    relative, relative_low, relative_high
+        The same divided by `before`; None where that is 0.
+    seeds
+        Pairs.
+    verdict
+        `better` or `worse` by the direction of the metric, `changed` where it has none, `no
+        difference` where the interval holds 0, `one seed` where there is no interval.
+    """
+
+    workload: str
+    metric: str
+    unit: str
+    variant: str
+    before: float
+    after: float
+    change: float
+    low: float | None
+    high: float | None
+    relative: float | None
+    relative_low: float | None
+    relative_high: float | None
+    seeds: int
+    verdict: str
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Runs of several variants with the same seeds.
+
+    Parameters
+    ----------
+    variants
+        Names; the first is the reference.
+    seeds
+        That every variant ran with.
+    runs
+        All of them, failed ones too.
+    metrics
+        What the summary shows in place of the headline metrics.
+    """
+
+    variants: tuple[str, ...]
+    seeds: tuple[int, ...]
+    runs: tuple[Run, ...]
+    metrics: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.metrics is not None:
+            self.select(self.metrics)
+
+    @property
+    def failures(self) -> tuple[Run, ...]:
+        """Runs without metrics; `record.error` says why."""
+        return tuple(run for run in self.runs if run.record.error)
+
+    @property
+    def kinds(self) -> dict[str, str]:
+        """Workload (and `fabric`) to its kind."""
+        found = {name: kind for run in self.runs for name, kind in run.record.kinds.items()}
+        return {**found, FABRIC: FABRIC}
+
+    @property
+    def interval_words(self) -> str:
+        """How the intervals are to be read."""
+        count = len(self.seeds)
+        return f"95 % intervals over {count} seeds" if count > 1 else "one seed, so without intervals"
+
+    @cached_property
+    def changes(self) -> tuple[Change, ...]:
+        """Every metric that both variants have, of every workload, for each further variant."""
+        return tuple(change for variant in self.variants[1:] for change in self._changes_of(variant))
+
+    def headline(self) -> list[Change]:
+        """Return the changes that the summary shows."""
+        if self.metrics is not None:
+            return self.select(self.metrics)
+        kinds = self.kinds
+        return [
+            change
+            for change in self.changes
+            if change.metric in HEADLINES.get(kinds[change.workload], (change.metric,))
+        ]
+
+    def select(self, metrics: Sequence[str]) -> list[Change]:
+        """Return the changes of some metrics, of all workloads that have them.
+
+        Raises
+        ------
+        InputError
+            If no workload has a metric of this name.
+        """
+        known = {change.metric for change in self.changes}
+        for metric in metrics:
+            if metric not in known:
+                raise InputError(f"no workload has a metric '{metric}'.{did_you_mean(metric, known)}")
+        return [change for change in self.changes if change.metric in metrics]
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per workload, metric and variant: `Change` as columns."""
+        import pandas as pd
+
+        return pd.DataFrame([asdict(change) for change in self.changes], columns=list(Change.__slots__))
+
+    def runs_frame(self) -> pd.DataFrame:
+        """Return one row per run and metric: variant, seed, workload, metric, value."""
+        import pandas as pd
+
+        rows = [
+            (run.variant, run.seed, workload, metric, value)
+            for run in self.runs
+            for workload, metrics in run.record.metrics.items()
+            for metric, value in metrics.items()
+        ]
+        return pd.DataFrame(rows, columns=["variant", "seed", "workload", "metric", "value"])
+
+    def document(self) -> dict[str, Any]:
+        """Return all of it, JSON-able."""
+        return {
+            "variants": list(self.variants),
+            "seeds": list(self.seeds),
+            "confidence": CONFIDENCE,
+            "changes": [asdict(change) for change in self.changes],
+            "runs": [{"variant": run.variant, **asdict(run.record)} for run in self.runs],
+            "failures": [
+                {"variant": run.variant, "seed": run.seed, "error": run.record.error} for run in self.failures
+            ],
+        }
+
+    def to_json(self) -> str:
+        """Return `document()` as JSON text."""
+        return json.dumps(self.document(), indent=1, ensure_ascii=False)
+
+    def summary(self) -> str:
+        """Return the headline metrics as a table for the terminal, 100 columns wide."""
+        from clustersim.report.comparison import summary
+
+        return summary(self)
+
+    @property
+    def plot(self) -> ComparisonPlots:
+        """Pictures: `comparison.plot.change()`."""
+        from clustersim.report.plots import ComparisonPlots
+
+        return ComparisonPlots(self)
+
+    def save(self, directory: Path | str) -> Path:
+        """Write `comparison.json`, `changes.csv`, `runs.csv`, `summary.txt` and the picture.
+
+        Raises
+        ------
+        InputError
+            If the folder cannot be written.
+        """
+        from clustersim.results.atomic import atomic_path, write_text
+
+        folder = Path(directory)
+        try:
+            write_text(folder / "comparison.json", self.to_json() + "\n")
+            write_text(folder / "summary.txt", self.summary())
+            for name, frame in (("changes", self.to_frame()), ("runs", self.runs_frame())):
+                with atomic_path(folder / f"{name}.csv") as temporary:
+                    frame.to_csv(temporary, index=False)
+            picture = self.plot.change()
+            for suffix in ("png", "svg"):
+                with atomic_path(folder / f"change.{suffix}") as temporary:
+                    picture.save(temporary)
+        except OSError as error:
+            raise InputError(
+                f"{folder}: the comparison cannot be written ({error.strerror or error})"
+            ) from None
+        return folder
+
+    def _repr_html_(self) -> str:
+        from clustersim.report.html import comparison_card
+
+        return comparison_card(self)
+
+    def __repr__(self) -> str:
+        return f"<Comparison of {', '.join(self.variants)}: {len(self.seeds)} seeds, {len(self.runs)} runs>"
+
+    def _changes_of(self, variant: str) -> Iterator[Change]:
+        before, after = self._values(self.variants[0]), self._values(variant)
+        kinds = self.kinds
+        for (workload, metric), by_seed in before.items():
+            others = after.get((workload, metric), {})
+            pairs = [
+                (by_seed[seed], others[seed]) for seed in self.seeds if seed in by_seed and seed in others
+            ]
+            if pairs:
+                yield _change(workload, metric, kinds[workload], variant, pairs)
+
+    def _values(self, variant: str) -> dict[tuple[str, str], dict[int, float]]:
+        """Values of one variant by workload and metric, then by seed."""
+        values: dict[tuple[str, str], dict[int, float]] = {}
+        for run in self.runs:
+            if run.variant == variant:
+                for workload, metrics in run.record.metrics.items():
+                    for metric, value in metrics.items():
+                        values.setdefault((workload, metric), {})[run.seed] = value
+        return values
+
+
+def _change(
+    workload: str, metric: str, kind: str, variant: str, pairs: Sequence[tuple[float, float]]
+) -> Change:
+    info = metric_info(kind, metric)
+    before = sum(first for first, _ in pairs) / len(pairs)
+    after = sum(second for _, second in pairs) / len(pairs)
+    differences = [second - first for first, second in pairs]
+    low: float | None = None
+    high: float | None = None
+    change = differences[0]
+    if len(pairs) > 1:
+        change, low, high = mean_interval(differences, confidence=CONFIDENCE)
+    relative, relative_low, relative_high = (_over(value, before) for value in (change, low, high))
+    return Change(
+        workload, metric, info.unit, variant, before, after,
+        change, low, high, relative, relative_low, relative_high,
+        seeds=len(pairs), verdict=_verdict(info.better, before, change, low, high),
+    )  # fmt: skip
+
+
+def _over(value: float | None, before: float) -> float | None:
+    return None if before == 0 or value is None else value / abs(before)
+
+
+def _verdict(better: str, before: float, change: float, low: float | None, high: float | None) -> str:
+    if abs(change) <= ROUNDING * abs(before):
+        return "no difference"
+    if low is None or high is None:
+        return "one seed"
+    if low <= 0 <= high:
+        return "no difference"
+    if better == "neither":
+        return "changed"
+    return "better" if (change < 0) == (better == "lower") else "worse"

@@ -1,0 +1,103 @@
+"""What a study keeps of each run, and the folder that it keeps it in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from clustersim.errors import InputError
+from clustersim.results.atomic import write_text
+from clustersim.spec.scenario import Scenario
+
+__all__ = ["RunRecord", "RunStore", "simulate"]
+
+_INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One run of one scenario with one seed: its metrics, or why there are none.
+
+    Parameters
+    ----------
+    identity
+        Hash of all that affects the result.
+    seed
+        That it ran with.
+    kinds
+        Workload to its kind.
+    metrics
+        Workload (and `fabric`) to metric to value, in SI units.
+    error
+        Why the run failed; empty where it did not.
+    """
+
+    identity: str
+    seed: int
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    simulated_s: float = 0.0
+    wall_s: float = 0.0
+    error: str = ""
+
+
+def simulate(scenario: Scenario) -> RunRecord:
+    """Run a scenario and keep its metrics; a failure becomes the record's `error`.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If Ctrl-C stopped the run: half a run must not count as one.
+    """
+    from clustersim.study import runner
+
+    identity = scenario.content_hash()
+    try:
+        result = runner.run(scenario)
+    except Exception as error:
+        # One run of many: whatever went wrong in it must not cost the others.
+        name = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
+        return RunRecord(identity, scenario.seed, error=f"{name}{error}")
+    if not result.complete:
+        reason = "; ".join(result.notes)
+        if reason.startswith(_INTERRUPTED):
+            raise KeyboardInterrupt
+        return RunRecord(identity, scenario.seed, error=f"stopped before its end: {reason}")
+    kinds = {name: outcome.kind for name, outcome in result.outcomes.items()}
+    return RunRecord(identity, scenario.seed, kinds, result.metrics(), result.simulated_s, result.wall_s)
+
+
+class RunStore:
+    """A folder with one JSON file per finished run, by identity; running again resumes.
+
+    Failed runs are not kept, so that they are tried again.
+
+    Checked by: tests/study/test_resume.py, which kills a study in the middle.
+    """
+
+    def __init__(self, directory: Path | str) -> None:
+        self.directory = Path(directory)
+
+    def get(self, identity: str) -> RunRecord | None:
+        """Return a kept run; None where there is none, or a file that cannot be read."""
+        try:
+            loaded = json.loads(self._path(identity).read_text(encoding="utf-8"))
+            record = RunRecord(**loaded)
+        except (OSError, ValueError, TypeError):
+            return None
+        return record if record.identity == identity else None
+
+    def get_all(self, identities: Iterable[str]) -> dict[str, RunRecord]:
+        """Return the kept ones of several runs."""
+        found = ((identity, self.get(identity)) for identity in identities)
+        return {identity: record for identity, record in found if record is not None}
+
+    def put(self, record: RunRecord) -> None:
+        """Keep a run, whole or not at all."""
+        if not record.error:
+            write_text(self._path(record.identity), json.dumps(asdict(record), indent=1) + "\n")
+
+    def _path(self, identity: str) -> Path:
+        return self.directory / f"{identity}.json"

@@ -1,0 +1,15 @@
+"""Validation against published measurements, by name."""
+
+from __future__ import annotations
+
+from clustersim.study.validation.framework import Row, Validation, ValidationReport
+
+__all__ = ["Row", "Validation", "ValidationReport", "registry"]
+
+
+def registry() -> dict[str, Validation]:
+    """Return every validation that `clustersim validate` knows."""
+    from clustersim.study.validation.collectives import COLLECTIVES
+    from clustersim.study.validation.data_parallel import DATA_PARALLEL
+
+    return {validation.name: validation for validation in (COLLECTIVES, DATA_PARALLEL)}

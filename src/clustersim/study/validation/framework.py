@@ -1,0 +1,199 @@
+"""Predicted beside measured: the shape that every validation shares.
+
+A validation reads a table of published measurements (the shipped one, or a user's own with
+the same columns), predicts each row with the frozen catalogue and reports the error as it is.
+Rows that cannot be modelled are listed with the reason, never dropped.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from clustersim.errors import InputError, did_you_mean
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["Row", "Validation", "ValidationReport", "read_table"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measurement and its prediction.
+
+    Parameters
+    ----------
+    id
+        Of the row in its table.
+    group
+        What errors are averaged over: a system, a table, a size range.
+    measured, predicted
+        In `unit`; `predicted` is None where the row cannot be modelled.
+    reason
+        Why it cannot be modelled; empty otherwise.
+    x
+        Abscissa for plots over a variable (message bytes, GPUs), where there is one.
+    """
+
+    id: str
+    group: str
+    unit: str
+    measured: float | None
+    predicted: float | None
+    reason: str = ""
+    note: str = ""
+    x: float | None = None
+
+    @property
+    def error(self) -> float | None:
+        """Relative error, signed: predicted / measured − 1."""
+        if self.measured is None or self.predicted is None or self.measured == 0:
+            return None
+        return self.predicted / self.measured - 1.0
+
+
+@dataclass(frozen=True)
+class ValidationReport:
+    """All rows of one validation, with errors by group."""
+
+    title: str
+    rows: tuple[Row, ...]
+    plotter: Callable[[Sequence[Row]], Figure] | None = None
+
+    @property
+    def modelled(self) -> tuple[Row, ...]:
+        """Rows that have a prediction."""
+        return tuple(row for row in self.rows if row.error is not None)
+
+    def errors(self, group: str | None = None) -> np.ndarray:
+        """Absolute relative errors of the modelled rows (of one group)."""
+        return np.array([abs(row.error or 0.0) for row in self.modelled if group in (None, row.group)])
+
+    def text(self) -> str:
+        """Return the table for the terminal: every row, then error by group."""
+        lines = [self.title, ""]
+        for row in self.rows:
+            if row.error is None or row.measured is None or row.predicted is None:
+                lines.append(f"{row.id:<28} {row.group:<34} not modelled: {row.reason}")
+            else:
+                lines.append(
+                    f"{row.id:<28} {row.group:<34} measured {row.measured:>12.5g}  predicted "
+                    f"{row.predicted:>12.5g} {row.unit:<14} {row.error:+8.1%}  {row.note}".rstrip()
+                )
+        return "\n".join([*lines, "", *self.summary_lines()])
+
+    def summary_lines(self) -> list[str]:
+        """Error by group and over all: rows, median, mean, worst."""
+        header = f"{'group':<48} {'rows':>5} {'median':>8} {'mean':>8} {'worst':>8}"
+        lines = [header]
+        for group in [*dict.fromkeys(row.group for row in self.modelled), None]:
+            errors = self.errors(group)
+            if len(errors):
+                lines.append(
+                    f"{group or 'all':<48} {len(errors):>5} {np.median(errors):>8.1%} "
+                    f"{errors.mean():>8.1%} {errors.max():>8.1%}"
+                )
+        skipped = len(self.rows) - len(self.modelled)
+        return [*lines, f"{skipped} row{'s' if skipped != 1 else ''} not modelled"] if skipped else lines
+
+    def to_json(self) -> str:
+        """Return one JSON array; per row id, measured, predicted, error, or the reason."""
+        keys = ("id", "group", "unit", "measured", "predicted", "error", "reason", "note")
+        return json.dumps([{key: getattr(row, key) for key in keys} for row in self.rows], indent=1)
+
+    def plot(self, path: Path) -> None:
+        """Write a picture of predicted against measured."""
+        figure = (self.plotter or plot_against_measured)(self.modelled)
+        figure.savefig(path, dpi=150, bbox_inches="tight")
+
+
+@dataclass(frozen=True)
+class Validation:
+    """A named comparison of the model with a published table.
+
+    Parameters
+    ----------
+    name, title
+        For the command line.
+    shipped
+        File under `clustersim/study/validation/data`.
+    columns
+        Columns that a table must have.
+    predict
+        Turns table rows (text by column) into `Row`s.
+    """
+
+    name: str
+    title: str
+    shipped: str
+    columns: tuple[str, ...]
+    predict: Callable[[Sequence[dict[str, str]]], Iterable[Row]]
+    plotter: Callable[[Sequence[Row]], Figure] | None = None
+
+    def run(self, table: Path | None = None) -> ValidationReport:
+        """Predict every row of the shipped table, or of `table`.
+
+        Raises
+        ------
+        InputError
+            If the table cannot be read or lacks columns.
+        """
+        source = table or Path(str(resources.files("clustersim.study.validation") / "data" / self.shipped))
+        rows = read_table(source, self.columns)
+        return ValidationReport(self.title, tuple(self.predict(rows)), self.plotter)
+
+
+def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    """Read a CSV (or CSV.gz) as text by column.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, a column is missing, a line is broken or no row is there.
+    """
+    try:
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file)
+            rows = list(reader)
+            names = reader.fieldnames or []
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: cannot be read as CSV ({error})") from None
+    missing = [column for column in columns if column not in names]
+    if missing:
+        raise InputError(f"{path}: column '{missing[0]}' is missing.{did_you_mean(missing[0], names)}")
+    if not rows:
+        raise InputError(f"{path}: the table has no rows")
+    for number, row in enumerate(rows, start=2):
+        if None in row or None in row.values():
+            raise InputError(f"{path}:{number}: {len(names)} columns are due, as in the header")
+    return rows
+
+
+def plot_against_measured(rows: Sequence[Row]) -> Figure:
+    """Scatter of predicted against measured, one colour per group, with ±10 % and ±20 % bands."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.5, 6.5), layout="constrained")
+    axes = figure.add_subplot()
+    measured = np.array([row.measured for row in rows], dtype=float)
+    ends = np.array([measured.min() / 1.4, measured.max() * 1.4])
+    for band in (0.2, 0.1):
+        axes.fill_between(ends, ends * (1 - band), ends * (1 + band), color="0.5", alpha=0.15, lw=0)
+    axes.plot(ends, ends, color="0.3", lw=1)
+    for group in dict.fromkeys(row.group for row in rows):
+        points = [(row.measured, row.predicted) for row in rows if row.group == group]
+        axes.scatter(*np.array(points, dtype=float).T, s=26, label=group, alpha=0.85)
+    axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends)
+    axes.set(xlabel=f"measured ({rows[0].unit})", ylabel=f"predicted ({rows[0].unit})")
+    axes.set_title("Predicted against measured; bands ±10 % and ±20 %")
+    axes.legend(fontsize=8, frameon=False)
+    return figure

@@ -1,0 +1,42 @@
+"""The other end of `executor`: reads one call from stdin, writes its value to stdout.
+
+The process ends when its stdin does, so none stays behind if the study is killed.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import sys
+import threading
+from typing import BinaryIO
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Serve one call."""
+    requests, answers = sys.stdin.buffer, sys.stdout.buffer
+    sys.stdout = sys.stderr  # what a model prints must not get between
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    size = int.from_bytes(requests.read(8), "big")
+    function, argument = pickle.loads(requests.read(size))
+    threading.Thread(target=_stop_with, args=(requests,), daemon=True).start()
+    try:
+        value = function(argument)
+    except Exception as error:
+        value = error
+    answers.write(pickle.dumps(value))
+    answers.flush()
+    # The watching thread still holds stdin; leave without waiting for it.
+    os._exit(0)
+
+
+def _stop_with(stream: BinaryIO) -> None:
+    stream.read(1)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""Processes over the engine: training jobs and inference services."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from clustersim.spec.inference import InferenceSpec
+from clustersim.spec.scenario import WorkloadSpec
+from clustersim.topology import Topology
+from clustersim.workloads.base import Outcome, Table, Workload
+
+__all__ = ["Outcome", "Table", "Workload", "create", "gpus_needed"]
+
+
+def create(spec: WorkloadSpec, *, topology: Topology, gpus: tuple[str, ...], base: Path | None = None) -> Workload:
+    """Make the workload that a spec describes on the GPUs it was given.
+
+    Everything that can be known before running is checked here.
+
+    Raises
+    ------
+    InputError
+        For names and files that do not exist (paths relative to the workload).
+    CannotRunError
+        Where the model does not fit or groups do not divide.
+    """
+    if isinstance(spec, InferenceSpec):
+        from clustersim.workloads.inference import InferenceWorkload
+
+        return InferenceWorkload(spec, topology=topology, gpus=gpus, base=base)
+    from clustersim.workloads.training import TrainingWorkload
+
+    return TrainingWorkload(spec, topology=topology, gpus=gpus, base=base)
+
+
+def gpus_needed(spec: WorkloadSpec) -> int:
+    """How many GPUs a workload occupies."""
+    if isinstance(spec, InferenceSpec):
+        return spec.replicas * spec.parallelism.tensor
+    return spec.gpus

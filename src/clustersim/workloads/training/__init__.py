@@ -1,0 +1,5 @@
+"""Training jobs."""
+
+from clustersim.workloads.training.data_parallel import TrainingWorkload
+
+__all__ = ["TrainingWorkload"]
