@@ -1,7 +1,7 @@
 """Fit the efficiency curves of the catalogue to public kernel measurements, or report their error.
 
-    python tools/fit_efficiency.py --truth ../shared/truth --fit > efficiency.yaml
-    python tools/fit_efficiency.py --truth ../shared/truth --report
+    python tools/fit_efficiency.py --truth FOLDER --fit > efficiency.yaml    (half a minute)
+    python tools/fit_efficiency.py --truth FOLDER --report
 
 The fit minimises the absolute log error of kernel times with the package's own curves
 (Levenberg-Marquardt on re-weighted residuals). The printed file replaces
@@ -17,7 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from kernel_tables import Row, attention_rows, gemm_rows, operator_rows, profiled_attention_rows
+from kernel_tables import (
+    Row,
+    attention_rows,
+    expert_rows,
+    gemm_rows,
+    operator_rows,
+    profiled_attention_rows,
+)
 
 from clustersim import catalog
 from clustersim.cost.efficiency import (
@@ -31,7 +38,8 @@ from clustersim.cost.roofline import Roofline
 
 SETS = {"a100": "a100-sxm4-80gb", "h100": "h100-sxm5-80gb", "a40": "a40"}
 L2_BYTES = {"a100-sxm4-80gb": 40e6, "h100-sxm5-80gb": 50e6, "a40": 6e6}
-"""NVIDIA datasheets. Rows whose operands fit are warm in the measuring loop, but not in a model."""
+"""NVIDIA datasheets. Decode rows whose KV cache fits are warm in the
+measuring loop, but not in a model, where weights pass in between."""
 
 STREAM_LIMIT = 0.9
 """No kernel streams through more of the peak memory bandwidth than BabelStream does on HBM (about
@@ -81,8 +89,10 @@ def levenberg_marquardt(
 
 
 def log_errors(rows: Sequence[Row], curves: CurveSet) -> np.ndarray:
-    rooflines = {name: Roofline(catalog.accelerator(name), curves=curves) for name in {row.device for row in rows}}
-    predicted = [rooflines[row.device].kernel(row.operator).seconds for row in rows]
+    rooflines = {
+        name: Roofline(catalog.accelerator(name), curves=curves) for name in {row.device for row in rows}
+    }
+    predicted = [rooflines[row.device].stream([row.operator, *row.more]).seconds for row in rows]
     return np.log(np.array(predicted) / np.array([row.seconds for row in rows]))
 
 
@@ -105,20 +115,16 @@ def thinned(rows: Iterable[Row], limit: int) -> list[Row]:
     return [found[i] for i in sorted(order)]
 
 
-def cold(rows: Iterable[Row], *, small: float = 4e6) -> list[Row]:
-    """Return rows that are larger than the L2 cache, or so small that latency decides."""
-    return [
-        row
-        for row in rows
-        if not small < row.operator.bytes_moved < 1.5 * L2_BYTES[row.device]
-    ]
+def cold(rows: Iterable[Row]) -> list[Row]:
+    """Return rows that are larger than the L2 cache, or so small (4 MB) that latency decides."""
+    return [row for row in rows if not 4e6 < row.operator.bytes_moved < 1.5 * L2_BYTES[row.device]]
 
 
 class Tables:
     """All measurements of one device."""
 
     def __init__(self, truth: Path) -> None:
-        readers = (gemm_rows, attention_rows, profiled_attention_rows, operator_rows)
+        readers = (gemm_rows, attention_rows, expert_rows, profiled_attention_rows, operator_rows)
         self.rows = [row for reader in readers for row in reader(truth)]
 
     def of(self, device: str, **wanted: str) -> list[Row]:
@@ -128,6 +134,7 @@ class Tables:
             row
             for row in self.rows
             if row.device == device
+            and not row.more
             and table in (None, row.table)
             and all(getattr(row.operator, key) == value for key, value in wanted.items())
         ]
@@ -135,6 +142,20 @@ class Tables:
 
 def is_grouped(row: Row) -> bool:
     return row.operator.shape.kv_heads < row.operator.shape.heads  # type: ignore[union-attr]
+
+
+def unfitted() -> CurveSet:
+    """Return a set of the starting values."""
+    decode = DecodeAttentionCurve(**STARTS[DecodeAttentionCurve])
+    return CurveSet(
+        name="unfitted",
+        gemm={},
+        prefill_attention=PrefillAttentionCurve(**STARTS[PrefillAttentionCurve]),
+        grouped_decode=decode,
+        plain_decode=decode,
+        memory={},
+        sources={},
+    )
 
 
 def fit_set(name: str, tables: Tables, start: CurveSet) -> CurveSet:
@@ -151,7 +172,7 @@ def fit_set(name: str, tables: Tables, start: CurveSet) -> CurveSet:
             curves = replace(curves, gemm={**curves.gemm, precision: found})
     curves = _fit_attention(tables, device, curves)
     for kind in ("norm", "elementwise", "activation", "embedding"):
-        rows = thinned(cold(tables.of(device, table="Vidur", kind=kind), small=1e6), 800)
+        rows = thinned(tables.of(device, table="Vidur", kind=kind), 1200)
         base, key = curves, kind
         found = fit(MemoryCurve, rows, lambda c: replace(base, memory={**base.memory, key: c}))  # noqa: B023
         found = replace(found, efficiency=min(found.efficiency, STREAM_LIMIT))
@@ -184,7 +205,7 @@ sources:
   attention-a100: {text: "Fit to fused attention of A100 SXM4 80GB, vLLM 0.14.0; ai-dynamo/aiconfigurator@095f58a51c systems/data/a100_sxm/attention", how: seen}
   attention-h100: {text: "Fit to fused attention of H100 SXM5 80GB, vLLM 0.19.0; ai-dynamo/aiconfigurator@095f58a51c systems/data/h100_sxm/attention", how: seen}
   attention-as-a100: {text: "No table of A40 attention: the shares of A100", how: assumed}
-  memory-vidur: {text: "Fit to norm, residual, activation, rotary and embedding kernels of the device in microsoft/vidur data/profiling/compute, rows beyond the L2 cache or under 1 MB; optimizer as elementwise", how: seen}
+  memory-vidur: {text: "Fit to norm, residual, activation, rotary and embedding kernels of the device in microsoft/vidur data/profiling/compute, 1,200 rows of each; operands may be in the cache, as in a model where the kernel before wrote them; optimizer as elementwise", how: seen}
   stream-limit: {text: "Residual kernels of the table exceed the memory bandwidth, so were partly cached: 0.9 of it taken, about what BabelStream reaches", how: assumed}
   as-16-bit: {text: "No table of these precisions on this device: the shares of the peak that 16-bit products reach (8-bit: H100's fp8 where there is one)", how: assumed}
 entries:
@@ -195,18 +216,22 @@ def as_yaml(curves: CurveSet) -> str:
     """Write a set as an entry of the data file."""
     name = curves.name
     attention = "attention-as-a100" if name == "a40" else f"attention-{name}"
-    eight = f"gemm-{name}" if name == "h100" else "as-16-bit"
-    limited = ", memory.elementwise: stream-limit" if curves.memory["elementwise"].efficiency == STREAM_LIMIT else ""
-    sources = (
-        f"gemm: gemm-{name}, gemm.tf32: as-16-bit, gemm.fp32: as-16-bit, gemm.fp8: {eight}, gemm.int8: as-16-bit, "
-        f"prefill_attention: {attention}, grouped_decode: {attention}, plain_decode: {attention}, memory: memory-vidur{limited}"
-    )
+    keys = {"gemm": f"gemm-{name}"}
+    keys |= dict.fromkeys(("gemm.tf32", "gemm.fp32", "gemm.fp8", "gemm.int8"), "as-16-bit")
+    if name == "h100":
+        keys["gemm.fp8"] = "gemm-h100"
+    keys |= dict.fromkeys(("prefill_attention", "grouped_decode", "plain_decode"), attention)
+    keys["memory"] = "memory-vidur"
+    if curves.memory["elementwise"].efficiency == STREAM_LIMIT:
+        keys["memory.elementwise"] = "stream-limit"
+    sources = ", ".join(f"{key}: {value}" for key, value in keys.items())
     lines = [f"  {name}:", f"    sources: {{{sources}}}", "    gemm:"]
     lines.append(f"      bf16: &{name}-16 {flow(curves.gemm['bf16'])}")
     lines += [f"      {precision}: *{name}-16" for precision in ("fp16", "tf32", "fp32")]
-    own = curves.gemm.get("fp8")
-    lines.append(f"      fp8: &{name}-8 {flow(own)}" if own else f"      fp8: &{name}-8 *{name}-16")
-    lines.append(f"      int8: *{name}-8")
+    if "fp8" in curves.gemm:
+        lines += [f"      fp8: &{name}-8 {flow(curves.gemm['fp8'])}", f"      int8: *{name}-8"]
+    else:
+        lines += [f"      {precision}: *{name}-16" for precision in ("fp8", "int8")]
     for field in ("prefill_attention", "grouped_decode", "plain_decode"):
         lines.append(f"    {field}: {flow(getattr(curves, field))}")
     lines.append("    memory:")
@@ -214,7 +239,7 @@ def as_yaml(curves: CurveSet) -> str:
         anchor = f"&{name}-stream " if kind == "elementwise" else ""
         lines.append(f"      {kind}: {anchor}{flow(curves.memory[kind])}")
     lines.append(f"      optimizer: *{name}-stream")
-    return "\n".join(lines).replace(f"fp8: &{name}-8 *{name}-16\n      int8: *{name}-8", f"fp8: *{name}-16\n      int8: *{name}-16")
+    return "\n".join(lines)
 
 
 def flow(curve: Any) -> str:
@@ -225,6 +250,8 @@ def flow(curve: Any) -> str:
 
 def shape_class(row: Row) -> str:
     operator = row.operator
+    if row.more:
+        return "mixture of experts"
     if operator.kind != "gemm":
         return operator.kind
     m = operator.shape.m  # type: ignore[union-attr]
@@ -263,10 +290,9 @@ def main() -> None:
         report(tables)
         return
     print(HEADER, end="")
-    start = Roofline(catalog.accelerator("a100-sxm4-80gb")).curves
     fitted: dict[str, CurveSet] = {}
     for name in SETS:
-        begin = replace(fitted["a100"] if name == "a40" else start, gemm={"bf16": start.gemm["bf16"]})
+        begin = replace(fitted["a100"], gemm={}) if name == "a40" else unfitted()
         fitted[name] = fit_set(name, tables, begin)
         print(as_yaml(fitted[name]))
 

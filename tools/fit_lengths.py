@@ -1,6 +1,6 @@
 """Make the length tables of the catalogue from public request traces.
 
-    python tools/fit_lengths.py --traces ../shared/traces > src/clustersim/catalog/data/lengths.yaml
+    python tools/fit_lengths.py --traces FOLDER > src/clustersim/catalog/data/lengths.yaml
 
 Only quantiles and the rank correlation are kept; no request of a trace is.
 """

@@ -2,7 +2,7 @@
 
 Files, in the folder given by `--truth`:
 
-- D5_gemm_times.csv, D6_attention_times.csv, D7_moe_layer_times.csv: NVIDIA AIConfigurator
+- D5_gemm_times.csv, D6_attention_times.csv, D7_moe_layer_times.csv: NVIDIA's AIConfigurator
   (github.com/ai-dynamo/aiconfigurator) kernel tables of A100 SXM and H100 SXM, CUDA graphs;
   D5 also has 20 rows of LLMCompass (Zhang et al., ISCA 2024).
 - vidur_profiles/linear_ops.csv.gz, attention.csv.gz: operator times of Vidur (Agrawal et al.,
@@ -18,6 +18,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from clustersim.catalog.models import MoeConfig, TransformerModel
+from clustersim.cost import mixture
 from clustersim.cost.operators import (
     Operator,
     decode_attention,
@@ -48,12 +50,13 @@ MEMORY_COLUMNS = {
 
 @dataclass(frozen=True)
 class Row:
-    """One measured kernel."""
+    """One measurement: of one kernel, or of several that were timed together."""
 
     table: str
     device: str
     operator: Operator
     seconds: float
+    more: tuple[Operator, ...] = ()
 
 
 def read(path: Path) -> Iterator[dict[str, str]]:
@@ -83,6 +86,46 @@ def attention_rows(truth: Path) -> Iterator[Row]:
                 "prefill", queries=queries, past=keys - queries, batch=batch, **shape
             )
         yield Row("AIConfigurator", DEVICES[row["system"]], operator, float(row["latency_us"]) * 1e-6)
+
+
+def expert_rows(truth: Path) -> Iterator[Row]:
+    """Yield fused mixture-of-experts layers of GPUs that hold all experts, in bf16 and fp8."""
+    for row in read(truth / "D7_moe_layer_times.csv"):
+        if row["ep"] != "1" or row["dtype"] not in ("bf16", "fp8"):
+            continue
+        if row["system"] == "a100_sxm" and row["dtype"] == "fp8":
+            continue
+        model = _expert_model(
+            experts=int(row["experts"]),
+            experts_per_token=int(row["topk"]),
+            hidden=int(row["hidden"]),
+            width=int(row["inter"]),
+        )
+        operators = mixture.feed_forward(
+            model, tokens=float(row["tokens"]), precision=row["dtype"], tensor=int(row["tp"])
+        )
+        first, *others = [each for each in operators if each.name != "moe.router"]
+        seconds = float(row["latency_us"]) * 1e-6
+        table = f"AIConfigurator, {'balanced' if row['routing'] == 'balanced' else 'skewed'}"
+        yield Row(table, DEVICES[row["system"]], first, seconds, tuple(others))
+
+
+def _expert_model(*, experts: int, experts_per_token: int, hidden: int, width: int) -> TransformerModel:
+    return TransformerModel(
+        name="experts",
+        layers=1,
+        hidden=hidden,
+        heads=1,
+        kv_heads=1,
+        head_dim=hidden,
+        ffn_hidden=width,
+        gated_ffn=True,
+        vocab=0,
+        tied_embeddings=True,
+        max_sequence=1,
+        positional="none",
+        moe=MoeConfig(experts=experts, experts_per_token=experts_per_token, ffn_hidden=width),
+    )
 
 
 def profiled_attention_rows(truth: Path) -> Iterator[Row]:

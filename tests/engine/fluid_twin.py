@@ -61,11 +61,11 @@ def twin_finish_times(case: Case) -> list[float]:
     return finish
 
 
-def run_fabric(case: Case, *, merge_links: bool = True) -> tuple[Fabric, list[Flow]]:
+def run_fabric(case: Case, *, merge_from: int = 1) -> tuple[Fabric, list[Flow]]:
     """The same case through the fabric."""
     env = simpy.Environment()
     names = [f"link{i}" for i in range(len(case.capacities))]
-    fabric = Fabric(env, case.capacities, names=names, merge_links=merge_links)
+    fabric = Fabric(env, case.capacities, names=names, merge_from=merge_from)
     flows: dict[int, Flow] = {}
 
     def start(number: int, job: Job):

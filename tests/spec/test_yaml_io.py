@@ -187,7 +187,15 @@ def test_a_file_of_a_hundred_thousand_lines_is_read_in_seconds() -> None:
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("800Gbit/s", "800Gbit/s"), ("4", 4), ("1.5", 1.5), ("true", True), ("null", None), ("", ""), ("on", "on")],
+    [
+        ("800Gbit/s", "800Gbit/s"),
+        ("4", 4),
+        ("1.5", 1.5),
+        ("true", True),
+        ("null", None),
+        ("", ""),
+        ("on", "on"),
+    ],
 )
 def test_a_value_given_on_the_command_line_reads_as_in_a_file(text: str, value: object) -> None:
     assert yaml_io.parse_value(text) == value
@@ -206,9 +214,26 @@ def test_text_that_is_no_value_is_refused(text: str) -> None:
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20)
 documents = st.recursive(
-    scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4)
+    scalars,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
 )
-TRICKY = ["on", "no", "1e9", "0o7", "0x1", "12:30", "~", "null", ".5", "<<", "2024-05-01", "a: b", "# x", "- x", ""]
+TRICKY = [
+    "on",
+    "no",
+    "1e9",
+    "0o7",
+    "0x1",
+    "12:30",
+    "~",
+    "null",
+    ".5",
+    "<<",
+    "2024-05-01",
+    "a: b",
+    "# x",
+    "- x",
+    "",
+]
 
 
 @given(documents)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from clustersim.catalog._store import Source
-from clustersim.units import BANDWIDTH, FLOP_RATE, FLOPS, POWER, SIZE, TIME, Dimension, format_quantity
+from clustersim.units import BANDWIDTH, FLOP_RATE, POWER, SIZE, TIME, Dimension, format_quantity
 
 __all__ = ["describe_entry"]
 
@@ -27,28 +27,34 @@ _SUFFIXES: tuple[tuple[str, Dimension], ...] = (
     ("_bytes_per_s", BANDWIDTH),
     ("_bytes", SIZE),
     ("peak_flops", FLOP_RATE),
-    ("flops_forward", FLOPS),
     ("_s", TIME),
     ("_w", POWER),
 )
 
 
 def describe_entry(entry: Any, *, kind: str, aliases: list[str]) -> str:
-    """Return `entry` as text; its class is a frozen dataclass with `name` and `sources`."""
-    also = f" (also {', '.join(aliases)})" if aliases else ""
+    """Return `entry` as text; its class is a frozen dataclass with `name` and `sources`.
+
+    Sources are numbered and listed once, below the fields.
+    """
     rows = list(_rows(entry))
+    cited = dict.fromkeys(source for _, _, source in rows if source)
+    numbers = {source: f"[{index}]" for index, source in enumerate(cited, 1)}
     width = max(len(label) for label, _, _ in rows)
     value_width = min(40, max(len(value) for _, value, _ in rows))
-    lines = [f"{kind} {entry.name}{also}"]
+    lines = [f"{kind} {entry.name}"]
+    lines += [f"  also called {', '.join(aliases)}"] if aliases else []
     for label, value, source in rows:
-        lines.append(f"  {label:<{width}}  {value:<{value_width}}  {source}".rstrip())
+        lines.append(f"  {label:<{width}}  {value:<{value_width}}  {numbers.get(source, '')}".rstrip())
+    lines.append("  sources")
+    lines += [f"    {number} {source}" for source, number in numbers.items()]
     return "\n".join(lines)
 
 
 def _rows(entry: Any) -> Iterator[tuple[str, str, str]]:
     for spec in fields(entry):
         value = getattr(entry, spec.name)
-        if spec.name in _HIDDEN or value is None:
+        if spec.name in _HIDDEN or value is None or (isinstance(value, tuple) and not value):
             continue
         source = _source_text(entry.sources, spec.name)
         for label, text in _values(spec.name, value):
@@ -85,7 +91,11 @@ def _text(name: str, value: Any) -> str:
         return ", ".join(map(str, value)) if len(value) <= 8 else f"{len(value)} entries"
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return str(value)
+    if name == "flops_forward":
+        return f"{value / 1e9:.4g} GFLOP"
+    if name.endswith("bandwidth_bytes_per_s") and name.startswith(("memory", "scale_up")):
+        return f"{value / 1e9:g} GB/s"
     for suffix, dimension in _SUFFIXES:
         if name.endswith(suffix) and math.isfinite(value):
             return format_quantity(float(value), dimension)
-    return f"{value:,}" if abs(value) >= 10_000 else f"{value:g}"
+    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:g}"

@@ -66,7 +66,16 @@ class NodeType:
     sources: Mapping[str, Source]
 
 
-_FACTS = ("accelerator", "gpus", "scale_up", "nics", "gpu_nic_link", "nic_link", "host_memory")
+_FACTS = (
+    "accelerator",
+    "gpus",
+    "scale_up",
+    "nics",
+    "nic_attachment",
+    "gpu_nic_link",
+    "nic_link",
+    "host_memory",
+)
 
 
 def _build(record: Record) -> NodeType:

@@ -11,7 +11,7 @@ from clustersim.units import TIME, parse_quantity
 
 __all__ = ["DEFAULT_ENGINE", "SHELF", "InferenceEngine"]
 
-DEFAULT_ENGINE = "captured-graphs"
+DEFAULT_ENGINE = "vllm-0.5"
 """The engine that a scenario gets unless it gives `host_overhead`."""
 
 

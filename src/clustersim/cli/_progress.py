@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 __all__ = ["progress_bar"]
 
-Report = Callable[[float, str], None]
-"""Takes the fraction done and a few words."""
+Report = Callable[[float, float], None]
+"""Takes the fraction done and the simulated time in seconds."""
 
 
 @contextmanager
@@ -25,18 +25,19 @@ def progress_bar(title: str, *, wanted: bool | None) -> Iterator[Report]:
 
     Yields
     ------
-    What to call with the fraction done and a few words for the end of the bar; it does
-    nothing where there is no bar.
+    What to call now and then; it does nothing where there is no bar.
     """
     if not (sys.stderr.isatty() if wanted is None else wanted):
-        yield lambda fraction, words: None
+        yield lambda fraction, simulated_s: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
     console = Console(stderr=True, force_terminal=True if wanted else None)
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-    with Progress(*columns, TextColumn("{task.fields[words]}"), console=console, transient=True) as bar:
-        task = bar.add_task(title, total=1.0, words="")
+    with Progress(*columns, TextColumn("{task.fields[clock]}"), console=console, transient=True) as bar:
+        task = bar.add_task(title, total=1.0, clock="")
 
-        yield lambda fraction, words: bar.update(task, completed=fraction, words=words)
+        yield lambda fraction, simulated_s: bar.update(
+            task, completed=fraction, clock=f"simulated {simulated_s:.4g} s"
+        )

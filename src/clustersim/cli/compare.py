@@ -57,13 +57,7 @@ def execute(args: argparse.Namespace) -> int:
     from clustersim.study.compare import compare
 
     with progress_bar("compare", wanted=args.progress) as report:
-        comparison = compare(
-            scenarios,
-            seeds=args.seeds,
-            jobs=args.jobs,
-            store=args.store,
-            progress=lambda done, runs: report(done / runs, f"{done} of {runs} runs"),
-        )
+        comparison = compare(scenarios, seeds=args.seeds, jobs=args.jobs, store=args.store, progress=report)
     print(comparison.to_json() if args.json else comparison.summary())
     if args.out is not None:
         comparison.save(args.out)
@@ -78,7 +72,7 @@ def _scenarios(args: argparse.Namespace) -> dict[str, Scenario]:
     for other in args.others:
         _add(found, Path(other).stem, load_with(other, ()))
     if args.settings:
-        _add(found, ", ".join(args.settings), baseline.with_(**parse_settings(args.settings)))
+        _add(found, ", ".join(map(_short, args.settings)), baseline.with_(**parse_settings(args.settings)))
     for text in args.variants:
         label, changes = parse_variant(text)
         _add(found, label, baseline.with_(**changes))
@@ -91,3 +85,9 @@ def _add(found: dict[str, Scenario], label: str, scenario: Scenario) -> None:
     if label in found:
         raise InputError(f"two variants are called '{label}'; give them labels with --variant 'label: …'")
     found[label] = scenario
+
+
+def _short(setting: str) -> str:
+    """Return `bandwidth=800Gbit/s` for `cluster.fabric.bandwidth=800Gbit/s`."""
+    path, _, value = setting.partition("=")
+    return f"{path.strip().rpartition('.')[2]}={value.strip()}"

@@ -41,11 +41,7 @@ def execute(args: argparse.Namespace) -> int:
     from clustersim.study import runner
 
     with progress_bar(scenario.name, wanted=args.progress) as report:
-        result = runner.run(
-            scenario,
-            seed=args.seed,
-            progress=lambda fraction, simulated_s: report(fraction, f"simulated {simulated_s:.4g} s"),
-        )
+        result = runner.run(scenario, seed=args.seed, progress=report)
     print(result.to_json() if args.json else result.summary())
     if args.out is not None:
         result.save(args.out, formats=(args.format,))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import simpy
 
@@ -255,12 +255,13 @@ class Communicator:
         self, choice: _Choice, size_bytes: float, repeat: int, cause: int, label: str, done: simpy.Event
     ) -> None:
         run = StepwiseRun(self._world, choice.schedule, choice.protocol, owner=self.owner)
-        start_s = self._world.env.now
 
-        def finish(event: simpy.Event) -> None:
-            self._finish(start_s, dict(event.value), cause, label, done)
+        def process() -> Generator[simpy.Event, Any, None]:
+            start_s = self._world.env.now
+            shares = yield from run.run(size_bytes, repeat)
+            self._finish(start_s, shares, cause, label, done)
 
-        self._world.env.process(run.run(size_bytes, repeat)).callbacks.append(finish)
+        self._world.env.process(process())
 
     def _choice(self, kind: str, size_bytes: float) -> _Choice:
         found = self._choices.get((kind, size_bytes))
@@ -274,7 +275,7 @@ class Communicator:
         alone_s, best, protocol = min(
             (
                 (candidate.alone_s(size_bytes, protocol), candidate, protocol)
-                for candidate in self._candidates(kind)
+                for candidate in self.candidates(kind)
                 for protocol in candidate.protocols
             ),
             key=lambda option: option[0],
@@ -285,7 +286,8 @@ class Communicator:
         )
         return _Choice(best, protocol, alone_s, legs)
 
-    def _candidates(self, kind: str) -> tuple[Schedule, ...]:
+    def candidates(self, kind: str) -> tuple[Schedule, ...]:
+        """Return the schedules that `auto` chooses from for a kind of collective."""
         if kind not in self._schedules:
             capacities = self._world.topology.link_bandwidth_bytes_per_s
             self._schedules[kind] = tuple(

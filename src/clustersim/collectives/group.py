@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import cached_property
 
 from clustersim.catalog.collectives import CollectiveCosts, collective_costs
+from clustersim.collectives.cycles import pack_cycles
 from clustersim.collectives.plan import Connection
 from clustersim.errors import InputError
 from clustersim.topology import Topology
@@ -38,6 +39,7 @@ class Group:
             raise InputError(f"a communicator names each GPU once; '{twice}' is named twice")
         self.topology = topology
         self.gpus = tuple(gpus)
+        self._cycles: dict[int, list[tuple[str, ...]]] = {}
 
     def __len__(self) -> int:
         return len(self.gpus)
@@ -67,6 +69,38 @@ class Group:
             return tuple(tuple(rails[rail] for rail in common) for rails in by_node)
         channels = min(len(rails) for rails in by_node)
         return tuple(tuple(rails[rail] for rail in sorted(rails)[:channels]) for rails in by_node)
+
+    def order(self, node: int, channel: int) -> tuple[str, ...]:
+        """Return the ranks of a node as channel `channel` passes them, its leader first.
+
+        Where GPUs are joined directly the order follows their lanes.
+        """
+        gpus, leader = self.nodes[node], self.leaders[node][channel]
+        cycles = self.cycles(node)
+        if cycles:
+            gpus = cycles[channel % len(cycles)]
+        start = gpus.index(leader)
+        return (*gpus[start:], *gpus[:start])
+
+    def cycles(self, node: int) -> list[tuple[str, ...]]:
+        """Return orders of a node's ranks that follow direct links and share none; may be empty."""
+        if node not in self._cycles:
+            gpus = self.nodes[node]
+            found = pack_cycles(self._lanes(gpus), size=len(gpus))
+            self._cycles[node] = [tuple(gpus[place] for place in cycle) for cycle in found]
+        return self._cycles[node]
+
+    def _lanes(self, gpus: Sequence[str]) -> dict[tuple[int, int], int]:
+        """Lanes between GPUs that are joined directly, in units of the thinnest, by place in `gpus`."""
+        place = {gpu: index for index, gpu in enumerate(gpus)}
+        rates = {
+            (place[gpu], place[other]): sum(float(link["bandwidth_bytes_per_s"]) for link in links.values())
+            for gpu in gpus
+            for other, links in self.topology.graph.succ[gpu].items()
+            if other in place
+        }
+        thinnest = min(rates.values(), default=1.0)
+        return {ends: round(rate / thinnest) for ends, rate in rates.items()}
 
     def connect(
         self, source: str, target: str, *, channel: int = 0, share: float = 1.0, via: str = ""

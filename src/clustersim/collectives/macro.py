@@ -1,12 +1,15 @@
 """A plan as macro-flows: each phase one fluid variable, with its closed form when alone.
 
 *Equation.* Let x be the rate of a connection of share 1. A phase loads link l with w_l·x,
-w_l = Σ of the shares of its connections on l. Alone, connection i could move
-X_i = e·min_l C_l/w_l, where e is the protocol's efficiency. A step of b bytes takes
+w_l = Σ of the shares of its connections on l. Connection i moves at most
+X_i = e·min_l C_l/w_l, where e is the protocol's efficiency. A ring is a max-plus system: k steps of
+b bytes take the longest walk through it, which either stays on the slowest connection or goes
+round, so alone
 
-    max( max_i b/X_i,  max over rings of mean_i (b/X_i + α_i) )
+    T = max( max_i (k·b/X_i + α_i),  max over k connections in a row of Σ_i (b/X_i + α_i) )
 
-so the macro-flow is bounded by x ≤ b / that, and max-min sharing with other flows does the rest.
+(per step: max(max_i b/X_i, mean_i(b/X_i + α_i)) up to the last round). The macro-flow moves k·b
+bytes of x with the bound x ≤ k·b/T; max-min sharing with other flows does the rest.
 
 **Valid when** alone, or beside flows that last longer than a few steps; beside competitors
 smaller than what is in flight on a ring it is pessimistic by 2 to 30 %.
@@ -16,16 +19,19 @@ smaller than what is in flight on a ring it is pessimistic by 2 to 30 %.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from clustersim.catalog.collectives import Protocol
-from clustersim.collectives.plan import Connection, Lockstep, Phase, Pipelined, Plan
+from clustersim.collectives.plan import Connection, Phase, Pipelined, Plan
 
-__all__ = ["MacroPhase", "PhaseCost", "Schedule", "protocol_of", "schedule"]
+__all__ = ["MacroPhase", "PhaseCost", "Schedule", "pace", "protocol_of", "schedule"]
+
+_SAME = 1e-9
+"""Rates that differ by less, relatively, are the same."""
 
 _FALLBACKS = {
     "ring": ("ring",),
@@ -43,35 +49,33 @@ class PhaseCost:
     ----------
     delay_s
         Latency before its bytes flow.
-    slowest_s_per_byte
-        1 / min_i X_i.
-    paces
-        For each kind of ring (mean_i 1/X_i, mean_i α_i).
+    walks
+        Walks through the phase, as (seconds per byte of a step, latency in seconds): the time of
+        b bytes per step is the largest `per_byte·b + latency`.
     """
 
     delay_s: float
-    slowest_s_per_byte: float
-    paces: tuple[tuple[float, float], ...]
+    walks: tuple[tuple[float, float], ...]
 
-    def step_s(self, step_bytes: float) -> float:
-        """Return the time of one step alone."""
-        slowest_s = step_bytes * self.slowest_s_per_byte
-        return max(slowest_s, *(step_bytes * inverse + latency_s for inverse, latency_s in self.paces), 0.0)
+    def longest(self, step_bytes: float) -> tuple[float, float]:
+        """Return time and latency part of the longest walk, in seconds."""
+        return max((per_byte * step_bytes + latency_s, latency_s) for per_byte, latency_s in self.walks)
 
 
 @dataclass(frozen=True)
 class MacroPhase:
-    """A phase as a fluid: link weights and costs by protocol."""
+    """A phase as a fluid: link weights and costs by protocol; `inverse` is w_l/C_l."""
 
     phase: Phase
     links: tuple[int, ...]
     weights: tuple[float, ...]
+    inverse: Mapping[int, float]
     slowest_link: int
     costs: dict[str, PhaseCost]
 
     def flow_s(self, size_bytes: float, protocol: str) -> float:
         """Return the time that the bytes of a collective of `size_bytes` flow, alone."""
-        return self.phase.steps * self.costs[protocol].step_s(size_bytes * self.phase.step_fraction)
+        return self.costs[protocol].longest(size_bytes * self.phase.step_fraction)[0]
 
     def bytes_moved(self, size_bytes: float) -> float:
         """Return the bytes of x: those of a connection of share 1."""
@@ -79,10 +83,8 @@ class MacroPhase:
 
     def bandwidth_part(self, size_bytes: float, protocol: str) -> float:
         """Return the part of the flow's time that scales with 1/bandwidth; the rest is latency."""
-        cost, step_bytes = self.costs[protocol], size_bytes * self.phase.step_fraction
-        step_s = cost.step_s(step_bytes)
-        latency_s = min((s for inverse, s in cost.paces if step_bytes * inverse + s >= step_s), default=0.0)
-        return 1.0 - latency_s / step_s if step_s > 0 else 1.0
+        longest_s, latency_s = self.costs[protocol].longest(size_bytes * self.phase.step_fraction)
+        return 1.0 - latency_s / longest_s
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,7 @@ def _macro_phase(phase: Phase, family: str, capacities: np.ndarray) -> MacroPhas
     )
     costs = {name: _cost(phase, family, name, inverse) for name in names if _all_know(phase, family, name)}
     links = tuple(sorted(weights))
-    return MacroPhase(phase, links, tuple(weights[link] for link in links), slowest, costs)
+    return MacroPhase(phase, links, tuple(weights[link] for link in links), inverse, slowest, costs)
 
 
 def _all_know(phase: Phase, family: str, name: str) -> bool:
@@ -147,30 +149,42 @@ def _all_know(phase: Phase, family: str, name: str) -> bool:
 
 def _cost(phase: Phase, family: str, name: str, inverse: dict[int, float]) -> PhaseCost:
     """Cost of a phase with one protocol; `inverse` is w_l/C_l."""
-
-    def pace(connection: Connection) -> tuple[float, float]:
-        protocol = protocol_of(connection, family, name)
-        assert protocol is not None
-        per_byte = max(inverse[link] for link in connection.links) / protocol.bandwidth_efficiency
-        return per_byte, connection.latency_s + protocol.step_latency_s
-
     if isinstance(phase, Pipelined):
-        paces = [pace(connection) for connection in phase.connections]
+        paces = [pace(connection, family, name, inverse) for connection in phase.connections]
         delay_s = _longest_path_s(phase, [latency_s for _, latency_s in paces])
-        return PhaseCost(delay_s, max(per_byte for per_byte, _ in paces), ())
-    return _lockstep_cost(phase, [[pace(connection) for connection in ring] for ring in phase.rings])
+        return PhaseCost(delay_s, ((max(per_byte for per_byte, _ in paces), 0.0),))
+    walks: set[tuple[float, float]] = set()
+    for ring in phase.rings:
+        walks |= _walks([pace(connection, family, name, inverse) for connection in ring], phase.steps)
+    return PhaseCost(0.0, tuple(sorted(walks)))
 
 
-def _lockstep_cost(phase: Lockstep, rings: Sequence[Sequence[tuple[float, float]]]) -> PhaseCost:
-    slowest = max(per_byte for ring in rings for per_byte, _ in ring)
-    means = {
-        (
-            sum(per_byte for per_byte, _ in ring) / len(ring),
-            sum(latency_s for _, latency_s in ring) / len(ring),
-        )
-        for ring in rings
-    }
-    return PhaseCost(0.0, slowest, tuple(sorted(means)))
+def pace(connection: Connection, family: str, name: str, inverse: Mapping[int, float]) -> tuple[float, float]:
+    """Return 1/X_i in s/B and α_i in s of a connection with one protocol; `inverse` is w_l/C_l."""
+    protocol = protocol_of(connection, family, name)
+    assert protocol is not None, f"{connection.costs.name} has no protocol '{name}'"
+    per_byte = max(inverse[link] for link in connection.links) / protocol.bandwidth_efficiency
+    return per_byte, connection.latency_s + protocol.step_latency_s
+
+
+def _walks(paces: Sequence[tuple[float, float]], steps: int) -> set[tuple[float, float]]:
+    """Walks of `steps` messages: staying on one connection, or from each connection onwards."""
+    table = np.array(paces)
+    size = len(paces)
+    slowest = table[:, 0].max()
+    stay = (steps * slowest, table[table[:, 0] >= slowest * (1 - _SAME), 1].max())
+    rounds, rest = divmod(steps, size)
+    sums = np.vstack([np.zeros(2), np.cumsum(np.vstack([table, table]), axis=0)])
+    along = rounds * table.sum(axis=0) + sums[rest : rest + size] - sums[:size]
+    return {(float(stay[0]), float(stay[1])), *_distinct(along)}
+
+
+def _distinct(walks: np.ndarray) -> set[tuple[float, float]]:
+    """Walks that differ by more than rounding."""
+    scale = walks.max(axis=0)
+    scale[scale == 0.0] = 1.0
+    _, first = np.unique(np.round(walks / scale, 12), axis=0, return_index=True)
+    return {(float(per_byte), float(latency_s)) for per_byte, latency_s in walks[first]}
 
 
 def _longest_path_s(phase: Pipelined, latencies_s: Sequence[float]) -> float:

@@ -15,7 +15,7 @@ from clustersim.catalog.collectives import CollectiveCosts
 __all__ = ["Connection", "Lockstep", "Phase", "Pipelined", "Plan"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Connection:
     """A one-way channel between two vertices, with its route.
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from clustersim.collectives.cycles import pack_cycles
 from clustersim.collectives.group import Group
 from clustersim.collectives.plan import Connection, Lockstep, Plan
 
@@ -45,27 +44,12 @@ def rings(group: Group) -> tuple[tuple[Connection, ...], ...]:
     """
     if len(group.nodes) > 1:
         return _rail_rings(group)
-    cycles = pack_cycles(_lanes(group), size=len(group)) or [tuple(range(len(group)))]
-    orders = [[group.gpus[rank] for rank in cycle] for cycle in cycles]
+    orders = group.cycles(0) or [group.gpus]
     return tuple(_cycle(group, order, share=1.0 / len(orders)) for order in orders)
 
 
 def _cycle(group: Group, order: Sequence[str], *, share: float) -> tuple[Connection, ...]:
     return tuple(group.connect(one, other, share=share) for one, other in pairwise((*order, order[0])))
-
-
-def _lanes(group: Group) -> dict[tuple[int, int], int]:
-    """Lanes of the links from rank to rank without anything between, in units of the thinnest."""
-    rank = {gpu: index for index, gpu in enumerate(group.gpus)}
-    rates: dict[tuple[int, int], float] = {}
-    for (source, target), rate in zip(
-        group.topology.link_ends, group.topology.link_bandwidth_bytes_per_s.tolist(), strict=True
-    ):
-        if source in rank and target in rank:
-            ends = rank[source], rank[target]
-            rates[ends] = rates.get(ends, 0.0) + rate
-    thinnest = min(rates.values(), default=1.0)
-    return {ends: round(rate / thinnest) for ends, rate in rates.items()}
 
 
 def _rail_rings(group: Group) -> tuple[tuple[Connection, ...], ...]:
@@ -76,12 +60,10 @@ def _rail_rings(group: Group) -> tuple[tuple[Connection, ...], ...]:
 
 def _rail_ring(group: Group, channel: int, share: float) -> tuple[Connection, ...]:
     ring: list[Connection] = []
-    for index, node in enumerate(group.nodes):
-        leader = group.leaders[index][channel]
-        start = node.index(leader)
-        order = (*node[start:], *node[:start])
+    for node in range(len(group.nodes)):
+        order = group.order(node, channel)
         ring += [group.connect(one, other, share=share) for one, other in pairwise(order)]
-        following = group.leaders[(index + 1) % len(group.nodes)][channel]
-        relay = leader if group.is_scale_up(order[-1], leader) else ""
+        following = group.leaders[(node + 1) % len(group.nodes)][channel]
+        relay = order[0] if group.is_scale_up(order[-1], order[0]) else ""
         ring.append(group.connect(order[-1], following, channel=channel, share=share, via=relay))
     return tuple(ring)

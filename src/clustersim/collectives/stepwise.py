@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import simpy
 
-from clustersim.collectives.macro import Schedule, protocol_of
+from clustersim.collectives.macro import Schedule, pace
 from clustersim.collectives.plan import Connection, Lockstep, Phase, Pipelined
 from clustersim.engine.trace import link_resource
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from clustersim.engine.fabric import Flow
     from clustersim.engine.world import World
 
-__all__ = ["CHUNKS_PER_HOP", "Message", "StepwiseRun", "expand"]
+__all__ = ["CHUNKS", "Message", "StepwiseRun", "expand"]
 
-CHUNKS_PER_HOP = 128
-"""Chunks of a pipeline, per connection on its longest path: filling it takes 1/128 of the whole."""
+CHUNKS = 64
+"""Chunks of a pipeline with more than one hop: filling it adds (hops - 1)/64 of the bytes' time."""
 
 
 @dataclass(eq=False, slots=True)
@@ -62,7 +62,7 @@ def _expand_lockstep(phase: Lockstep) -> list[Message]:
 
 
 def _expand_pipelined(phase: Pipelined) -> list[Message]:
-    chunks = CHUNKS_PER_HOP * phase.depth if phase.depth > 1 else 1
+    chunks = CHUNKS if phase.depth > 1 else 1
     messages: list[Message] = []
     before: list[Message] = []
     for _ in range(chunks):
@@ -88,11 +88,8 @@ def _follow(followers: list[Message], message: Message) -> None:
 class StepwiseRun:
     """Runs a schedule message by message.
 
-    Parameters
-    ----------
-    schedule, protocol
-        What to run; the protocol's latency is added to each message's, its efficiency bounds the
-        message's rate.
+    A message's rate is bounded by what its connection gets when all of the phase is under way
+    (X_i times its share), as a library's channels are; its latency is the route's and the protocol's.
     """
 
     def __init__(self, world: World, schedule: Schedule, protocol: str, *, owner: str) -> None:
@@ -108,72 +105,78 @@ class StepwiseRun:
             if self._schedule.base_latency_s > 0:
                 yield self._world.env.timeout(self._schedule.base_latency_s)
             for macro in self._schedule.phases:
-                last = yield from self._run_phase(expand(macro.phase), size_bytes)
+                family = self._schedule.plan.family
+                paces = {
+                    connection: pace(connection, family, self._protocol, macro.inverse)
+                    for connection in macro.phase.connections
+                }
+                last = yield _PhaseRun(self._world, macro.phase, size_bytes, paces, self._owner).finished
                 self._walk_back(last, shares)
         return shares
-
-    def _run_phase(self, messages: list[Message], size_bytes: float) -> Generator[simpy.Event, Any, Message]:
-        finished = self._world.env.event()
-        left = len(messages)
-
-        def arrived(message: Message) -> None:
-            nonlocal left
-            left -= 1
-            release(message.after_arriving, message)
-            if left == 0:
-                finished.succeed(message)
-
-        def left_sender(message: Message) -> None:
-            release(message.after_leaving, message)
-            latency_s = self._latency_s(message.connection)
-            if latency_s > 0:
-                self._world.env.timeout(latency_s).callbacks.append(lambda _: arrived(message))
-            else:
-                arrived(message)
-
-        def release(followers: list[Message], enabler: Message) -> None:
-            for follower in followers:
-                follower.waits -= 1
-                if follower.waits == 0:
-                    follower.enabled_by = enabler
-                    start(follower)
-
-        def start(message: Message) -> None:
-            message.flow = self._start(message, size_bytes)
-            message.flow.callbacks.append(lambda _: left_sender(message))
-
-        for message in [message for message in messages if message.waits == 0]:
-            start(message)
-        value: Message = yield finished
-        return value
-
-    def _start(self, message: Message, size_bytes: float) -> Flow:
-        connection, fabric = message.connection, self._world.fabric
-        route_set = fabric.route_set(connection.links, owner=self._owner)
-        bound = self._bound_bytes_per_s(connection)
-        return fabric.start(route_set, size_bytes * message.fraction, bound_bytes_per_s=bound)
-
-    def _latency_s(self, connection: Connection) -> float:
-        protocol = protocol_of(connection, self._schedule.plan.family, self._protocol)
-        return connection.latency_s + (protocol.step_latency_s if protocol else 0.0)
-
-    def _bound_bytes_per_s(self, connection: Connection) -> float:
-        protocol = protocol_of(connection, self._schedule.plan.family, self._protocol)
-        if protocol is None or protocol.bandwidth_efficiency >= 1.0:
-            return float("inf")
-        rates = self._world.topology.link_bandwidth_bytes_per_s
-        return protocol.bandwidth_efficiency * min(float(rates[link]) for link in connection.links)
 
     def _walk_back(self, last: Message, shares: dict[str, float]) -> None:
         """Add up what held back each message on the path that ends with the last one."""
         topology = self._world.topology
+        rates = topology.link_bandwidth_bytes_per_s
         message: Message | None = last
         while message is not None and message.flow is not None:
-            held = dict(message.flow.held_by())
-            rates = topology.link_bandwidth_bytes_per_s
+            held = message.flow.held_by()
             slowest = min(message.connection.links, key=lambda link: float(rates[link]))
             held[slowest] = held.get(slowest, 0.0) + message.flow.bound_s
             for link, seconds in held.items():
                 resource = link_resource(topology.link_names[link])
                 shares[resource] = shares.get(resource, 0.0) + seconds
             message = message.enabled_by
+
+
+class _PhaseRun:
+    """The messages of one phase under way; `finished` fires with the last to arrive."""
+
+    def __init__(
+        self,
+        world: World,
+        phase: Phase,
+        size_bytes: float,
+        paces: dict[Connection, tuple[float, float]],
+        owner: str,
+    ) -> None:
+        self._world = world
+        self._size_bytes = size_bytes
+        self._paces = paces
+        self._owner = owner
+        self.finished = world.env.event()
+        messages = expand(phase)
+        self._left = len(messages)
+        for message in [message for message in messages if message.waits == 0]:
+            self._start(message)
+
+    def _start(self, message: Message) -> None:
+        connection, fabric = message.connection, self._world.fabric
+        per_byte, _ = self._paces[connection]
+        message.flow = fabric.start(
+            fabric.route_set(connection.links, owner=self._owner),
+            self._size_bytes * message.fraction,
+            bound_bytes_per_s=connection.share / per_byte,
+        )
+        message.flow.callbacks.append(lambda _: self._leave(message))
+
+    def _leave(self, message: Message) -> None:
+        self._release(message.after_leaving, message)
+        _, latency_s = self._paces[message.connection]
+        if latency_s > 0:
+            self._world.env.timeout(latency_s).callbacks.append(lambda _: self._arrive(message))
+        else:
+            self._arrive(message)
+
+    def _arrive(self, message: Message) -> None:
+        self._left -= 1
+        self._release(message.after_arriving, message)
+        if self._left == 0:
+            self.finished.succeed(message)
+
+    def _release(self, followers: list[Message], enabler: Message) -> None:
+        for follower in followers:
+            follower.waits -= 1
+            if follower.waits == 0:
+                follower.enabled_by = enabler
+                self._start(follower)

@@ -44,8 +44,8 @@ def tree_plans(group: Group, kind: str) -> tuple[Plan, ...]:
     for channel in range(channels):
         leaders = [leaders[channel] for leaders in group.leaders]
         edges += double_tree(group, leaders, channel=channel, share=1.0 / channels)
-        for node, leader in zip(group.nodes, leaders, strict=True):
-            edges += _chains(group, node, leader, channel, 1.0 / channels)
+        for node in range(len(group.nodes)):
+            edges += _chains(group, node, channel, 1.0 / channels)
     return (Plan("tree", "tree", (tree_phase(edges),)),)
 
 
@@ -58,10 +58,10 @@ def double_tree(group: Group, vertices: Sequence[str], *, channel: int, share: f
     ]
 
 
-def _chains(group: Group, node: Sequence[str], leader: str, channel: int, share: float) -> list[Edge]:
+def _chains(group: Group, node: int, channel: int, share: float) -> list[Edge]:
     """Edges that lead all ranks of a node to its leader, for both trees."""
-    after = node.index(leader) + 1
-    order = (*node[after:], *node[:after])
+    leader, *others = group.order(node, channel)
+    order = (*others, leader)
     return [
         _edge(group, (channel, tree), child, parent, channel, share / 2)
         for tree in range(2)

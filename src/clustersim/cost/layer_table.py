@@ -1,16 +1,15 @@
 """Operators of a convolutional network's training pass, from its layer table.
 
-Convolutions are implicit matrix products; batch normalisation, activation, addition and
-pooling are memory-bound kernels.
+Convolutions are implicit matrix products. Everything else moves memory:
 
-| kernel | forward | backward |
-|---|---|---|
-| batch normalisation | reads x for the statistics, reads x and writes y | reads x and dy for the sums, reads both and writes dx |
-| activation | in place: reads and writes y | reads y and dy, writes dx |
-| addition of the shortcut, and its activation | reads two, writes one; then in place | reads y and dy, writes dx; adds the two gradients that meet |
-| layout | fp32 and tf32 networks lie in NCHW order, which each convolution's operands leave and enter | as forward |
-
-The activation is a kernel of its own, as in eager PyTorch; compilers fuse it.
+- batch normalisation reads x for the statistics, then reads x and writes y; backward it reads
+  x and dy for the sums, then reads both and writes dx;
+- the activation after it works in place, as a kernel of its own (eager PyTorch; compilers
+  fuse it); backward it reads y and dy and writes dx;
+- the addition of a shortcut reads two tensors and writes one; backward the two gradients that
+  meet are added;
+- fp32 and tf32 networks lie in NCHW order, the frameworks' default, so that the operands of
+  every convolution are brought into the order of the tensor cores (NHWC) and back.
 
 **Source:** NVIDIA, "Convolutional Layers User's Guide" (tensor cores need NHWC; NCHW tensors
 are transposed before and after) and configurations of NVIDIA DeepLearningExamples
@@ -19,11 +18,11 @@ are transposed before and after) and configurations of NVIDIA DeepLearningExampl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from clustersim.catalog.layer_tables import LayerTableModel, TableLayer
-from clustersim.cost.operators import MemoryKind, Operator, convolution, element_bytes, elementwise
+from clustersim.cost.operators import Operator, convolution, element_bytes, elementwise
 from clustersim.cost.training_block import Block
 
 __all__ = ["TablePass", "table_blocks"]
@@ -43,10 +42,9 @@ class TablePass:
         """Bytes of so many elements per sample."""
         return elements * self.samples * element_bytes(self.precision)
 
-    def memory(self, name: str, elements: float, *, norm: bool = False) -> Operator:
+    def memory(self, name: str, elements: float) -> Operator:
         """Return a memory-bound kernel that moves so many elements per sample."""
-        kind: MemoryKind = "norm" if norm else "elementwise"
-        return elementwise(name, kind=kind, bytes_moved=self.bytes_of(elements), precision=self.precision)
+        return elementwise(name, bytes_moved=self.bytes_of(elements), precision=self.precision)
 
     def convolution(self, layer: TableLayer, name: str, shape: tuple[int, int, int]) -> Operator:
         """Return the matrix product `shape` (of the whole batch) over this layer's tensors."""
@@ -74,7 +72,7 @@ def table_blocks(model: LayerTableModel, *, samples: int, precision: str) -> tup
     Kept for the backward pass: what each convolution and linear layer read (the output of
     the kernel before it) and what each normalisation read.
 
-    **Checked by:** tests/cost/test_layer_table.py.
+    **Checked by:** tests/workloads/test_training_cost.py.
     """
     run = TablePass(samples, precision)
     return tuple(_block(run, layer, first=index == 0) for index, layer in enumerate(model.layers))
@@ -126,10 +124,10 @@ def _linear(run: TablePass, layer: TableLayer) -> _Kernels:
 
 def _norm(run: TablePass, layer: TableLayer) -> _Kernels:
     elements, name = layer.output_elements, layer.name
-    forward = [run.memory(name, 3 * elements, norm=True), run.memory(f"{name}.activation", 2 * elements)]
+    forward = [run.memory(name, 3 * elements), run.memory(f"{name}.activation", 2 * elements)]
     backward = [
         run.memory(f"{name}.activation.backward", 3 * elements),
-        run.memory(f"{name}.backward", 5 * elements, norm=True),
+        run.memory(f"{name}.backward", 5 * elements),
     ]
     return forward, backward
 
@@ -137,7 +135,10 @@ def _norm(run: TablePass, layer: TableLayer) -> _Kernels:
 def _add(run: TablePass, layer: TableLayer) -> _Kernels:
     elements, name = layer.output_elements, layer.name
     forward = [run.memory(name, 3 * elements), run.memory(f"{name}.activation", 2 * elements)]
-    backward = [run.memory(f"{name}.activation.backward", 3 * elements), run.memory(f"{name}.backward", 3 * elements)]
+    backward = [
+        run.memory(f"{name}.activation.backward", 3 * elements),
+        run.memory(f"{name}.backward", 3 * elements),
+    ]
     return forward, backward
 
 

@@ -14,7 +14,8 @@ def experts_visited(*, tokens: float, experts: int, experts_per_token: int) -> f
     *Equation:* E·(1 − (1 − k/E)^T).
     **Valid when** routing is balanced; skewed routing visits fewer.
     """
-    return experts * (1.0 - (1.0 - experts_per_token / experts) ** tokens)
+    missed: float = (1.0 - experts_per_token / experts) ** tokens
+    return experts * (1.0 - missed)
 
 
 def feed_forward(model: TransformerModel, *, tokens: float, precision: str, tensor: int) -> list[Operator]:

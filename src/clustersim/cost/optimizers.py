@@ -61,9 +61,10 @@ _LAMB = Optimizer(
     state_bytes=8.0,
     passes=12,
     gradient_passes=2,
-    source="You et al., ICLR 2020, in the two stages of NVIDIA Apex FusedLAMB: the gradient is read for its global "
-    "norm and again in stage 1, which reads weight and moments and writes moments and update (6); the norms of "
-    "weight and update are read (2); stage 2 reads both and writes the weight (3); the update buffer is cleared (1)",
+    source="You et al., ICLR 2020, in the two stages of NVIDIA Apex FusedLAMB: the gradient is read for its "
+    "global norm and again in stage 1, which reads weight and moments and writes moments and update (6); the "
+    "norms of weight and update are read (2); stage 2 reads both, writes the weight (3); the update buffer "
+    "is cleared (1)",
 )
 
 OPTIMIZERS = MappingProxyType({optimizer.name: optimizer for optimizer in (_SGD, _ADAM, _LAMB)})

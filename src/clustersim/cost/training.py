@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Literal
 
 from clustersim.catalog.accelerators import Accelerator
@@ -49,7 +50,7 @@ class MemoryBreakdown:
     weights. Activations of a transformer layer in half precision, without recomputation:
     s·b·h·(34 + 5·a·s/h) (Korthikanti et al., 2022, equation 1), the second term only where
     attention is unfused; of a layer table: the saved outputs.
-    **Checked by:** tests/cost/test_training_memory.py.
+    **Checked by:** tests/workloads/test_training_cost.py.
     """
 
     weights: float
@@ -142,7 +143,7 @@ def training_cost(
     **Valid when** one GPU holds the whole model, and no compiler fuses further than
     `training_transformer` and `layer_table` say.
     **Source:** Narayanan et al., SC21; Korthikanti et al., 2022; see docs/training.md.
-    **Checked by:** tests/cost/test_training_cost.py, `clustersim validate data-parallel`.
+    **Checked by:** tests/workloads/test_training_cost.py, `clustersim validate data-parallel`.
     """
     if isinstance(model, LayerTableModel):
         if sequence is not None:
@@ -153,52 +154,67 @@ def training_cost(
         blocks = transformer_blocks(
             model, samples=micro_batch, sequence=sequence, precision=precision, attention=attention
         )
-    layers = _layer_costs(blocks, Roofline(accelerator), accelerator.kernel_launch_s, recompute == "full")
-    gradient_bytes = float(element_bytes(precision))
-    rule = OPTIMIZERS[optimizer]
+    roofline, rule = Roofline(accelerator), OPTIMIZERS[optimizer]
     return TrainingCost(
-        layers=layers,
-        optimizer=Roofline(accelerator).time(_update(rule, model.parameters, precision)),
+        layers=_layer_costs(blocks, roofline, recompute=recompute == "full"),
+        optimizer=roofline.time(_update(rule, model.parameters, precision)),
         memory=_memory(rule, blocks, precision=precision, recompute=recompute == "full"),
-        gradient_bytes_per_parameter=gradient_bytes,
+        gradient_bytes_per_parameter=float(element_bytes(precision)),
         flops_per_sample=3.0 * sum(block.forward_flops for block in blocks) / micro_batch,
         sequence=sequence,
     )
 
 
-def _layer_costs(
-    blocks: Sequence[Block], roofline: Roofline, launch_s: float, recompute: bool
-) -> tuple[LayerCost, ...]:
-    backward = [_backward(block, recompute) for block in blocks]
-    gap_s = _launch_gap(roofline, launch_s, [operator for block in blocks for operator in block.forward])
-    back_gap_s = _launch_gap(roofline, launch_s, [operator for operators in backward for operator in operators])
+def _layer_costs(blocks: Sequence[Block], roofline: Roofline, *, recompute: bool) -> tuple[LayerCost, ...]:
+    kernel = cache(roofline.kernel)  # layers are alike
+    forward = _pass_times([block.forward for block in blocks], kernel, roofline.accelerator.kernel_launch_s)
+    backward = _pass_times(
+        [_backward(block, recompute) for block in blocks], kernel, roofline.accelerator.kernel_launch_s
+    )
     return tuple(
         LayerCost(
             name=block.name,
             parameters=block.parameters,
-            forward=roofline.stream(block.forward) + KernelTime(launch_s=gap_s * len(block.forward)),
-            backward=roofline.stream(operators) + KernelTime(launch_s=back_gap_s * len(operators)),
-            activation_bytes=block.checkpoint_bytes
-            if recompute and block.layer is not None
-            else block.activation_bytes,
+            forward=forward_time,
+            backward=backward_time,
+            activation_bytes=_kept_bytes(block, recompute),
         )
-        for block, operators in zip(blocks, backward, strict=True)
+        for block, forward_time, backward_time in zip(blocks, forward, backward, strict=True)
     )
+
+
+def _pass_times(
+    blocks: Sequence[Sequence[Operator]], kernel: Callable[[Operator], KernelTime], launch_s: float
+) -> list[KernelTime]:
+    """Return the time of each block in a pass that the host launches kernel by kernel.
+
+    What launching all kernels takes beyond executing them is spread over the kernels.
+    """
+    executed = [
+        sum((kernel(operator) * operator.count for operator in operators), KernelTime.ZERO)
+        for operators in blocks
+    ]
+    kernels = sum(map(len, blocks))
+    gap_s = max(0.0, launch_s - sum(time.seconds for time in executed) / kernels) if kernels else 0.0
+    return [
+        time + KernelTime(launch_s=gap_s * len(operators))
+        for time, operators in zip(executed, blocks, strict=True)
+    ]
 
 
 def _backward(block: Block, recompute: bool) -> Sequence[Operator]:
     return (*block.forward, *block.backward) if recompute and block.layer is not None else block.backward
 
 
-def _launch_gap(roofline: Roofline, launch_s: float, operators: Sequence[Operator]) -> float:
-    """Return the time per kernel by which a pass is held up because the host is slower."""
-    missing_s = len(operators) * launch_s - roofline.stream(operators).seconds
-    return max(0.0, missing_s) / max(len(operators), 1)
+def _kept_bytes(block: Block, recompute: bool) -> float:
+    return block.checkpoint_bytes if recompute and block.layer is not None else block.activation_bytes
 
 
 def _update(rule: Optimizer, parameters: int, precision: str) -> Operator:
     traffic = rule.traffic_bytes(gradient_bytes=element_bytes(precision), mixed=precision in _HALF)
-    return elementwise(f"{rule.name} step", kind="optimizer", bytes_moved=parameters * traffic, precision=precision)
+    return elementwise(
+        f"{rule.name} step", kind="optimizer", bytes_moved=parameters * traffic, precision=precision
+    )
 
 
 def _memory(rule: Optimizer, blocks: Sequence[Block], *, precision: str, recompute: bool) -> MemoryBreakdown:
@@ -209,7 +225,9 @@ def _memory(rule: Optimizer, blocks: Sequence[Block], *, precision: str, recompu
         master_weights=4.0 * parameters if precision in _HALF else 0.0,
         gradients=float(parameters * element),
         optimizer_states=rule.state_bytes * parameters,
-        activations=_checkpointed_bytes(blocks) if recompute else sum(block.activation_bytes for block in blocks),
+        activations=_checkpointed_bytes(blocks)
+        if recompute
+        else sum(block.activation_bytes for block in blocks),
     )
 
 

@@ -15,7 +15,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from clustersim.catalog.models import TransformerModel
-from clustersim.cost.operators import Operator, element_bytes, elementwise, gemm, grouped_gemm, prefill_attention
+from clustersim.cost.operators import (
+    Operator,
+    element_bytes,
+    elementwise,
+    gemm,
+    grouped_gemm,
+    prefill_attention,
+)
 from clustersim.cost.training_block import Block, gradient_products
 from clustersim.errors import CannotRunError, InputError, Problem
 
@@ -76,10 +83,13 @@ class TransformerPass:
         size_bytes = elements * self.element + mask * _DROPOUT_MASK_BYTES
         return elementwise(name, bytes_moved=size_bytes, precision=self.precision)
 
+    def rows(self, name: str, elements: float) -> Operator:
+        """Return a kernel that reduces along rows (norm, softmax) and moves `elements`."""
+        return elementwise(name, kind="norm", bytes_moved=elements * self.element, precision=self.precision)
+
     def norm(self, name: str, *, passes: int) -> Operator:
         """Return a normalisation that moves the activations `passes` times."""
-        size_bytes = float(passes * self.tokens * self.model.hidden * self.element)
-        return elementwise(name, kind="norm", bytes_moved=size_bytes, precision=self.precision)
+        return self.rows(name, float(passes * self.tokens * self.model.hidden))
 
 
 def transformer_blocks(
@@ -96,13 +106,17 @@ def transformer_blocks(
 
     **Valid when** every sample has `sequence` tokens (no padding), and the output layer sees
     all tokens of a causal model, `MASKED_FRACTION` of the others'.
-    **Checked by:** tests/cost/test_training_transformer.py.
+    **Checked by:** tests/workloads/test_training_cost.py.
     """
     length = model.max_sequence if sequence is None else sequence
     if model.positional == "learned" and length > model.max_sequence:
-        raise InputError(Problem(("sequence",), f"{length} tokens; {model.name} has {model.max_sequence} positions"))
+        raise InputError(
+            Problem(("sequence",), f"{length} tokens; {model.name} has {model.max_sequence} positions")
+        )
     if model.mla is not None:
-        raise CannotRunError(Problem(("model",), f"{model.name}: training with latent attention is not modelled"))
+        raise CannotRunError(
+            Problem(("model",), f"{model.name}: training with latent attention is not modelled")
+        )
     run = TransformerPass(model, samples, length, precision, attention)
     return (_embedding(run), *_layers(run), _output(run))
 
@@ -182,7 +196,7 @@ def _pair_products(run: TransformerPass, name: str) -> tuple[Operator, ...]:
 
 
 def _unfused(run: TransformerPass) -> tuple[tuple[list[Operator], list[Operator]], float]:
-    """Products, softmax (with scale and mask) and dropout, and the bytes that they keep.
+    """Products, scale, mask, softmax and dropout, one by one, and the bytes that they keep.
 
     Kept per probability: softmax output, dropout mask, dropout output: 5 bytes in half
     precision (Korthikanti et al., 2022, section 4.1).
@@ -191,13 +205,16 @@ def _unfused(run: TransformerPass) -> tuple[tuple[list[Operator], list[Operator]
     pairs = float(run.samples * run.model.heads * run.sequence**2)
     forward = [
         *products,
-        run.memory("softmax", 2 * pairs),
+        run.memory("scale", 2 * pairs),
+        run.memory("mask", 2 * pairs),
+        run.rows("softmax", 2 * pairs),
         run.memory("attention_dropout", 2 * pairs, mask=pairs),
     ]
     backward = [
         *(gradient for operator in products for gradient in gradient_products(operator)),
         run.memory("attention_dropout.backward", 2 * pairs, mask=pairs),
-        run.memory("softmax.backward", 3 * pairs),
+        run.rows("softmax.backward", 3 * pairs),
+        run.memory("scale.backward", 2 * pairs),
     ]
     return (forward, backward), pairs * (2 * run.element + _DROPOUT_MASK_BYTES)
 
@@ -259,17 +276,17 @@ def _embedding(run: TransformerPass) -> Block:
     elements = float(run.tokens * model.hidden)
     table = float(model.embedding_parameters)
 
-    def lookup(name: str, moved: float) -> Operator:
-        return elementwise(name, kind="embedding", bytes_moved=moved * run.element, precision=run.precision)
-
     return Block(
         name="embedding",
         layer=None,
         parameters=model.embedding_parameters,
-        forward=(lookup("embedding", 2 * elements), run.memory("embedding.dropout", 2 * elements, mask=elements)),
+        forward=(
+            run.memory("embedding", 2 * elements),
+            run.memory("embedding.dropout", 2 * elements, mask=elements),
+        ),
         backward=(
             run.memory("embedding.dropout.backward", 2 * elements, mask=elements),
-            lookup("embedding.backward", table + 3 * elements),
+            run.memory("embedding.backward", table + 3 * elements),
         ),
         forward_flops=0.0,
         activation_bytes=elements * _DROPOUT_MASK_BYTES,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from clustersim.report.numbers import by_unit, percent
+from clustersim.report.numbers import by_unit
 from clustersim.report.terminal import WIDTH, Column, grid, inset, to_text
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from clustersim.study.comparison import Change, Comparison
 
-__all__ = ["renderable", "summary"]
+__all__ = ["renderable", "signed_percent", "summary"]
 
 _STYLES = {"better": "green", "worse": "red", "changed": "yellow", "one seed": "dim"}
 
@@ -56,13 +56,14 @@ def _table(reference: str, variant: str, rows: Sequence[Change]) -> RenderableTy
 def _cells(row: Change) -> tuple[str, str, str, str]:
     interval = ""
     if row.relative_low is not None and row.relative_high is not None:
-        interval = f"{_signed(row.relative_low)} … {_signed(row.relative_high)}"
+        interval = f"{signed_percent(row.relative_low)} … {signed_percent(row.relative_high)}"
     elif row.low is not None and row.high is not None:
         interval = f"{by_unit(row.low, row.unit)} … {by_unit(row.high, row.unit)}"
-    change = by_unit(row.change, row.unit) if row.relative is None else _signed(row.relative)
+    change = by_unit(row.change, row.unit) if row.relative is None else signed_percent(row.relative)
     return by_unit(row.before, row.unit), by_unit(row.after, row.unit), change, interval
 
 
-def _signed(fraction: float) -> str:
-    text = percent(fraction)
-    return text if text.startswith("-") or fraction == 0 else f"+{text}"
+def signed_percent(fraction: float) -> str:
+    """Write a relative change: `-67 %`, `+5.2 %`."""
+    value = 100.0 * fraction
+    return f"{value:+.0f} %" if abs(value) >= 10 else f"{value:+.1f} %" if value else "0 %"

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
-from clustersim.report.numbers import by_unit, duration, percent
+from clustersim.report.comparison import signed_percent
+from clustersim.report.numbers import by_unit, duration
 from clustersim.results.columns import FABRIC, metric_info
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def comparison_card(comparison: Comparison) -> str:
             row.metric,
             by_unit(row.before, row.unit),
             by_unit(row.after, row.unit),
-            by_unit(row.change, row.unit) if row.relative is None else percent(row.relative),
+            by_unit(row.change, row.unit) if row.relative is None else signed_percent(row.relative),
             row.verdict,
         )
         for row in comparison.headline()

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["bandwidth", "by_unit", "count", "duration", "percent", "quantity", "rate", "size", "time_scale"]
+__all__ = [
+    "bandwidth",
+    "by_unit",
+    "count",
+    "duration",
+    "percent",
+    "quantity",
+    "rate",
+    "round_up",
+    "size",
+    "time_scale",
+]
 
 _TIME_STEPS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
 _DECIMAL = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
@@ -80,6 +91,12 @@ def percent(fraction: float) -> str:
     if value != 0 and (abs(value) < 10 or 90 < abs(value) < 100):
         return f"{value:.1f} %"
     return f"{value:.0f} %"
+
+
+def round_up(value: float) -> float:
+    """Return the next of 1, 2, 5, 10, 20, 50, … that is no smaller."""
+    step = 10.0 ** math.floor(math.log10(value))
+    return next(factor * step for factor in (1.0, 2.0, 5.0, 10.0) if factor * step >= value * (1 - 1e-12))
 
 
 def count(value: float) -> str:

@@ -48,7 +48,7 @@ BLUE, CYAN, GREEN, YELLOW, RED, PURPLE, GREY = (
 )
 SERIES = (BLUE, RED, GREEN, PURPLE, CYAN, YELLOW, GREY)
 """Order in which lines of one picture get their colours."""
-LIGHT_BLUE = "#99B8D6"
+DARK_BLUE, LIGHT_BLUE = "#2B4C70", "#99B8D6"
 INK = "#333333"
 FAINT = "#888888"
 
@@ -89,6 +89,7 @@ _RULES: dict[Any, Any] = {
 
 _DPI = 150
 _FEW_DECADES = 2e3
+_LONG_TIMES = ((3600.0, "h"), (60.0, "min"))
 
 Parameters = ParamSpec("Parameters")
 
@@ -167,14 +168,12 @@ def time_axis(axes: Axes, words: str) -> None:
     """Label a time axis in seconds, minutes or hours, as its length asks for."""
     low, high = axes.get_xlim()
     span = high - low
-    unit, step = next(
-        item for item in (("h", 3600.0), ("min", 60.0), ("s", 1.0)) if span >= 2 * item[1] or item[1] == 1
-    )
-    factor, small = time_scale(span) if span < 1 else (1.0 / step, unit)
+    step, unit = next((item for item in _LONG_TIMES if span >= 3 * item[0]), (0.0, ""))
+    factor, unit = (1.0 / step, unit) if unit else time_scale(span)
     axes.xaxis.set_major_locator(_ScaledLocator(factor))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value * factor:.6g}"))
     axes.set_xlim(low, high)
-    axes.set_xlabel(f"{words} ({small})")
+    axes.set_xlabel(f"{words} ({unit})")
 
 
 class _ScaledLocator(MaxNLocator):

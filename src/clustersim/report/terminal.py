@@ -101,7 +101,8 @@ def _title(outcome: Outcome) -> RenderableType:
     facts = outcome.facts
     parts = [str(facts["model"])] if "model" in facts else []
     if "gpus" in facts:
-        parts.append(f"on {count(float(facts['gpus']))} × {facts.get('accelerator', 'GPU')}")
+        what = f"× {facts['accelerator']}" if "accelerator" in facts else "GPUs"
+        parts.append(f"on {count(float(facts['gpus']))} {what}")
     if "replicas" in facts and outcome.kind == "inference":
         replicas = int(float(facts["replicas"]))
         parts.append(f"in {replicas} replica{'s' if replicas != 1 else ''}")

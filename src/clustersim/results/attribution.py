@@ -89,20 +89,22 @@ def critical_path(
         raise InputError(f"row {end_row} is not in the trace, which has {len(trace)} rows")
     segments: list[Segment] = []
     row, cursor = end_row, min(trace[end_row].end_s, until_s)
+    later = trace[end_row]
     seen: set[int] = set()
     while row != NO_CAUSE and row not in seen and cursor > since_s:
         seen.add(row)
         activity = trace[row]
         if activity.end_s < cursor:
-            segments.append(_wait(activity.end_s, cursor, before=segments[-1], since_s=since_s))
-            cursor = activity.end_s
+            gap_s = max(activity.end_s, since_s)
+            segments.append(_wait(gap_s, cursor, before=later))
+            cursor = gap_s
         start_s = max(activity.start_s, since_s)
         if start_s < cursor:
             segments.append(_part(activity, row, start_s, cursor))
             cursor = start_s
-        row = activity.cause
-    if segments and math.isfinite(since_s) and cursor > since_s:
-        segments.append(_wait(since_s, cursor, before=segments[-1], since_s=since_s))
+        row, later = activity.cause, activity
+    if math.isfinite(since_s) and cursor > since_s:
+        segments.append(_wait(since_s, cursor, before=later))
     return tuple(reversed(segments))
 
 
@@ -118,10 +120,8 @@ def _part(activity: Activity, row: int, start_s: float, end_s: float) -> Segment
     return Segment(row, activity.kind, activity.lane, activity.label, start_s, end_s, FrozenMapping(split))
 
 
-def _wait(start_s: float, end_s: float, *, before: Segment, since_s: float) -> Segment:
-    start_s = max(start_s, since_s)
-    split = FrozenMapping({QUEUEING: end_s - start_s})
-    return Segment(NO_CAUSE, "queue", before.lane, f"wait before {before.label}", start_s, end_s, split)
+def _wait(start_s: float, end_s: float, *, before: Activity) -> Segment:
+    return waiting(start_s, end_s, lane=before.lane, label=f"wait before {before.label}")
 
 
 def waiting(start_s: float, end_s: float, *, lane: str, label: str) -> Segment:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from clustersim.engine.trace import COMPUTE, HOST, MEMORY_BANDWIDTH, NETWORK_LATENCY, QUEUEING
@@ -62,20 +62,31 @@ def _name(resource: str, outcome: Outcome) -> str:
     return f"{name} (over {len(links)} links, most at {link})"
 
 
-def fabric_sentence(fabric: FabricReport) -> str:
-    """Say which link was busiest, and how long it was full."""
+def fabric_sentence(fabric: FabricReport, outcomes: Iterable[Outcome] = ()) -> str:
+    """Say which link was busiest, how long the fullest was full, and whom a link held back most."""
     busiest = fabric.busiest(1)
     if not busiest:
         return "fabric: no link carried anything."
     link = busiest[0]
     longest = int(fabric.saturated_s.argmax())
     saturated_s = float(fabric.saturated_s[longest])
-    use = f"fabric: {link.name} ({link.tier}) was busiest, {_percent(link.mean_utilization)} on average"
-    if saturated_s <= 0 or fabric.duration_s <= 0:
-        return f"{use}; no link was ever full."
-    share = _percent(saturated_s / fabric.duration_s)
-    full = "it was full" if fabric.names[longest] == link.name else f"{fabric.names[longest]} was full"
-    return f"{use}; {full} for {share} of the time."
+    parts = [f"fabric: {link.name} ({link.tier}) was busiest, {_percent(link.mean_utilization)} on average"]
+    if saturated_s > 0 and fabric.duration_s > 0:
+        full = "it was full" if fabric.names[longest] == link.name else f"{fabric.names[longest]} was full"
+        parts.append(f"{full} for {_percent(saturated_s / fabric.duration_s)} of the time")
+    share, name, holder = max(_held_back(outcomes), default=(0.0, "", ""))
+    if share >= _WORTH_SAYING:
+        parts.append(f"{holder} held {name} back for {_percent(share)} of its time")
+    return "; ".join(parts if len(parts) > 1 else [*parts, "no link was ever full"]) + "."
+
+
+def _held_back(outcomes: Iterable[Outcome]) -> Iterator[tuple[float, str, str]]:
+    """Share of a workload's time that one link took, with the names of both."""
+    for outcome in outcomes:
+        for resource, share in outcome.attribution.items():
+            kind, _, link = resource.partition(":")
+            if kind == NETWORK_BANDWIDTH and link:
+                yield share, outcome.name, link
 
 
 def _percent(fraction: float) -> str:

@@ -1,8 +1,7 @@
 """What every output means: metrics and columns of all workload kinds and of the fabric.
 
 The tables of each kind live beside its code (`workloads/<kind>/columns.py`); frames,
-comparison and `docs/outputs.md` read them through this module.
-`python -m clustersim.results.columns` prints that page.
+comparison and the page of outputs read them through this module.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from importlib.util import find_spec
 
 from clustersim.workloads.columns import ColumnInfo, MetricInfo
 
-__all__ = ["FABRIC", "KINDS", "documented_metrics", "documented_tables", "markdown", "metric_info"]
+__all__ = ["FABRIC", "KINDS", "documented_metrics", "documented_tables", "metric_info"]
 
 FABRIC = "fabric"
 """Name under which the network stands among the workloads."""
@@ -71,8 +70,7 @@ def documented_tables(kind: str) -> Mapping[str, tuple[ColumnInfo, ...]]:
     """Return the columns of each table of a workload kind (or `fabric`)."""
     if kind == FABRIC:
         return {"links": _FABRIC_COLUMNS}
-    module = _columns_module(kind)
-    return dict(getattr(module, "TABLES", None) or getattr(module, "COLUMNS", {}))
+    return dict(getattr(_columns_module(kind), "TABLES", {}))
 
 
 def metric_info(kind: str, metric: str) -> MetricInfo:
@@ -93,42 +91,3 @@ def _columns_module(kind: str) -> object | None:
     if not kind.isidentifier() or find_spec(name) is None:
         return None
     return import_module(f"{name}.columns")
-
-
-def markdown() -> str:
-    """Return `docs/outputs.md`: every metric and column in tables."""
-    parts = [_INTRODUCTION]
-    for kind in (*KINDS, FABRIC):
-        parts.append(f"## {kind.capitalize()}\n\n### Metrics\n")
-        parts.append(_table(("metric", "unit", "better", "meaning"), _metric_rows(kind)))
-        for table, columns in documented_tables(kind).items():
-            parts.append(f"### Table `{table}`\n")
-            rows = [(f"`{column.name}`", column.unit, column.description) for column in columns]
-            parts.append(_table(("column", "unit", "meaning"), rows))
-    return "\n".join(parts)
-
-
-def _metric_rows(kind: str) -> list[tuple[str, ...]]:
-    infos = documented_metrics(kind).values()
-    return [(f"`{info.name}`", info.unit, _ARROWS[info.better], info.description) for info in infos]
-
-
-def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    lines = [header, tuple("---" for _ in header), *rows]
-    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
-
-
-_ARROWS = {"higher": "higher", "lower": "lower", "neither": ""}
-
-_INTRODUCTION = """# Outputs
-
-<!-- Made by `python -m clustersim.results.columns`; do not edit. -->
-
-Every metric and every table column, by workload kind. All values are in SI units and the unit is part
-of the name. A metric with a distribution appears once per statistic: `ttft_s.mean`, `ttft_s.p50`, `.p90`,
-`.p99`, `.p99.9`. A metric that could not be computed is absent. `better` is the direction that
-`clustersim compare` counts as an improvement.
-"""
-
-if __name__ == "__main__":
-    print(markdown(), end="")

@@ -58,7 +58,9 @@ def request_path(trace: Sequence[Activity], outcome: Outcome, request: int) -> t
     if not math.isfinite(finish_s):
         raise InputError(f"request {request} of '{outcome.name}' had not finished when the run ended")
     owner = f"{outcome.name}.{int(table['replica'][row])}"
-    end_row = _row_ending_at(trace, owner, finish_s)
+    end_row = int(table["trace_row"][row]) if "trace_row" in table and trace else -1
+    if end_row < 0:
+        end_row = _row_ending_at(trace, owner, finish_s)
     path = critical_path(trace, end_row, since_s=admitted_s, until_s=finish_s)
     if admitted_s <= arrival_s:
         return path

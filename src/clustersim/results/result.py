@@ -207,7 +207,7 @@ class Result:
         from clustersim.results.bottleneck import fabric_sentence, workload_sentence
 
         sentences = {name: workload_sentence(outcome) for name, outcome in self.outcomes.items()}
-        return {**sentences, FABRIC: fabric_sentence(self.fabric)}
+        return {**sentences, FABRIC: fabric_sentence(self.fabric, self.outcomes.values())}
 
     # To look at and to keep ---------------------------------------------------------
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from clustersim.errors import InputError, PathPart, Problem, did_you_mean
 from clustersim.spec._models import choose, item_type, models_of
 
-__all__ = ["apply", "plain"]
+__all__ = ["apply", "plain", "put"]
 
 _PATH = re.compile(r"[^.\[\]]+(?:\.[^.\[\]]+|\[\d+\])*")
 _PART = re.compile(r"[^.\[\]]+")
@@ -48,7 +48,7 @@ def apply(model: Any, data: Any, changes: Mapping[str, Any]) -> tuple[Any, list[
         except InputError as error:
             problems.extend(error.problems)
         else:
-            data = _put(data, path, plain(value))
+            data = put(data, path, plain(value))
             paths.append(path)
     if problems:
         raise InputError(problems)
@@ -115,12 +115,12 @@ def _index(part: str, items: Sequence[Any], path: tuple[PathPart, ...]) -> int:
     raise InputError(Problem((*path, part), f"there is nothing of that name.{did_you_mean(part, names)}"))
 
 
-def _put(data: Any, path: Sequence[PathPart], value: Any) -> Any:
+def put(data: Any, path: Sequence[PathPart], value: Any) -> Any:
     """Return a copy of `data` with `value` at `path`."""
     if not path:
         return value
     first, rest = path[0], path[1:]
     if isinstance(first, int):
-        return [_put(item, rest, value) if index == first else item for index, item in enumerate(data)]
+        return [put(item, rest, value) if index == first else item for index, item in enumerate(data)]
     fields = data if isinstance(data, dict) else {}
-    return {**fields, first: _put(fields.get(first), rest, value)}
+    return {**fields, first: put(fields.get(first), rest, value)}

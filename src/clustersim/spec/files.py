@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from clustersim.errors import InputError, PathPart, Problem
-from clustersim.spec import yaml_io
+from clustersim.spec import edit, yaml_io
 from clustersim.spec._base import FileReference, SpecModel
 from clustersim.spec._places import Place
 
-__all__ = ["Inlined", "digests", "inline_topology", "references"]
+__all__ = ["Inlined", "digests", "inline_topology", "rebased", "references"]
 
 TOPOLOGY = ("cluster", "topology")
 
@@ -89,6 +89,14 @@ def _input_file(text: str, mark: FileReference, base: Path) -> Path | None:
         path = path / mark.in_folder
         return path if path.is_file() else None
     return path if path.suffix == Path(mark.in_folder).suffix else None
+
+
+def rebased(model: SpecModel, data: Any, *, base: Path, folder: Path) -> Any:
+    """Return `data` of a model with the paths of its input files as seen from `folder`."""
+    for path, text, mark in references(model):
+        if not Path(text).is_absolute() and _input_file(text, mark, base) is not None:
+            data = edit.put(data, path, Path(os.path.relpath(base / text, folder)).as_posix())
+    return data
 
 
 def digests(model: SpecModel, *, base: Path | None) -> Mapping[str, str]:

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
-import annotated_types
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
@@ -166,8 +165,8 @@ def _bounds(metadata: Iterable[Any]) -> Iterator[str]:
         for name, sign in signs.items():
             if (bound := getattr(mark, name, None)) is not None:
                 yield f"{sign} {bound:g}"
-        if isinstance(mark, annotated_types.MultipleOf):
-            yield f"a multiple of {mark.multiple_of}"
+        if (step := getattr(mark, "multiple_of", None)) is not None:
+            yield f"a multiple of {step}"
 
 
 def _default(field: FieldInfo) -> str:

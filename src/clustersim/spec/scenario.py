@@ -151,9 +151,19 @@ class Scenario(SpecModel):
         """Return an error of the same class whose problems carry their positions."""
         return type(error)([self.locate(problem) for problem in error.problems])
 
-    def resolved_yaml(self) -> str:
-        """Write the scenario with every default explicit and its topology in place."""
-        return yaml_io.dump(self.model_dump(mode="json"))
+    def resolved_yaml(self, *, folder: Path | str | None = None) -> str:
+        """Write the scenario with every default explicit and its topology in place.
+
+        Parameters
+        ----------
+        folder
+            Where the text will be kept, if not beside the scenario's own file: the paths of
+            input files are written so that they are found from there.
+        """
+        data = self.model_dump(mode="json")
+        if folder is not None:
+            data = files.rebased(self, data, base=self.base_dir or Path(), folder=Path(folder))
+        return yaml_io.dump(data)
 
     def content_hash(self, seed: int | None = None) -> str:
         """Return what identifies the result of a run: a SHA-256 over all that decides it.

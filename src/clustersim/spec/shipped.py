@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from pathlib import Path
 
-from clustersim.errors import InputError, Problem, did_you_mean
+from clustersim.errors import InputError, Problem
 
 __all__ = ["find", "folder", "names"]
 
 _KINDS = ("scenarios", "topologies")
+_SHORTEST_HINT = 3
 _SUFFIXES = (".yaml", ".yml")
 
 
@@ -50,5 +52,13 @@ def find(path: Path | str) -> Path:
     root = folder(given.parts[0]) if given.parts and given.parts[0] in _KINDS else None
     if root is not None and (shipped := root.joinpath(*given.parts[1:])).is_file():
         return shipped
-    known = [name for kind in _KINDS for name in names(kind)]
-    raise InputError(Problem((), f"no such file.{did_you_mean(given.as_posix(), known)}", file=str(path)))
+    raise InputError(Problem((), f"no such file.{_nearest(given)}", file=str(path)))
+
+
+def _nearest(given: Path) -> str:
+    """Name the shipped file whose name is nearest, or holds what was given; else all scenarios."""
+    stems = {Path(name).stem: name for kind in _KINDS for name in names(kind)}
+    close = get_close_matches(given.stem, stems, n=1) or [stem for stem in stems if given.stem in stem]
+    if close and len(given.stem) >= _SHORTEST_HINT:
+        return f" Did you mean '{stems[close[0]]}'?"
+    return f" Shipped: {', '.join(names('scenarios'))}." if names("scenarios") else ""

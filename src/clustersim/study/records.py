@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import traceback
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from clustersim.errors import InputError
+from clustersim.errors import ClusterSimError
 from clustersim.results.atomic import write_text
 from clustersim.spec.scenario import Scenario
 
@@ -58,8 +59,7 @@ def simulate(scenario: Scenario) -> RunRecord:
         result = runner.run(scenario)
     except Exception as error:
         # One run of many: whatever went wrong in it must not cost the others.
-        name = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
-        return RunRecord(identity, scenario.seed, error=f"{name}{error}")
+        return RunRecord(identity, scenario.seed, error=_reason(error))
     if not result.complete:
         reason = "; ".join(result.notes)
         if reason.startswith(_INTERRUPTED):
@@ -67,6 +67,13 @@ def simulate(scenario: Scenario) -> RunRecord:
         return RunRecord(identity, scenario.seed, error=f"stopped before its end: {reason}")
     kinds = {name: outcome.kind for name, outcome in result.outcomes.items()}
     return RunRecord(identity, scenario.seed, kinds, result.metrics(), result.simulated_s, result.wall_s)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ClusterSimError):
+        return str(error)
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({Path(last.filename).name}:{last.lineno})"
 
 
 class RunStore:

@@ -20,17 +20,24 @@ def main() -> None:
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
     sys.stdout = sys.stderr  # what a model prints must not get between
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    size = int.from_bytes(requests.read(8), "big")
-    function, argument = pickle.loads(requests.read(size))
+    request = requests.read(int.from_bytes(requests.read(8), "big"))
     threading.Thread(target=_stop_with, args=(requests,), daemon=True).start()
-    try:
-        value = function(argument)
-    except Exception as error:
-        value = error
-    answers.write(pickle.dumps(value))
+    answers.write(_answer(request))
     answers.flush()
     # The watching thread still holds stdin; leave without waiting for it.
     os._exit(0)
+
+
+def _answer(request: bytes) -> bytes:
+    """Pickle the value of the call, or the exception that it raised."""
+    try:
+        function, argument = pickle.loads(request)
+        return pickle.dumps(function(argument))
+    except Exception as error:
+        try:
+            return pickle.dumps(error)
+        except Exception:
+            return pickle.dumps(RuntimeError(f"{type(error).__name__}: {error}"))
 
 
 def _stop_with(stream: BinaryIO) -> None:

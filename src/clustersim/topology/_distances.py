@@ -19,7 +19,8 @@ class FabricDistances:
     same switch share one search, so a cluster of N GPUs costs as many searches as it has
     leaf switches, each over switches only.
 
-    `local` maps a vertex to its place among the fabric's vertices, or to −1.
+    `local` maps a vertex to its place among the fabric's vertices, or to −1; `searches`
+    counts what routing has cost so far.
     """
 
     def __init__(self, wires: Wires) -> None:
@@ -33,6 +34,7 @@ class FabricDistances:
         self._first = np.cumsum([0, *map(len, behind)])
         self._kept: dict[tuple[int, ...], list[int]] = {}
         self._entries: dict[int, tuple[int, ...]] = {}
+        self.searches = 0
 
     def entries(self, port: int) -> tuple[int, ...]:
         """Return the fabric vertices that have a link to a port (or the port, if it is one)."""
@@ -46,6 +48,7 @@ class FabricDistances:
         """Return the hops to the nearest of `entries`, by the place in `local`."""
         hops = self._kept.get(entries)
         if hops is None:
+            self.searches += 1
             hops = self._kept[entries] = self._search([self.local[vertex] for vertex in entries])
         return hops
 
@@ -61,4 +64,5 @@ class FabricDistances:
             behind = self._sources[offsets + np.arange(counts.sum())]
             frontier = np.unique(behind[hops[behind] == UNREACHED])
             distance += 1
-        return [int(n) for n in hops]
+        found: list[int] = hops.tolist()
+        return found

@@ -12,6 +12,7 @@ from clustersim import catalog
 from clustersim.errors import CatalogError, InputError, Problem
 from clustersim.spec.cluster import (
     ClusterSpec,
+    FabricSpec,
     FatTreeSpec,
     GraphSpec,
     LeafSpineSpec,
@@ -89,16 +90,19 @@ def _look_up(
         return None
 
 
-_NOT_FOR_GRAPHS = ("link", "bandwidth", "latency")
+def _without_effect(fabric: FabricSpec) -> list[Problem]:
+    """Problems of fabric fields that an imported graph would silently ignore."""
+    default = FabricSpec()
+    return [
+        Problem(("fabric", field), "has no effect on an imported graph, whose links say their own; remove it")
+        for field in ("link", "bandwidth", "latency")
+        if getattr(fabric, field) not in (None, getattr(default, field))
+    ]
 
 
 def _imported(cluster: ClusterSpec, spec: GraphSpec, *, base: Path | None, seed: int) -> Topology:
     path = (base or Path()) / spec.path
-    problems = [
-        Problem(("fabric", field), "has no effect on an imported graph, whose links say their own; remove it")
-        for field in _NOT_FOR_GRAPHS
-        if field in cluster.fabric.model_fields_set
-    ]
+    problems = _without_effect(cluster.fabric)
     try:
         topology = from_graph(read_graph(path), seed=seed, routing=cluster.fabric.routing)
     except InputError as error:

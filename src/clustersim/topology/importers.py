@@ -62,9 +62,12 @@ def write_graph(graph: nx.MultiDiGraph[str], path: Path) -> None:
 
 def _read_graphml(path: Path) -> nx.Graph[Any]:
     try:
-        return nx.read_graphml(path)
+        graph: nx.Graph[Any] = nx.read_graphml(path, force_multigraph=True)
     except (ParseError, nx.NetworkXError, KeyError, ValueError) as error:
         raise InputError(f"not readable as GraphML: {error}") from None
+    for defaults in ("node_default", "edge_default"):
+        graph.graph.pop(defaults, None)
+    return graph
 
 
 def _read_json(path: Path) -> nx.Graph[Any]:

@@ -85,6 +85,11 @@ class Topology:
         self.link_latency_s = _frozen([row["latency_s"] for row in rows])
         self._latency_s: list[float] = self.link_latency_s.tolist()
 
+    @property
+    def route_searches(self) -> int:
+        """Breadth-first searches that routing has cost so far: one per leaf switch at most."""
+        return self._router.searches
+
     def __repr__(self) -> str:
         nodes, links = len(self.gpus_by_node), len(self.link_names)
         return (

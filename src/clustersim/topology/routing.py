@@ -76,6 +76,11 @@ class Router:
             f"no path leads from '{names[source]}' to '{names[target]}'; add links between them"
         )
 
+    @property
+    def searches(self) -> int:
+        """Breadth-first searches so far: at most one per switch that destinations hang on."""
+        return self._distances.searches
+
     def ports(self, vertex: int, *, leaving: bool) -> tuple[int, ...]:
         """Return the vertex's nearest ports to the fabric, the one of its rail first."""
         key = (vertex, leaving)

@@ -99,7 +99,7 @@ class Bundle:
 
     def watch(self, now_s: float) -> None:
         """Start or end a saturated span, if the load says so."""
-        if self.load >= self.nearly_full and self.active:
+        if self.load >= self.nearly_full:
             if self.saturated_since == math.inf:
                 self.saturated_since = now_s
         elif self.saturated_since != math.inf:
@@ -121,13 +121,14 @@ class Partition:
     ----------
     capacities
         Bytes/s of each link.
-    merge
-        False gives every link a bundle of its own: same rates, for comparison.
+    merge_from
+        Links that a route set is the first to use are merged if there are at least so
+        many; merging a few costs more than it saves.
     """
 
-    def __init__(self, capacities: Sequence[float], *, merge: bool) -> None:
+    def __init__(self, capacities: Sequence[float], *, merge_from: int) -> None:
         self.capacities = list(capacities)
-        self.merge = merge
+        self.merge_from = merge_from
         self.bundles: list[Bundle] = []
         self.bundle_of: list[Bundle | None] = [None] * len(self.capacities)
         self.saturated_s = [0.0] * len(self.capacities)
@@ -144,11 +145,10 @@ class Partition:
             bundle = bundle_of[link]
             if bundle is None:
                 fresh[link] = weight
-                continue
-            ratio = weight / bundle.members[link]
-            if len(bundle.members) == 1:
-                self._attach(route_set, bundle, ratio)
+            elif len(bundle.members) == 1:
+                self._attach(route_set, bundle, weight / bundle.members[link])
             else:
+                ratio = weight / bundle.members[link]
                 used.setdefault(bundle, {}).setdefault(ratio, []).append(link)
         for members in self._parts(fresh):
             self._attach(route_set, self._new_bundle(members, route_set.owner), 1.0)
@@ -188,9 +188,9 @@ class Partition:
         return seconds, first, last
 
     def _parts(self, fresh: dict[int, float]) -> Iterator[dict[int, float]]:
-        if self.merge and fresh:
+        if len(fresh) >= self.merge_from:
             yield fresh
-        elif not self.merge:
+        else:
             for link, weight in fresh.items():
                 yield {link: weight}
 
@@ -207,7 +207,7 @@ class Partition:
         capacity, tightest = math.inf, -1
         for link, scale in bundle.members.items():
             value = capacities[link] / scale
-            if value < capacity or tightest < 0:
+            if value < capacity:
                 capacity, tightest = value, link
         bundle.capacity, bundle.tightest = capacity, tightest
         bundle.nearly_full = capacity * (1.0 - FULL)

@@ -20,6 +20,9 @@ __all__ = ["Fabric"]
 
 _AFTER_NORMAL = EventPriority(2)
 """The solve comes after everything else of the same instant."""
+_CARRY = 64
+"""A load is carried on from change to change so often before it is added up afresh, which
+keeps its rounding below 1e-14 of the capacity (assumed)."""
 _SAME_RATE = 1e-12
 """A rate that moves by less, relatively, is left alone (rounding of the solve)."""
 
@@ -51,8 +54,9 @@ class Fabric:
         Usable capacity of each directed link, bytes/s; finite, zero stalls.
     names
         Name of each link, for messages.
-    merge_links
-        False keeps every link apart in the solver: the same answer, slower (for checks).
+    merge_from
+        Links that a route set is the first to use become one constraint where there are at
+        least so many of them. The answer does not depend on it, only the speed does.
 
     Raises
     ------
@@ -70,7 +74,7 @@ class Fabric:
         capacities_bytes_per_s: Sequence[float],
         *,
         names: Sequence[str],
-        merge_links: bool = True,
+        merge_from: int = 8,
     ) -> None:
         capacities = [float(value) for value in capacities_bytes_per_s]
         self.env = env
@@ -79,7 +83,7 @@ class Fabric:
             raise InputError(f"got {len(self.names)} link names for {len(capacities)} links; give one name each")
         for name, value in zip(self.names, capacities, strict=True):
             _check_capacity(name, value)
-        self._partition = Partition(capacities, merge=merge_links)
+        self._partition = Partition(capacities, merge_from=merge_from)
         self._solver = Solver()
         self.meters = LinkMeters(capacities, origin_s=env.now)
         self.wakes = 0
@@ -377,8 +381,7 @@ class Fabric:
         touched, self._touched = self._touched, []
         seeds = self._seeds(dirty, touched, now_s)
         if seeds:
-            for flow_class in self._solver.solve(seeds):
-                self._apply(flow_class, now_s)
+            self._apply(self._solver.solve(seeds), now_s)
             self._apply_bundles(now_s)
         self._arrange_wake(now_s)
         self.meters.maybe_digest()
@@ -402,42 +405,52 @@ class Fabric:
                 seeds += bundle.active
         return [flow_class for flow_class in seeds if flow_class.count]
 
-    def _apply(self, flow_class: FlowClass, now_s: float) -> None:
-        """Give a class the rate and the holder that the solver found."""
-        rate = flow_class.new_rate
-        if abs(rate - flow_class.rate) > _SAME_RATE * rate or (rate == 0.0) != (flow_class.rate == 0.0):
-            flow_class.settle(now_s, self.meters)
-            flow_class.rate = rate
-            flow_class.dirty = True
-        flow_class.total = flow_class.count * flow_class.rate
-        if flow_class.dirty:
-            flow_class.dirty = False
-            self._schedule_finish(flow_class, now_s)
-        old, new = flow_class.holder, flow_class.new_holder
-        if old is not new:
-            if old is not None:
-                del old.held[flow_class]
-            if new is not None:
-                new.held[flow_class] = None
-            flow_class.holder = new
-        link = BOUND if new is None else new.tightest
-        if link != flow_class.holder_link:
-            flow_class.settle_holder(now_s)
-            flow_class.holder_link = link
+    def _apply(self, members: list[FlowClass], now_s: float) -> None:
+        """Give classes the rates and the holders that the solver found."""
+        for flow_class in members:
+            rate, old_rate = flow_class.new_rate, flow_class.rate
+            if abs(rate - old_rate) > _SAME_RATE * rate or (rate == 0.0) != (old_rate == 0.0):
+                flow_class.settle(now_s, self.meters)
+                flow_class.rate = rate
+                flow_class.dirty = True
+            if flow_class.dirty:
+                flow_class.dirty = False
+                flow_class.total = flow_class.count * flow_class.rate
+                self._schedule_finish(flow_class, now_s)
+            old, new = flow_class.holder, flow_class.new_holder
+            if old is not new:
+                if old is not None:
+                    del old.held[flow_class]
+                if new is not None:
+                    new.held[flow_class] = None
+                flow_class.holder = new
+            link = BOUND if new is None else new.tightest
+            if link != flow_class.holder_link:
+                flow_class.settle_holder(now_s)
+                flow_class.holder_link = link
 
     def _apply_bundles(self, now_s: float) -> None:
         """Bring load, level and saturation of the solved bundles up to date."""
-        solver = self._solver
-        for bundle in solver.bundles:
-            load = bundle.capacity - bundle.free
-            for flow_class, _ in bundle.local:
-                load += bundle.active[flow_class] * flow_class.total
-            bundle.load = load
+        turn = self._solver.turn
+        for bundle in self._solver.bundles:
+            load = 0.0
+            for flow_class, weight in bundle.local:
+                load += weight * flow_class.rate
             if len(bundle.local) < len(bundle.active):
+                load += bundle.capacity - bundle.free
                 bundle.carried += 1
-                if bundle.carried > 64:
-                    bundle.add_up()
-            bundle.level = next(iter(bundle.held)).rate if bundle.held else math.inf
+            bundle.load = load
+            if bundle.carried > _CARRY:
+                bundle.add_up()
+            if bundle.froze == turn:
+                bundle.level = bundle.new_level
+            elif not bundle.held:
+                bundle.level = math.inf
+            bundle.watch(now_s)
+        for bundle, flow_class, weight in self._solver.alone:
+            bundle.load = weight * flow_class.rate
+            bundle.carried = 0
+            bundle.level = flow_class.rate if flow_class.holder is bundle else math.inf
             bundle.watch(now_s)
 
     def _schedule_finish(self, flow_class: FlowClass, now_s: float) -> None:

@@ -74,13 +74,15 @@ class FlowClass:
 
     __slots__ = (
         "bound",
+        "cap",
+        "cap_holder",
         "count",
         "dirty",
         "finish_s",
         "frozen",
         "heap",
-        "held_since",
         "held_s",
+        "held_since",
         "holder",
         "holder_link",
         "index",
@@ -123,6 +125,8 @@ class FlowClass:
         # Scratch of the solver.
         self.stamp = 0
         self.frozen = 0
+        self.cap = bound
+        self.cap_holder: Bundle | None = None
         self.new_rate = 0.0
         self.new_holder: Bundle | None = None
 

@@ -28,65 +28,114 @@ TOLERANCE = 1e-10
 class Solver:
     """Finds new rates; leaves them in `new_rate` and `new_holder` of the classes it returns."""
 
-    __slots__ = ("_round", "bundles", "flows_touched", "solves", "stamp")
+    __slots__ = ("_full", "_pressed", "_several", "_stamp", "alone", "bundles", "flows_touched", "solves", "turn")
 
     def __init__(self) -> None:
-        self.stamp = 0
-        self._round = 0
         self.solves = 0
         self.flows_touched = 0
+        self.turn = 0
+        """Number of the last filling: `froze` of the bundles that are full is equal to it."""
         self.bundles: list[Bundle] = []
-        """Bundles of the classes of the last solve, with `local` filled in."""
+        """Bundles on which classes of the last solve met others, with `local` filled in."""
+        self.alone: list[tuple[Bundle, FlowClass, float]] = []
+        """Bundles on which a class of the last solve was alone, with its weight there."""
+        self._stamp = 0
+        self._several: list[Bundle] = []
+        self._pressed: list[Bundle] = []
+        self._full: list[Bundle] = []
 
     def solve(self, seeds: Iterable[FlowClass]) -> list[FlowClass]:
         """Solve for the classes whose rate changes when `seeds` may change."""
-        self.stamp += 1
+        self._stamp += 1
+        self.bundles, self.alone, self._several, self._pressed = [], [], [], []
         members: list[FlowClass] = []
-        bundles: list[Bundle] = []
-        self.bundles = bundles
         joining = seeds
         while joining:
-            self._join(joining, members, bundles)
-            self._fill(members, bundles)
-            joining = self._verify(bundles)
+            self._join(joining, members)
+            self._fill(members)
+            joining = self._verify()
         self.solves += 1
         self.flows_touched += len(members)
         return members
 
-    def _join(self, joining: Iterable[FlowClass], members: list[FlowClass], bundles: list[Bundle]) -> None:
-        stamp = self.stamp
+    def _join(self, joining: Iterable[FlowClass], members: list[FlowClass]) -> None:
+        """Let classes join F: what their bundles offer F grows by what they consumed so far."""
+        stamp, several, pressed = self._stamp, self._several, self._pressed
+        bundles, alone = self.bundles, self.alone
         for flow_class in joining:
             if flow_class.stamp == stamp:
                 continue
             flow_class.stamp = stamp
             members.append(flow_class)
             total, count = flow_class.total, flow_class.count
+            cap, cap_holder = flow_class.bound, None
             for bundle, coefficient in flow_class.pairs:
                 weight = coefficient * count
-                if bundle.stamp != stamp:
+                if len(bundle.active) == 1:
+                    alone.append((bundle, flow_class, weight))
+                    if bundle.capacity < cap * weight:
+                        cap, cap_holder = bundle.capacity / weight, bundle
+                elif bundle.stamp != stamp:
                     bundle.stamp = stamp
-                    bundle.local = [(flow_class, weight)]
                     bundle.need = weight
-                    bundle.free = bundle.capacity - bundle.load + coefficient * total
+                    bundle.local = [(flow_class, weight)]
                     bundles.append(bundle)
+                    if bundle.held:
+                        pressed.append(bundle)
+                    bundle.free = free = bundle.capacity - bundle.load + coefficient * total
+                    if free < cap * weight:
+                        cap, cap_holder = free / weight, bundle
                 else:
-                    bundle.local.append((flow_class, weight))
-                    bundle.need += weight
                     bundle.free += coefficient * total
-                if len(bundle.local) == len(bundle.active):
-                    bundle.free = bundle.capacity  # nobody else is there: no rounding
+                    bundle.need += weight
+                    bundle.local.append((flow_class, weight))
+                    if len(bundle.local) == 2:
+                        several.append(bundle)
+                        self._uncap(bundle)
+            flow_class.cap, flow_class.cap_holder = cap, cap_holder
 
-    def _fill(self, members: list[FlowClass], bundles: list[Bundle]) -> None:
-        """Raise all rates of `members` together; freeze at full bundles and at bounds."""
-        self._round = turn = self._round + 1
-        heap, caps = self._levels(members, bundles)
+    @staticmethod
+    def _uncap(bundle: Bundle) -> None:
+        """A second class came: the bundle is no longer a constant cap on the first."""
+        first = bundle.local[0][0]
+        if first.cap_holder is bundle:
+            cap, cap_holder = first.bound, None
+            for other, coefficient in first.pairs:
+                if len(other.active) == 1:
+                    free = other.capacity
+                elif len(other.local) == 1:
+                    free = other.free
+                else:
+                    continue
+                if free < cap * coefficient * first.count:
+                    cap, cap_holder = free / (coefficient * first.count), other
+            first.cap, first.cap_holder = cap, cap_holder
+
+    def _fill(self, members: list[FlowClass]) -> None:
+        """Raise all rates of `members` together; freeze at full bundles and at caps.
+
+        A class's own bound, and a bundle on which nobody else rises, are constant caps on
+        it. Only for bundles with several rising classes does the level at which they fill
+        up grow as others freeze; it is computed afresh when it comes up as the least.
+        """
+        self.turn = turn = self.turn + 1
+        self._full = full = []
+        heap = []
+        for bundle in self._several:
+            if len(bundle.local) == len(bundle.active):
+                bundle.free = bundle.capacity  # nobody else is there: no rounding
+            heap.append((bundle.free / bundle.need, bundle.index, bundle))
+        heapify(heap)
+        caps = [(c.cap, c.index, c) for c in members if c.cap != math.inf]
+        caps.sort(reverse=True)
         rising = len(members)
         while rising:
             level = heap[0][0] if heap else math.inf
             if caps and caps[-1][0] <= level:
-                rate, _, flow_class = caps.pop()
+                flow_class = caps.pop()[2]
                 if flow_class.frozen != turn:
-                    rising -= self._freeze_alone(flow_class, rate, turn)
+                    self._freeze_at_cap(flow_class, turn, full)
+                    rising -= 1
                 continue
             bundle = heap[0][2]
             free, need = bundle.free, 0.0
@@ -101,45 +150,19 @@ class Solver:
                 heapreplace(heap, (free / need, bundle.index, bundle))
             else:
                 heappop(heap)
+                full.append(bundle)
                 rising -= self._freeze(bundle, level if level > 0.0 else 0.0, turn)
 
     @staticmethod
-    def _levels(
-        members: list[FlowClass], bundles: list[Bundle]
-    ) -> tuple[list[tuple[float, int, Bundle]], list[tuple[float, int, FlowClass]]]:
-        """Return at which level each bundle fills up if all rise, and each class's cap.
-
-        A bundle with one rising class is a constant cap on that class, as its bound is;
-        only the others can change while the rates rise.
-        """
-        for flow_class in members:
-            flow_class.new_rate = flow_class.bound
-            flow_class.new_holder = None
-        heap = []
-        for bundle in bundles:
-            level = bundle.free / bundle.need
-            if len(bundle.local) > 1:
-                heap.append((level, bundle.index, bundle))
-            else:
-                flow_class = bundle.local[0][0]
-                if level < flow_class.new_rate:
-                    flow_class.new_rate = level
-                    flow_class.new_holder = bundle
-        heapify(heap)
-        caps = [(c.new_rate, c.index, c) for c in members if c.new_rate != math.inf]
-        caps.sort(reverse=True)
-        return heap, caps
-
-    @staticmethod
-    def _freeze_alone(flow_class: FlowClass, rate: float, turn: int) -> int:
+    def _freeze_at_cap(flow_class: FlowClass, turn: int, full: list[Bundle]) -> None:
         """Fix the rate of one class at its cap."""
         flow_class.frozen = turn
-        flow_class.new_rate = rate = rate if rate > 0.0 else 0.0
-        holder = flow_class.new_holder
+        flow_class.new_rate = rate = flow_class.cap if flow_class.cap > 0.0 else 0.0
+        flow_class.new_holder = holder = flow_class.cap_holder
         if holder is not None:
             holder.froze = turn
             holder.new_level = rate
-        return 1
+            full.append(holder)
 
     @staticmethod
     def _freeze(bundle: Bundle, level: float, turn: int) -> int:
@@ -155,19 +178,20 @@ class Solver:
                 frozen += 1
         return frozen
 
-    def _verify(self, bundles: list[Bundle]) -> list[FlowClass]:
+    def _verify(self) -> list[FlowClass]:
         """Return the classes outside F whose rate cannot stay."""
-        stamp, turn = self.stamp, self._round
+        stamp = self._stamp
         joining: list[FlowClass] = []
-        for bundle in bundles:
-            if bundle.froze == turn and bundle.new_level < bundle.level * (1.0 - TOLERANCE):
-                if len(bundle.local) < len(bundle.active):
-                    limit = bundle.new_level * (1.0 + TOLERANCE)
-                    joining += [c for c in bundle.active if c.stamp != stamp and c.rate > limit]
-            elif bundle.held:
-                outside = [c for c in bundle.held if c.stamp != stamp]
-                if outside:
-                    joining += self._released(bundle, outside)
+        for bundle in self._full:
+            # Nobody outside was faster than the old level, so only a lower one can be exceeded.
+            level = bundle.new_level
+            if len(bundle.active) > 1 and level < bundle.level * (1.0 - TOLERANCE):
+                limit = level * (1.0 + TOLERANCE)
+                joining += [c for c in bundle.active if c.rate > limit and c.stamp != stamp]
+        for bundle in self._pressed:
+            outside = [c for c in bundle.held if c.stamp != stamp]
+            if outside:
+                joining += self._released(bundle, outside)
         return joining
 
     @staticmethod

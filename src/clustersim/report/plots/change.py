@@ -12,8 +12,8 @@ from clustersim.report.style import (
     BLUE,
     FAINT,
     GREY,
+    PURPLE,
     RED,
-    SERIES,
     Picture,
     house_style,
     legend_below,
@@ -31,7 +31,7 @@ _MARKS = {
     "better": ("o", BLUE),
     "worse": ("X", RED),
     "no difference": ("|", GREY),
-    "changed": ("D", SERIES[2]),
+    "changed": ("D", PURPLE),
 }
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from clustersim.engine.trace import Activity
+from clustersim.engine.trace import NO_CAUSE, Activity
 from clustersim.errors import InputError
 from clustersim.report.numbers import duration, time_scale
 from clustersim.report.style import (
     BLUE,
+    DARK_BLUE,
     GREEN,
     GREY,
     INK,
@@ -36,7 +37,7 @@ _COLORS = {
     "forward": BLUE,
     "backward": LIGHT_BLUE,
     "optimizer": GREEN,
-    "accumulate": BLUE,
+    "accumulate": DARK_BLUE,
     "prefill": BLUE,
     "decode": LIGHT_BLUE,
     "collective": RED,
@@ -47,6 +48,10 @@ _COLORS = {
 }
 _LETTER_WIDTH = 0.0105
 """Of the width of the axes, for one letter of a label: decides whether a label fits its bar."""
+_EDGED = 0.004
+"""Of the width of the axes: narrower bars have no edge, which would hide them."""
+_SEEN = 0.003
+"""Of a request's time: a lane on which its path spends less is left out."""
 
 
 @house_style
@@ -62,10 +67,10 @@ def gantt(result: Result, name: str, *, iteration: int | None = None, request: i
     start_s, end_s = _window(result, name, iteration, path)
     rows = [
         activity
-        for activity in result.trace
+        for activity in (*result.trace, *_waits(path))
         if activity.end_s > start_s and activity.start_s < end_s and belongs_to(activity.lane, name)
     ]
-    lanes = _lanes(rows, path, request is not None)
+    lanes = _lanes(rows, path, only_path=request is not None)
     picture, axes = new_picture(9.6, 1.5 + 0.75 * len(lanes))
     _bars(axes, rows, lanes, start_s, end_s)
     _path(axes, path, lanes, start_s, end_s)
@@ -94,13 +99,24 @@ def _window(result: Result, name: str, iteration: int | None, path: Sequence[Seg
     return path[0].start_s, path[-1].end_s
 
 
-def _lanes(rows: Sequence[Activity], path: Sequence[Segment], only_path: bool) -> list[str]:
-    """Lanes from top to bottom: compute first; of a request only those that its path crosses."""
-    on_path = list(dict.fromkeys(segment.lane for segment in path))
-    if only_path:
-        return on_path
-    lanes = dict.fromkeys([*(activity.lane for activity in rows), *on_path])
-    return sorted(lanes, key=lambda lane: (not lane.endswith("compute"), lane))
+def _waits(path: Sequence[Segment]) -> list[Activity]:
+    """Waits on the path as activities, so that they are drawn."""
+    return [
+        Activity(part.kind, part.lane, part.label, part.start_s, part.end_s, NO_CAUSE, part.seconds)
+        for part in path
+        if part.row == NO_CAUSE
+    ]
+
+
+def _lanes(rows: Sequence[Activity], path: Sequence[Segment], *, only_path: bool) -> list[str]:
+    """Lanes from top to bottom: compute first; of a request only those that its path spends time on."""
+    if not only_path:
+        lanes = dict.fromkeys([*(activity.lane for activity in rows), *(part.lane for part in path)])
+        return sorted(lanes, key=lambda lane: (not lane.endswith("compute"), lane))
+    seconds: dict[str, float] = {}
+    for part in path:
+        seconds[part.lane] = seconds.get(part.lane, 0.0) + part.duration_s
+    return [lane for lane, value in seconds.items() if value > _SEEN * sum(seconds.values())]
 
 
 def _color(kind: str, label: str) -> tuple[str, str]:
@@ -122,10 +138,12 @@ def _bars(axes: Axes, rows: Sequence[Activity], lanes: Sequence[str], start_s: f
         key, color = _color(activity.kind, activity.label)
         y = lanes.index(activity.lane)
         label = key if key not in named else "_nolegend_"
-        axes.barh(y, width, 0.62, left, color=color, edgecolor="white", linewidth=0.5, label=label)
+        part = (width / factor) / (end_s - start_s)
+        edge = 0.6 if part > _EDGED else 0.0
+        axes.barh(y, width, 0.62, left, color=color, edgecolor="white", linewidth=edge, label=label)
         named.add(key)
-        if len(activity.label) * _LETTER_WIDTH < (width / factor) / (end_s - start_s):
-            ink = "white" if color in (BLUE, GREEN, PURPLE) else INK
+        if len(activity.label) * _LETTER_WIDTH < part:
+            ink = "white" if color in (BLUE, DARK_BLUE, GREEN, PURPLE) else INK
             axes.text(left + width / 2, y, activity.label, ha="center", va="center", fontsize=8, color=ink)
 
 
@@ -133,6 +151,8 @@ def _path(axes: Axes, path: Sequence[Segment], lanes: Sequence[str], start_s: fl
     factor = time_scale(end_s - start_s)[0]
     label = "critical path"
     for segment in path:
+        if segment.lane not in lanes:
+            continue
         y = lanes.index(segment.lane) + 0.38
         ends = [(segment.start_s - start_s) * factor, (segment.end_s - start_s) * factor]
         axes.plot(ends, [y, y], color="black", lw=2.2, solid_capstyle="butt", label=label)

@@ -20,6 +20,7 @@ __all__ = ["iteration_breakdown"]
 
 _COLORS = {"compute_s": BLUE, "exposed_communication_s": RED, "host_s": YELLOW, "waiting_s": GREY}
 _MOST_BARS = 80
+_BARS_WITH_GAPS = 40
 
 
 @house_style
@@ -34,11 +35,15 @@ def iteration_breakdown(result: Result, name: str) -> Picture:
     factor, unit = time_scale(float(np.sum(list(parts.values()), axis=0).max()))
     total = sum(float(values.sum()) for values in parts.values())
     bottom = np.zeros(len(first))
+    # Many bars touch: gaps of less than a pixel would make a pattern of their own.
+    width = per_bar * (0.85 if len(first) <= _BARS_WITH_GAPS else 1.0)
     for column, words in BREAKDOWN:
-        values = parts[column] * factor
-        label = f"{words}, {percent(float(parts[column].sum()) / total)}"
-        axes.bar(first, values, bottom=bottom, width=0.9 * per_bar, color=_COLORS[column], label=label)
-        bottom += values
+        share = float(parts[column].sum()) / total
+        if share:
+            values, color = parts[column] * factor, _COLORS[column]
+            label = f"{words}, {percent(share)}"
+            axes.bar(first, values, width, bottom, color=color, edgecolor=color, lw=0.2, label=label)
+            bottom += values
     mean_s = outcome.metrics["iteration_s.mean"]
     axes.set_title(f"{name}: an iteration takes {duration(mean_s)} on average")
     axes.set(

@@ -60,4 +60,4 @@ def binned_mean(start_s: np.ndarray, end_s: np.ndarray, values: np.ndarray, edge
         return np.asarray(np.diff(np.interp(edges, knots, at_knots)))
 
     total, covered = integral(values), integral(np.ones_like(values))
-    return np.divide(total, covered, out=np.zeros_like(total), where=covered > 1e-12)
+    return np.asarray(np.divide(total, covered, out=np.zeros_like(total), where=covered > 1e-12))

@@ -31,15 +31,9 @@ def latency_cdf(result: Result, name: str) -> Picture:
         percents = np.linspace(0, 100, len(ordered) + 1)
         p50, p99 = np.percentile(ordered, (50, 99))
         label = f"{LATENCY_SHORT[column]}: p50 {duration(p50)}, p99 {duration(p99)}"
-        axes.step(
-            ordered[[0, *range(len(ordered))]],
-            percents,
-            where="post",
-            color=LATENCY_COLORS[column],
-            lw=1.8,
-            label=label,
-        )
-        axes.plot(p99, 99, "o", color=LATENCY_COLORS[column], ms=5.5, mec="white", mew=0.8, zorder=4)
+        color = LATENCY_COLORS[column]
+        axes.step(np.append(ordered[:1], ordered), percents, where="post", color=color, lw=1.8, label=label)
+        axes.plot(p99, 99, "o", color=color, ms=5.5, mec="white", mew=0.8, zorder=4)
     axes.axhline(99, color=FAINT, lw=0.8, ls=(0, (4, 3)))
     axes.text(1.005, 99, "p99", transform=axes.get_yaxis_transform(), va="center", fontsize=8.5, color=INK)
     finished = max(len(values) for values in series.values())

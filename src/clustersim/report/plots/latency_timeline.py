@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clustersim.errors import InputError
-from clustersim.report.numbers import duration
+from clustersim.report.numbers import duration, round_up
 from clustersim.report.style import Picture, house_style, log_seconds, stacked_picture, time_axis
 from clustersim.report.words import LATENCY_COLORS, LATENCY_WORDS
 
@@ -32,11 +32,11 @@ def latency_timeline(result: Result, name: str) -> Picture:
     picture, panels = stacked_picture(len(_SHOWN), 8.6, 2.5)
     for axes, column in zip(panels, _SHOWN, strict=True):
         valid = np.isfinite(table[column]) & (table[column] > 0)
-        arrived_s, values = table["arrival_s"][valid], table[column][valid]
+        arrival_s, values = table["arrival_s"][valid], table[column][valid]
         alpha = float(np.clip(900 / max(len(values), 1), 0.08, 0.7))
         color = LATENCY_COLORS[column]
-        axes.scatter(arrived_s, values, s=5, color=color, alpha=alpha, lw=0, rasterized=len(values) > 2000)
-        _windows(axes, arrived_s, values, color)
+        axes.scatter(arrival_s, values, s=5, color=color, alpha=alpha, lw=0, rasterized=len(values) > 2000)
+        _windows(axes, arrival_s, values, color)
         axes.set(yscale="log", ylabel=LATENCY_WORDS[column])
         log_seconds(axes.yaxis)
     panels[0].set_title(f"{name}: latency of each request by arrival")
@@ -44,19 +44,19 @@ def latency_timeline(result: Result, name: str) -> Picture:
     return picture
 
 
-def _windows(axes: Axes, arrived_s: np.ndarray, values: np.ndarray, color: str) -> None:
-    windows = min(_MOST_WINDOWS, len(values) // _LEAST_IN_WINDOW)
-    if windows < 3:
+def _windows(axes: Axes, arrival_s: np.ndarray, values: np.ndarray, color: str) -> None:
+    most = min(_MOST_WINDOWS, len(values) // _LEAST_IN_WINDOW)
+    if most < 3:
         return
-    edges = np.linspace(arrived_s.min(), arrived_s.max(), windows + 1)
-    place = np.clip(np.searchsorted(edges, arrived_s, side="right") - 1, 0, windows - 1)
-    middles = (edges[:-1] + edges[1:]) / 2
-    length = duration(float(edges[1] - edges[0]))
+    length_s = round_up(float(np.ptp(arrival_s)) / most)
+    place = ((arrival_s - arrival_s.min()) / length_s).astype(int)
+    windows = int(place.max()) + 1
+    middles = arrival_s.min() + length_s * (np.arange(windows) + 0.5)
     for quantile, style, label in ((50, "-", "median"), (99, (0, (3, 1.5)), "p99")):
         line = [
             np.percentile(values[place == k], quantile) if (place == k).any() else np.nan
             for k in range(windows)
         ]
         axes.plot(middles, line, color="white", lw=3.2, alpha=0.8)
-        axes.plot(middles, line, color=color, ls=style, lw=1.7, label=f"{label} of {length}")
+        axes.plot(middles, line, color=color, ls=style, lw=1.7, label=f"{label} per {duration(length_s)}")
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))

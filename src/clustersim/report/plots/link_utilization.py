@@ -35,16 +35,12 @@ def link_utilization(result: Result, *, links: int = 24) -> Picture:
         rasterized=True,
     )
     _label_rows(axes, fabric, chosen)
-    shown = (
-        f"the {len(chosen)} busiest of {len(fabric.names)}"
-        if len(chosen) < len(fabric.names)
-        else f"all {len(chosen)} in use"
-    )
-    axes.set_title(f"Utilisation of links over time ({shown})")
+    shown = "all" if len(chosen) == len(fabric.names) else f"the {len(chosen)} busiest of"
+    axes.set_title(f"Utilisation of links over time ({shown} {len(fabric.names)} in use)")
     axes.grid(visible=False)
     axes.invert_yaxis()
     time_axis(axes, "time")
-    bar = picture.colorbar(mesh, ax=axes, pad=0.09 if len(set(fabric.tiers)) > 1 else 0.02, aspect=30)
+    bar = picture.colorbar(mesh, ax=axes, pad=0.02, aspect=30)
     bar.set_label("utilisation (%)")
     bar.outline.set_visible(False)
     return picture

@@ -93,6 +93,7 @@ class Measurement:
             "micro_batch": self.batch,
             "global_batch": self.batch * self.gpus * self.accumulation,
             "sequence": self.sequence,
+            "attention": "unfused",
             "steps": _STEPS,
         }
         return ClusterSpec.model_validate(cluster), TrainingSpec.model_validate(job)
@@ -148,8 +149,7 @@ def _predict_rows(rows: Sequence[dict[str, str]]) -> Iterator[Row]:
 
 
 def _predict_row(row: Mapping[str, str]) -> Row:
-    group = f"{row['model'].split(' (')[0]} {row['framework']} {row['gpu']}"
-    empty = Row(row["row_id"], group, row["unit"], None, None, note=row["notes"])
+    empty = Row(row["row_id"], _group(row), row["unit"], None, None, note=row["notes"])
     try:
         measurement = read_measurement(row)
     except NotModelledError as error:
@@ -171,19 +171,31 @@ def _retry(measurement: Measurement, known: Row, error: CannotRunError) -> Row:
     batch, rest = divmod(measurement.batch, measurement.accumulation)
     if measurement.accumulation == 1 or rest:
         return replace(known, reason=str(error))
-    note = "; ".join(filter(None, (known.note, f"batch {measurement.batch} read as {measurement.accumulation} × {batch}")))
+    note = "; ".join(
+        filter(None, (known.note, f"batch {measurement.batch} read as {measurement.accumulation} × {batch}"))
+    )
     try:
         return replace(known, predicted=predict(replace(measurement, batch=batch)), note=note)
     except ClusterSimError:
         return replace(known, reason=str(error))
 
 
+def _fine_tuning(row: Mapping[str, str]) -> bool:
+    return "squad" in f"{row['model']} {row.get('table', '')}".lower()
+
+
+def _group(row: Mapping[str, str]) -> str:
+    """Model and task, framework, GPU: what errors are averaged over."""
+    model = row["model"].partition(" (")[0].partition(" SQuAD")[0]
+    task = " SQuAD" if _fine_tuning(row) else ""
+    return " ".join(f"{model}{task}, {row['framework']}, {row['gpu']}".split())
+
+
 def _model(row: Mapping[str, str]) -> tuple[str, str]:
     published = row["model"].lower()
-    fine_tuning = "squad" in row.get("table", "").lower()
     for beginning, model, optimizer in _MODELS:
         if published.startswith(beginning):
-            return model, "adam" if fine_tuning else optimizer
+            return model, "adam" if _fine_tuning(row) else optimizer
     try:
         return catalog.model(row["model"]).name, "adam"
     except ClusterSimError:

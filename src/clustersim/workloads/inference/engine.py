@@ -8,6 +8,7 @@ from typing import Any
 
 import simpy
 
+from clustersim.cost.roofline import KernelTime
 from clustersim.cost.step_timer import DecodeRun, StepTimer
 from clustersim.engine.trace import COMPUTE, HOST, MEMORY_BANDWIDTH, NO_CAUSE, QUEUEING
 from clustersim.engine.world import World
@@ -54,6 +55,8 @@ class ReplicaEngine:
         Clock and trace.
     name
         `service.replica`, the owner of the lane `name/engine`.
+    arrivals_lane
+        Where the trace notes the arrivals that wake an idle engine.
     scheduler, timer
         What runs in a step, and how long that takes on the GPUs.
     network
@@ -69,6 +72,7 @@ class ReplicaEngine:
         world: World,
         *,
         name: str,
+        arrivals_lane: str,
         scheduler: Scheduler,
         timer: StepTimer,
         network: TensorParallel | None,
@@ -80,7 +84,7 @@ class ReplicaEngine:
         self._env = world.env
         self._trace = world.trace
         self._lane = f"{name}/engine"
-        self._queue_lane = f"{name}/queue"
+        self._arrivals_lane = arrivals_lane
         self._timer = timer
         self._network = network
         self._step_limit = 2**62 if skip_ahead else 1
@@ -151,13 +155,11 @@ class ReplicaEngine:
         kv_start_blocks = self.scheduler.cache.used_blocks
         run = self._time_of(plan)
         yield self._env.timeout(run.first.seconds)
-        seconds = _seconds_of_run(run, 1)
-        computed = self._record(plan, 1, start_s, seconds)
+        computing = _seconds_of_run(run, 1)
+        computed = self._record(plan, 1, start_s, computing)
         record = yield network.run(plan.tokens, cause=computed)
-        for resource, value in record.shares.items():
-            seconds[resource] = seconds.get(resource, 0.0) + value
         self._cause = record.row
-        self._book(plan, 1, start_s, seconds, kv_start_blocks)
+        self._book(plan, 1, start_s, {**computing, **record.shares}, kv_start_blocks)
 
     def _time_of(self, plan: StepPlan) -> DecodeRun:
         if not plan.chunks:
@@ -166,7 +168,7 @@ class ReplicaEngine:
         time = self._timer.step(
             decodes=plan.decodes, context_sum=plan.context_sum, chunks=chunks, sampled=plan.sampled
         )
-        return DecodeRun(time, time * 0.0, 1)
+        return DecodeRun(time, KernelTime.ZERO, 1)
 
     def _note_admissions(self, plan: StepPlan) -> None:
         """Write down which row of the log requests begin with, or lose their blocks at."""
@@ -227,7 +229,7 @@ class ReplicaEngine:
         now_s = self._env.now
         return self._trace.record(
             "queue",
-            self._queue_lane,
+            self._arrivals_lane,
             f"request {request.index} arrives",
             now_s,
             now_s,

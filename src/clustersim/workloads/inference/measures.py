@@ -78,7 +78,8 @@ def request_table(served: Served) -> dict[str, np.ndarray]:
 def step_table(served: Served) -> Table:
     """Return the engines' steps in order of time, at most 200,000 rows (then evenly thinned)."""
     parts: dict[str, list[np.ndarray]] = {}
-    for replica, (log, blocks) in enumerate(zip(served.logs, served.kv_blocks, strict=True)):
+    replicas = list(zip(served.logs, served.kv_blocks, strict=True)) or [(StepLog(), 1)]
+    for replica, (log, blocks) in enumerate(replicas):
         columns = {
             "replica": np.full(len(log), replica),
             "start_s": log.column("start_s"),

@@ -144,6 +144,7 @@ class InferenceWorkload:
         return ReplicaEngine(
             world,
             name=name,
+            arrivals_lane=f"{self.name}/arrivals",
             scheduler=make_scheduler(spec.scheduler, replica.memory.cache()),
             timer=self._timer or RooflineTimer(cost, host_s=self._host_s),
             network=network,
@@ -184,7 +185,7 @@ class InferenceWorkload:
         return Served(
             requests=self._requests,
             logs=[engine.log for engine in self._engines],
-            kv_blocks=[replica.memory.kv_blocks for replica in self._replicas],
+            kv_blocks=[engine.scheduler.cache.total_blocks for engine in self._engines],
             start_s=self._spec.start,
             now_s=self._world.env.now if self._world else 0.0,
             warmup_s=self._spec.warmup,

@@ -7,7 +7,7 @@ import gzip
 import io
 import math
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date
 from pathlib import Path
 from typing import NamedTuple
@@ -47,9 +47,10 @@ def read_trace(path: Path) -> RequestSet:
 
     The file is CSV, or CSV compressed with gzip, with a header. Columns, in any order and by
     any of the usual names: arrival time (seconds, or a date and time such as
-    `2023-11-16 18:15:46.6805900`), prompt tokens, output tokens. Further columns are ignored.
-    Times are counted from the earliest; lines need not be sorted. A request of 0 output tokens
-    is taken as 1: its prompt is computed, and that brings a first token.
+    `2023-11-16 18:15:46.6805900`), prompt tokens, output tokens. Further columns, empty lines
+    and lines that begin with `#` are ignored. Times are counted from the earliest; lines need
+    not be sorted. A request of 0 output tokens is taken as 1: its prompt is computed, and that
+    brings a first token.
 
     Raises
     ------
@@ -61,7 +62,7 @@ def read_trace(path: Path) -> RequestSet:
     """
     try:
         with _open(path) as file:
-            return _read(path, csv.reader(file))
+            return _read(path, _lines(csv.reader(file)))
     except OSError as error:
         raise InputError(
             f"{path}: cannot be read: {error.strerror or error}; give the path of a CSV file"
@@ -76,15 +77,18 @@ def _open(path: Path) -> io.TextIOBase:
     return path.open(encoding="utf-8-sig", newline="")
 
 
-def _read(path: Path, rows: Iterator[list[str]]) -> RequestSet:
-    places = _places(path, next(rows, []))
+def _lines(rows: Iterable[list[str]]) -> Iterator[tuple[int, list[str]]]:
+    """Rows with their line numbers, without empty lines and comments."""
+    return ((line, row) for line, row in enumerate(rows, start=1) if row and not row[0].startswith("#"))
+
+
+def _read(path: Path, rows: Iterator[tuple[int, list[str]]]) -> RequestSet:
+    places = _places(path, *next(rows, (1, [])))
     arrival_s: list[float] = []
     lengths: list[tuple[int, int]] = []
     problems: list[Problem] = []
     seconds = _clock()
-    for line, row in enumerate(rows, start=2):
-        if not row:
-            continue
+    for line, row in rows:
         try:
             time_s, prompt, output = _request(row, places, seconds)
         except ValueError as error:
@@ -101,7 +105,7 @@ def _read(path: Path, rows: Iterator[list[str]]) -> RequestSet:
     return _sorted(np.asarray(arrival_s), np.asarray(lengths))
 
 
-def _places(path: Path, header: Sequence[str]) -> tuple[int, int, int]:
+def _places(path: Path, line: int, header: Sequence[str]) -> tuple[int, int, int]:
     """Column numbers of arrival, prompt and output."""
     names = [name.strip().casefold() for name in header]
     if not any(names):
@@ -115,7 +119,7 @@ def _places(path: Path, header: Sequence[str]) -> tuple[int, int, int]:
         found += places[:1]
         if not places:
             hint = f"; it has {', '.join(header)}.{_nearest(names, aliases)}"
-            problems.append(Problem((), f"no column for the {what}{hint}", file=str(path), line=1))
+            problems.append(Problem((), f"no column for the {what}{hint}", file=str(path), line=line))
     if problems:
         raise InputError(problems)
     return found[0], found[1], found[2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -128,7 +129,7 @@ class TrainingWorkload:
             yield env.timeout(self.spec.start)
         turns = [world.gpus[gpu].request() for gpu in self.gpus]
         yield env.all_of(turns)
-        memory_bytes = self.job.cost.memory.total_bytes
+        memory_bytes = float(math.ceil(self.job.cost.memory.total_bytes))  # whole: exact when freed
         for gpu in self.gpus:
             world.gpus[gpu].memory.reserve(memory_bytes, who=self.name)
         random = world.random(self.name, "jitter")
@@ -158,8 +159,10 @@ class TrainingWorkload:
             yield stream.drained()
             row = stream.reduced[-1].record.row
         exposed_s = env.now - computed_s
-        row = yield from self._phase(world, "optimizer", self.plan.optimizer.seconds, self.plan.optimizer.shares, row)
-        self._record(pace, start_s, env.now - start_s, exposed_s, waits=waits)
+        row = yield from self._phase(
+            world, "optimizer", self.plan.optimizer.seconds, self.plan.optimizer.shares, row
+        )
+        self._record(pace, start_s, env.now - start_s, exposed_s, row=row, waits=waits)
         return row
 
     def _compute(self, world: World, pace: Pace, cause: int) -> Generator[simpy.Event, Any, int]:
@@ -185,11 +188,13 @@ class TrainingWorkload:
         lane = f"{self.name}/compute"
         return world.trace.record("compute", lane, label, start_s, world.env.now, cause=cause, shares=shares)
 
-    def _record(self, pace: Pace, start_s: float, duration_s: float, exposed_s: float, *, waits: bool) -> None:
+    def _record(
+        self, pace: Pace, start_s: float, duration_s: float, exposed_s: float, *, row: int, waits: bool
+    ) -> None:
         reduced = [] if self._stream is None else self._stream.reduced
         optimizer = self.plan.optimizer
         host_s = pace.host_s + optimizer.host_s
-        row = Iteration(
+        iteration = Iteration(
             iteration=len(self._log),
             start_s=start_s,
             duration_s=duration_s,
@@ -202,9 +207,10 @@ class TrainingWorkload:
             optimizer_s=optimizer.seconds,
             communication_s=sum(item.record.end_s - item.record.start_s for item in reduced),
             samples_per_s=self.job.global_batch / duration_s,
+            trace_row=row,
         )
         self._log.add_collectives(reduced, bus_factor=self._bus_factor)
-        self._log.add(row, path=self._critical_path(pace, waits=waits))
+        self._log.add(iteration, path=self._critical_path(pace, waits=waits))
 
     def _critical_path(self, pace: Pace, *, waits: bool) -> Iterator[Mapping[str, float]]:
         """Shares of the activities that each let the next one start, back from the optimizer."""

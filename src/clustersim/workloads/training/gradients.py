@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import simpy
 
@@ -79,7 +79,7 @@ class GradientStream:
 
     def _ended(self, event: simpy.Event) -> None:
         assert self._busy is not None
-        record: CollectiveRecord = event.value
+        record = cast("CollectiveRecord", event.value)
         self.reduced.append(Reduced(*self._busy, record))
         if self._queue:
             size_bytes, _, _ = self._queue.popleft()

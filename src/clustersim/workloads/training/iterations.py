@@ -34,6 +34,7 @@ class Iteration:
     optimizer_s: float
     communication_s: float
     samples_per_s: float
+    trace_row: int
 
 
 class IterationLog:
@@ -65,13 +66,22 @@ class IterationLog:
 
     def table(self) -> Table:
         """Return one row per complete iteration."""
-        columns = zip(*map(astuple, self._rows), strict=True) if self._rows else ((),) * len(fields(Iteration))
-        return {field.name: _column(field.name, values) for field, values in zip(fields(Iteration), columns, strict=True)}
+        columns = (
+            zip(*map(astuple, self._rows), strict=True) if self._rows else ((),) * len(fields(Iteration))
+        )
+        return {
+            field.name: _column(field.name, values)
+            for field, values in zip(fields(Iteration), columns, strict=True)
+        }
 
     def attribution(self) -> Mapping[str, float]:
         """Return each resource's share of the critical paths; the shares add up to 1."""
         total = sum(self._seconds.values())
-        return {resource: seconds / total for resource, seconds in sorted(self._seconds.items())} if total else {}
+        return (
+            {resource: seconds / total for resource, seconds in sorted(self._seconds.items())}
+            if total
+            else {}
+        )
 
     def metrics(self) -> dict[str, float]:
         """Return means and percentiles over the complete iterations; empty without any."""
@@ -101,4 +111,4 @@ _MEANS = (
 
 
 def _column(name: str, values: Iterable[Any]) -> np.ndarray:
-    return np.array(list(values), dtype=np.int64 if name == "iteration" else np.float64)
+    return np.array(list(values), dtype=np.int64 if name in ("iteration", "trace_row") else np.float64)

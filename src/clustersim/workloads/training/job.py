@@ -94,6 +94,7 @@ def describe_job(
         sequence=spec.sequence,
         optimizer=spec.optimizer,
         recompute=spec.recompute,
+        attention=spec.attention,
     )
     _check_memory(cost, min(topology.memory_bytes(gpu) for gpu in gpus), accelerator.name)
     plan = plan_iteration(
@@ -149,8 +150,8 @@ def _accelerator(topology: Topology, gpus: tuple[str, ...]) -> Accelerator:
         raise CannotRunError(
             Problem(
                 ("placement",),
-                f"the job's GPUs are of {len(names)} kinds ({', '.join(names)}); lockstep training is modelled "
-                "on GPUs of one kind: name nodes of one kind in 'placement.nodes'",
+                f"the job's GPUs are of {len(names)} kinds ({', '.join(names)}); lockstep training is "
+                "modelled on GPUs of one kind: name nodes of one kind in 'placement.nodes'",
             )
         )
     return catalog.accelerator(names[0])
@@ -174,7 +175,8 @@ def _check_memory(cost: TrainingCost, memory_bytes: float, accelerator: str) -> 
         Problem(
             ("micro_batch",),
             f"a replica needs {_size(needed_bytes)} of GPU memory, {accelerator} has {_size(memory_bytes)} "
-            f"({parts}); take a smaller micro_batch or sequence, 'recompute: full', or a GPU with more memory",
+            f"({parts}); take a smaller micro_batch or sequence, 'recompute: full', or a GPU with more "
+            "memory",
         )
     )
 

@@ -1,0 +1,197 @@
+"""What a run gives back."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import synthetic_result
+from clustersim.errors import InputError
+from clustersim.results.saving import load_metrics
+
+
+def test_a_result_cannot_be_changed() -> None:
+    made = synthetic_result.result()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        made.seed = 4  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        made.outcomes["other"] = made.outcomes["chat"]  # type: ignore[index]
+    with pytest.raises(TypeError):
+        made.outcomes["chat"].metrics["ttft_s.p99"] = 0.0  # type: ignore[index]
+    with pytest.raises(ValueError, match="read-only"):
+        made.outcomes["chat"].tables["requests"]["ttft_s"][0] = 0.0
+    with pytest.raises(ValueError, match="read-only"):
+        made.fabric.utilization[0, 0] = 1.0
+
+
+def test_freezing_leaves_the_arrays_of_the_workload_writable() -> None:
+    outcome = synthetic_result.training()
+    synthetic_result.result(outcomes={"pretrain": outcome})
+    outcome.tables["iterations"]["start_s"][0] = 1.0
+
+
+def test_changing_a_frame_does_not_change_the_result() -> None:
+    made = synthetic_result.result()
+    frame = made.requests("chat")
+    frame.loc[0, "ttft_s"] = 99.0
+    assert made.requests("chat")["ttft_s"].iloc[0] == pytest.approx(0.1)
+
+
+def test_frames_hold_what_the_tables_hold() -> None:
+    made = synthetic_result.result()
+    for name, table in (("pretrain", "iterations"), ("chat", "requests"), ("chat", "steps")):
+        frame = made.table(name, table)
+        for column, values in made.outcomes[name].tables[table].items():
+            np.testing.assert_array_equal(frame[column].to_numpy(), values)
+
+
+def test_a_frame_says_which_run_it_comes_from() -> None:
+    attributes = synthetic_result.result(complete=False).iterations("pretrain").attrs
+    assert attributes == {
+        "scenario": "synthetic",
+        "seed": 3,
+        "version": "0.0.0",
+        "content_hash": "0123456789abcdef" * 4,
+        "complete": False,
+        "workload": "pretrain",
+        "table": "iterations",
+    }
+
+
+def test_the_frame_of_all_metrics_is_tidy_and_has_units() -> None:
+    made = synthetic_result.result()
+    frame = made.to_frame()
+    assert list(frame.columns) == ["workload", "metric", "value", "unit"]
+    assert len(frame) == sum(len(metrics) for metrics in made.metrics().values())
+    units = frame.set_index(["workload", "metric"])["unit"]
+    assert units["chat", "ttft_s.p99"] == "s"
+    assert units["pretrain", "bus_bandwidth_bytes_per_s"] == "B/s"
+    assert units["fabric", "carried_bytes"] == "B"
+
+
+def test_links_are_listed_busiest_first() -> None:
+    frame = synthetic_result.result().links()
+    assert list(frame["link"]) == [
+        synthetic_result.UPLINK,
+        synthetic_result.DOWNLINK,
+        synthetic_result.NVLINK,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda made: made.requests("chta"), "no workload is named 'chta'. Did you mean 'chat'?"),
+        (lambda made: made.table("chat", "request"), "has no table 'request'. Did you mean 'requests'?"),
+        (lambda made: made.requests("pretrain"), "workload 'pretrain' has no table 'requests'"),
+        (lambda made: made.fabric.link("leaf0>spine1"), "Did you mean 'leaf0>spine0'?"),
+    ],
+)
+def test_unknown_names_are_refused_with_a_suggestion(call, message: str) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(InputError) as caught:
+        call(synthetic_result.result())
+    assert message in str(caught.value)
+
+
+def test_a_saved_result_gives_its_metrics_back(tmp_path: Path) -> None:
+    made = synthetic_result.result()
+    made.save(tmp_path)
+    loaded = load_metrics(tmp_path)
+    assert loaded["metrics"] == made.metrics()
+    assert loaded["provenance"]["content_hash"] == made.content_hash
+    assert loaded["provenance"]["complete"] is True
+    assert loaded == json.loads(made.to_json())
+
+
+def test_saving_writes_every_part_and_leaves_no_temporary_file(tmp_path: Path) -> None:
+    synthetic_result.result().save(tmp_path)
+    names = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    pictures = (
+        "attribution",
+        "link_utilization",
+        "pretrain.iteration_breakdown",
+        "pretrain.gantt",
+        "chat.latency_cdf",
+        "chat.latency_timeline",
+        "chat.kv_occupancy",
+    )
+    assert names == {
+        "scenario.yaml",
+        "metrics.json",
+        "summary.txt",
+        "trace.perfetto.json.gz",
+        "tables/pretrain.iterations.csv",
+        "tables/chat.requests.csv",
+        "tables/chat.steps.csv",
+        "tables/fabric.links.csv",
+        *(f"pictures/{name}.{suffix}" for name in pictures for suffix in ("png", "svg")),
+    }
+
+
+def test_saved_tables_read_back_bit_for_bit(tmp_path: Path) -> None:
+    made = synthetic_result.result()
+    made.save(tmp_path)
+    with (tmp_path / "tables/chat.requests.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for column in ("arrival_s", "ttft_s", "e2e_s"):
+        assert [float(row[column]) for row in rows] == made.requests("chat")[column].tolist()
+
+
+def test_the_saved_scenario_is_the_one_that_ran(tmp_path: Path) -> None:
+    made = synthetic_result.result()
+    made.save(tmp_path)
+    assert (tmp_path / "scenario.yaml").read_text() == made.scenario.resolved_yaml()
+
+
+def test_an_interrupted_save_leaves_the_file_of_before(tmp_path: Path) -> None:
+    from clustersim.results.atomic import atomic_path
+
+    target = tmp_path / "metrics.json"
+    target.write_text("before")
+
+    def interrupted() -> None:
+        with atomic_path(target) as temporary:
+            temporary.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert target.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_an_unknown_table_format_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="Did you mean 'parquet'"):
+        synthetic_result.result().save(tmp_path / "out", formats=("parqet",))
+    assert not (tmp_path / "out").exists()
+
+
+def test_parquet_without_pyarrow_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("clustersim.results.saving.find_spec", lambda name: None)
+    with pytest.raises(InputError, match="pip install 'clustersim\\[parquet\\]'"):
+        synthetic_result.result().save(tmp_path, formats=("parquet",))
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="the result cannot be written"):
+        synthetic_result.result().save(tmp_path / "file" / "out")
+
+
+def test_a_result_survives_pickling() -> None:
+    made = synthetic_result.result()
+    assert pickle.loads(pickle.dumps(made)).to_json() == made.to_json()
+
+
+def test_its_short_form_says_when_it_is_partial() -> None:
+    assert repr(synthetic_result.result(complete=False)) == (
+        "<Result of 'synthetic': pretrain, chat; 2.05 s, seed 3, PARTIAL>"
+    )

@@ -1,0 +1,89 @@
+"""Where the time of requests went: shares that sum to 1 and agree with adding up row by row."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from inference_reference import LinearTimer
+from inference_world import serve
+
+from clustersim.engine.trace import QUEUEING
+from clustersim.workloads.inference.attribution import CLASSES, request_shares, service_shares
+from clustersim.workloads.inference.kv_cache import KvCache
+from clustersim.workloads.inference.scheduler import ChunkedPrefillScheduler, WholePromptScheduler
+
+
+def served(seed, *, chunked, skip_ahead=True):
+    """Requests on a KV cache that is too small for all of them, so that some are preempted."""
+    rng = np.random.default_rng(seed)
+    arrivals = np.cumsum(rng.exponential(0.05, 30))
+    requests = [
+        (float(a), int(p), int(o)) for a, (p, o) in zip(arrivals, rng.integers(1, 80, (30, 2)), strict=True)
+    ]
+    cache = KvCache(24, block_tokens=8, watermark=0.0)
+    scheduler = (
+        ChunkedPrefillScheduler(cache, max_batch=16, token_budget=32)
+        if chunked
+        else WholePromptScheduler(cache, max_batch=16, max_batched_tokens=128)
+    )
+    return serve(requests, scheduler, LinearTimer(), skip_ahead=skip_ahead)
+
+
+def row_by_row(run):
+    """Seconds of each request by resource, from every row of the log on its own."""
+    rows, resources, values = run.log.entries()
+    names = {number: name for name, number in run.log.resources.items()}
+    for request in run.requests:
+        waiting = [row for start, end in request.waits for row in range(start, end)]
+        ran = [row for row in range(request.first_row, request.last_row + 1) if row not in set(waiting)]
+        seconds = dict.fromkeys(CLASSES, 0.0)
+        for row, resource, value in zip(rows.tolist(), resources.tolist(), values.tolist(), strict=True):
+            if row in set(ran):
+                seconds[names[resource]] += value
+        seconds[QUEUEING] = request.finish_s - request.arrival_s - sum(seconds.values())
+        yield seconds
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), chunked=st.booleans())
+def test_shares_of_every_request_sum_to_one(seed, chunked):
+    run = served(seed, chunked=chunked)
+    shares = request_shares(run.requests, run.logs)
+    total = sum(shares.values())
+    assert total == pytest.approx(np.ones(len(run.requests)), abs=1e-9)
+    assert all((column >= 0).all() for column in shares.values())
+    assert sum(service_shares(run.requests, run.logs).values()) == pytest.approx(1.0, abs=1e-12)
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_prefix_sums_give_what_adding_up_row_by_row_gives(chunked):
+    run = served(3, chunked=chunked)
+    assert sum(request.preemptions for request in run.requests) > 0
+    shares = request_shares(run.requests, run.logs)
+    total = dict.fromkeys(CLASSES, 0.0)
+    for place, (request, seconds) in enumerate(zip(run.requests, row_by_row(run), strict=True)):
+        e2e_s = request.finish_s - request.arrival_s
+        for name in CLASSES:
+            assert shares[name][place] == pytest.approx(seconds[name] / e2e_s, abs=1e-9)
+            total[name] += seconds[name]
+    whole_s = sum(total.values())
+    for name, share in service_shares(run.requests, run.logs).items():
+        assert share == pytest.approx(total[name] / whole_s, abs=1e-9)
+
+
+def test_the_wait_before_admission_is_queueing():
+    run = served(3, chunked=False)
+    shares = request_shares(run.requests, run.logs)[QUEUEING]
+    for request, share in zip(run.requests, shares, strict=True):
+        if not request.preemptions:
+            e2e_s = request.finish_s - request.arrival_s
+            assert share == pytest.approx((request.admitted_s - request.arrival_s) / e2e_s, abs=1e-9)
+
+
+def test_skipping_ahead_leaves_the_shares_as_they_are():
+    skipping, stepping = (served(9, chunked=False, skip_ahead=skip) for skip in (True, False))
+    for name in CLASSES:
+        first, second = (request_shares(run.requests, run.logs)[name] for run in (skipping, stepping))
+        np.testing.assert_allclose(first, second, atol=1e-9)

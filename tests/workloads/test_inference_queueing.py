@@ -1,0 +1,111 @@
+"""A replica as a queue: closed forms, closed loops, routing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import simpy
+from inference_reference import LinearTimer
+from inference_world import serve
+
+from clustersim.spec.inference import LengthsSpec
+from clustersim.workloads.inference.kv_cache import KvCache
+from clustersim.workloads.inference.lengths import LengthStream, lengths_of
+from clustersim.workloads.inference.load import ClosedLoad
+from clustersim.workloads.inference.router import make_router
+from clustersim.workloads.inference.scheduler import ChunkedPrefillScheduler, WholePromptScheduler
+
+
+def single_server(*, chunked):
+    cache = KvCache(1000, block_tokens=16, watermark=0.0)
+    if chunked:
+        return ChunkedPrefillScheduler(cache, max_batch=1, token_budget=64)
+    return WholePromptScheduler(cache, max_batch=1, max_batched_tokens=8192)
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize("load", [0.3, 0.7])
+def test_mean_wait_is_that_of_an_m_d_1_queue(chunked, load):
+    prompt, output = 100, 5
+    timer = LinearTimer()
+    alone = serve([(0.0, prompt, output)], single_server(chunked=chunked), timer).requests[0]
+    service_s = alone.finish_s
+    rng = np.random.default_rng(11)
+    arrivals = np.cumsum(rng.exponential(service_s / load, 15_000)).tolist()
+    requests = [(arrival_s, prompt, output) for arrival_s in arrivals]
+    served = serve(requests, single_server(chunked=chunked), timer)
+    waits = np.array([request.admitted_s - request.arrival_s for request in served.requests])
+    assert waits.mean() == pytest.approx(load * service_s / (2 * (1 - load)), rel=0.06)
+    assert (waits < 1e-9).mean() == pytest.approx(1 - load, abs=0.02)
+
+
+def test_the_longest_queue_waits_for_those_before_it():
+    requests = [(0.0, 100, 1)] * 10
+    served = serve(requests, single_server(chunked=False), LinearTimer())
+    service_s = served.requests[0].finish_s
+    finishes = [request.finish_s for request in served.requests]
+    assert finishes == pytest.approx([service_s * (i + 1) for i in range(10)])
+
+
+def closed_loop(clients, *, think_s=0.0, requests=None, duration_s=None, answer_s=0.1):
+    """Clients before a server that answers each request after a constant time."""
+    env = simpy.Environment()
+    outstanding, most, sent = 0, 0, []
+
+    def send(request):
+        nonlocal outstanding, most
+        outstanding += 1
+        most = max(most, outstanding)
+        sent.append(request)
+        env.process(answer(request))
+
+    def answer(request):
+        nonlocal outstanding
+        yield env.timeout(answer_s)
+        outstanding -= 1
+        request.on_finish(request)
+
+    load = ClosedLoad(
+        clients=clients,
+        think_s=think_s,
+        lengths=LengthStream(lengths_of(LengthsSpec(prompt=5, output=5)), np.random.default_rng(0)),
+        streams=np.random.default_rng,
+        requests=requests,
+        duration_s=duration_s,
+    )
+    env.process(load.run(env, send))
+    env.run()
+    return sent, most
+
+
+def test_a_closed_loop_never_has_more_outstanding_than_clients():
+    sent, most = closed_loop(7, duration_s=10.0)
+    assert most == 7
+    assert len(sent) == 7 * 101
+
+
+def test_thinking_clients_send_at_the_rate_of_littles_law():
+    sent, most = closed_loop(20, think_s=0.4, duration_s=400.0)
+    assert most <= 20
+    assert len(sent) / 400.0 == pytest.approx(20 / 0.5, rel=0.03)
+
+
+def test_a_closed_loop_stops_after_the_requests_asked_for():
+    sent, _ = closed_loop(4, requests=10)
+    assert [request.index for request in sent] == list(range(10))
+
+
+def test_round_robin_gives_every_replica_its_turn():
+    router = make_router("round-robin", np.random.default_rng(0))
+    assert [router([9, 0, 5]) for _ in range(7)] == [0, 1, 2, 0, 1, 2, 0]
+
+
+def test_least_outstanding_takes_the_idlest_and_the_first_of_equals():
+    router = make_router("least-outstanding", np.random.default_rng(0))
+    assert [router(load) for load in ([3, 1, 2], [1, 1, 1], [2, 0, 0])] == [1, 0, 1]
+
+
+def test_random_routing_is_even_in_the_long_run():
+    router = make_router("random", np.random.default_rng(0))
+    counts = np.bincount([router([0, 0, 0, 0]) for _ in range(8000)], minlength=4)
+    assert counts.min() > 1850
