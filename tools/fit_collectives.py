@@ -52,11 +52,8 @@ TARGETS = (
             ("T29", MIB),
         ),
     ),
-    Target(
-        "nvlink-3",
-        ("direct",),
-        (("AIC-a100_sxm-alltoall", 0), ("T25", MIB), ("VID-a100_dgx-send_recv-n2-d2", 0)),
-    ),
+    Target("nvlink-3", ("direct",), (("AIC-a100_sxm-alltoall", 0), ("T25", MIB))),
+    Target("nvlink-3", ("send_recv",), (("VID-a100_dgx-send_recv-n2-d2", 0),)),
     Target(
         "nvlink-4",
         ("ring", "nvls"),
@@ -69,7 +66,8 @@ TARGETS = (
             ("T31", 0),
         ),
     ),
-    Target("nvlink-4", ("direct",), (("AIC-h100_sxm-alltoall", 0), ("VID-h100_dgx-send_recv-n2-d2", 0))),
+    Target("nvlink-4", ("direct",), (("AIC-h100_sxm-alltoall", 0),)),
+    Target("nvlink-4", ("send_recv",), (("VID-h100_dgx-send_recv-n2-d2", 0),)),
     Target("xgmi", ("ring",), (("T16", 0),)),
     Target("pcie", ("ring",), (("AIC-l40s-all_", 0), ("AIC-l40s-reduce", 0))),
     Target("pcie", ("direct",), (("AIC-l40s-alltoall", 0),)),
@@ -197,7 +195,7 @@ def pack(entry: CollectiveCosts, families: tuple[str, ...]) -> np.ndarray:
 
 def unpack(entry: CollectiveCosts, families: tuple[str, ...], vector: np.ndarray) -> CollectiveCosts:
     """Inverse of `pack`; families that are not fitted are kept."""
-    values = iter(np.clip(vector, -25.0, 7.0))
+    values = iter(np.clip(vector, -20.0, 6.0))
     base_s = float(np.exp(next(values))) if "ring" in families else entry.base_latency_s
     protocols = dict(entry.protocols)
     for family in families:

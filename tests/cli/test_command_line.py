@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,10 +23,8 @@ def clustersim(*arguments: str, **options: object) -> subprocess.CompletedProces
     return subprocess.run(command, text=True, capture_output=True, check=False, **options)  # type: ignore[call-overload]
 
 
-def test_help_is_there_at_once_and_loads_no_library() -> None:
-    began = time.perf_counter()
+def test_help_loads_no_library() -> None:
     done = clustersim("--help")
-    assert time.perf_counter() - began < 3.0  # 0.1 s on an idle machine
     assert done.returncode == 0
     for name in COMMANDS:
         assert name in done.stdout

@@ -130,7 +130,7 @@ def test_what_has_no_path_is_refused_with_the_reason(wanted: dict[str, int], mes
 
 
 def test_without_a_trace_the_message_says_how_to_get_one() -> None:
-    with pytest.raises(InputError, match="set 'run.trace: true'"):
+    with pytest.raises(InputError, match="in the scenario"):
         synthetic_result.result(trace=()).critical_path("pretrain", iteration=0)
 
 

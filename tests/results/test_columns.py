@@ -8,13 +8,13 @@ import pytest
 
 import synthetic_result
 from clustersim.results import columns
+from clustersim.results.outputs_page import markdown
 
 
 def test_the_page_of_outputs_is_fresh(root: Path) -> None:
     page = root / "docs" / "outputs.md"
-    assert page.read_text() == columns.markdown(), (
-        "run: python -m clustersim.results.columns > docs/outputs.md"
-    )
+    command = "python -m clustersim.results.outputs_page > docs/outputs.md"
+    assert page.read_text() == markdown(), command
 
 
 @pytest.mark.parametrize("name", ["pretrain", "chat"])

@@ -40,6 +40,7 @@ _MODULES = {
     "node-types": "nodes",
     "models": "models",
     "lengths": "length_tables",
+    "engines": "serving",
 }
 
 

@@ -41,16 +41,17 @@ class CollectiveCosts:
 
     Parameters
     ----------
-    kind
-        Kind of the links: nvlink, xgmi, pcie, infiniband, ethernet, wan.
+    kinds
+        Kinds of links that it is for: nvlink, xgmi, pcie, infiniband, ethernet, …
     bandwidth_bytes_per_s
         Usable rate of one GPU's connection over these links, by which a link of a kind finds
         its entry.
     base_latency_s
         Time of each collective before its first byte moves (launch and synchronisation).
     protocols
-        By algorithm family (`ring`, `tree`, `nvls`, `direct`): the protocols it may use. A family
-        without an entry does not run over these links.
+        By algorithm family (`ring`, `tree`, `nvls`, `direct`, `send_recv`): the protocols it may
+        use. `ring` is always there, and stands for `tree`, `direct` and `send_recv` where those are
+        not; without `nvls` the switch does not add.
     sources
         Field name to source.
 
@@ -59,7 +60,7 @@ class CollectiveCosts:
     """
 
     name: str
-    kind: str
+    kinds: tuple[str, ...]
     bandwidth_bytes_per_s: float
     base_latency_s: float
     protocols: Mapping[str, Mapping[str, Protocol]]
@@ -69,9 +70,9 @@ class CollectiveCosts:
 def collective_costs(kind: str, *, bandwidth_bytes_per_s: float) -> CollectiveCosts:
     """Return the entry of a link kind whose bandwidth is nearest (in ratio).
 
-    A kind that the table does not hold takes the entry of nearest bandwidth of all kinds.
+    A kind that the table does not hold is taken as Ethernet.
     """
-    entries = _by_kind().get(kind) or [entry for group in _by_kind().values() for entry in group]
+    entries = _by_kind().get(kind) or _by_kind()["ethernet"]
 
     def distance(entry: CollectiveCosts) -> float:
         return abs(math.log(max(bandwidth_bytes_per_s, 1.0) / entry.bandwidth_bytes_per_s))
@@ -84,7 +85,8 @@ def _by_kind() -> dict[str, list[CollectiveCosts]]:
     groups: dict[str, list[CollectiveCosts]] = {}
     for name in SHELF.names():
         entry = SHELF.get(name)
-        groups.setdefault(entry.kind, []).append(entry)
+        for kind in entry.kinds:
+            groups.setdefault(kind, []).append(entry)
     return groups
 
 
@@ -93,7 +95,7 @@ def _build(record: Record) -> CollectiveCosts:
     families = {family: _protocols(table) for family, table in fields["protocols"].items()}
     return CollectiveCosts(
         name=record.name,
-        kind=fields["kind"],
+        kinds=tuple(fields["kinds"]),
         bandwidth_bytes_per_s=parse_quantity(fields["bandwidth"], BANDWIDTH),
         base_latency_s=parse_quantity(fields["base_latency"], TIME),
         protocols=MappingProxyType(families),

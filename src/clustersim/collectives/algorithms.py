@@ -17,6 +17,8 @@ ALGORITHMS = ("auto", "ring", "tree", "hierarchical", "nvls")
 KINDS = ("all_reduce", "reduce_scatter", "all_gather", "all_to_all", "broadcast", "send_recv")
 
 _BEYOND_RING = {"tree": tree_plans, "hierarchical": hierarchical_plans, "nvls": nvls_plans}
+_AUTOMATIC = ("tree", "nvls")
+"""What NCCL chooses from, beside the ring; its times are what the parameters were fitted to."""
 
 
 def plans(group: Group, kind: str, algorithm: str) -> tuple[Plan, ...]:
@@ -36,8 +38,8 @@ def plans(group: Group, kind: str, algorithm: str) -> tuple[Plan, ...]:
         return (all_to_all_plan(group),)
     if name not in PASSES:
         raise InputError(f"unknown collective '{kind}'.{did_you_mean(name, KINDS)}")
-    wanted = _BEYOND_RING if algorithm == "auto" else {algorithm: _BEYOND_RING.get(algorithm)}
-    found = [plan for make in wanted.values() if make for plan in make(group, name)]
+    wanted = _AUTOMATIC if algorithm == "auto" else (algorithm,)
+    found = [plan for one in wanted if one in _BEYOND_RING for plan in _BEYOND_RING[one](group, name)]
     if algorithm in ("auto", "ring") or not found:
         found.append(ring_plan(group, name))
     return tuple(found)

@@ -46,4 +46,4 @@ def broadcast_plan(group: Group, root: int) -> Plan:
 def send_recv_plan(group: Group, source: int, target: int) -> Plan:
     """Plan one message. *Equation.* ``T = α + S/r``."""
     connection = group.connect(group.gpus[source], group.gpus[target])
-    return Plan("direct", "direct", (Pipelined((connection,), 1.0, ((),)),))
+    return Plan("direct", "send_recv", (Pipelined((connection,), 1.0, ((),)),))

@@ -6,10 +6,10 @@ X_i = e·min_l C_l/w_l, where e is the protocol's efficiency. A ring is a max-pl
 b bytes take the longest walk through it, which either stays on the slowest connection or goes
 round, so alone
 
-    T = max( max_i (k·b/X_i + α_i),  max over k connections in a row of Σ_i (b/X_i + α_i) )
+    T = k · max( max_i b/X_i,  mean_i(b/X_i + α_i) )  and up to a round more
 
-(per step: max(max_i b/X_i, mean_i(b/X_i + α_i)) up to the last round). The macro-flow moves k·b
-bytes of x with the bound x ≤ k·b/T; max-min sharing with other flows does the rest.
+(`clustersim.collectives.walks` has the last round, too). The macro-flow moves k·b bytes of x with
+the bound x ≤ k·b/T; max-min sharing with other flows does the rest.
 
 **Valid when** alone, or beside flows that last longer than a few steps; beside competitors
 smaller than what is in flight on a ring it is pessimistic by 2 to 30 %.
@@ -27,17 +27,16 @@ import numpy as np
 
 from clustersim.catalog.collectives import Protocol
 from clustersim.collectives.plan import Connection, Phase, Pipelined, Plan
+from clustersim.collectives.walks import walks
 
 __all__ = ["MacroPhase", "PhaseCost", "Schedule", "pace", "protocol_of", "schedule"]
-
-_SAME = 1e-9
-"""Rates that differ by less, relatively, are the same."""
 
 _FALLBACKS = {
     "ring": ("ring",),
     "tree": ("tree", "ring"),
     "nvls": ("nvls", "tree", "ring"),
     "direct": ("direct", "ring"),
+    "send_recv": ("send_recv", "direct", "ring"),
 }
 
 
@@ -153,10 +152,8 @@ def _cost(phase: Phase, family: str, name: str, inverse: dict[int, float]) -> Ph
         paces = [pace(connection, family, name, inverse) for connection in phase.connections]
         delay_s = _longest_path_s(phase, [latency_s for _, latency_s in paces])
         return PhaseCost(delay_s, ((max(per_byte for per_byte, _ in paces), 0.0),))
-    walks: set[tuple[float, float]] = set()
-    for ring in phase.rings:
-        walks |= _walks([pace(connection, family, name, inverse) for connection in ring], phase.steps)
-    return PhaseCost(0.0, tuple(sorted(walks)))
+    rings = {tuple(pace(connection, family, name, inverse) for connection in ring) for ring in phase.rings}
+    return PhaseCost(0.0, tuple({walk for ring in sorted(rings) for walk in walks(ring, phase.steps)}))
 
 
 def pace(connection: Connection, family: str, name: str, inverse: Mapping[int, float]) -> tuple[float, float]:
@@ -165,26 +162,6 @@ def pace(connection: Connection, family: str, name: str, inverse: Mapping[int, f
     assert protocol is not None, f"{connection.costs.name} has no protocol '{name}'"
     per_byte = max(inverse[link] for link in connection.links) / protocol.bandwidth_efficiency
     return per_byte, connection.latency_s + protocol.step_latency_s
-
-
-def _walks(paces: Sequence[tuple[float, float]], steps: int) -> set[tuple[float, float]]:
-    """Walks of `steps` messages: staying on one connection, or from each connection onwards."""
-    table = np.array(paces)
-    size = len(paces)
-    slowest = table[:, 0].max()
-    stay = (steps * slowest, table[table[:, 0] >= slowest * (1 - _SAME), 1].max())
-    rounds, rest = divmod(steps, size)
-    sums = np.vstack([np.zeros(2), np.cumsum(np.vstack([table, table]), axis=0)])
-    along = rounds * table.sum(axis=0) + sums[rest : rest + size] - sums[:size]
-    return {(float(stay[0]), float(stay[1])), *_distinct(along)}
-
-
-def _distinct(walks: np.ndarray) -> set[tuple[float, float]]:
-    """Walks that differ by more than rounding."""
-    scale = walks.max(axis=0)
-    scale[scale == 0.0] = 1.0
-    _, first = np.unique(np.round(walks / scale, 12), axis=0, return_index=True)
-    return {(float(per_byte), float(latency_s)) for per_byte, latency_s in walks[first]}
 
 
 def _longest_path_s(phase: Pipelined, latencies_s: Sequence[float]) -> float:

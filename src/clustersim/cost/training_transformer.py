@@ -16,6 +16,7 @@ from typing import Literal
 
 from clustersim.catalog.models import TransformerModel
 from clustersim.cost.operators import (
+    GemmShape,
     Operator,
     element_bytes,
     elementwise,
@@ -93,7 +94,7 @@ class TransformerPass:
 
 
 def transformer_blocks(
-    model: TransformerModel, *, samples: int, sequence: int | None, precision: str, attention: Attention
+    model: TransformerModel, *, samples: int, sequence: int, precision: str, attention: Attention
 ) -> tuple[Block, ...]:
     """Return the blocks of a transformer: embedding, attention and feed-forward parts, output.
 
@@ -105,19 +106,19 @@ def transformer_blocks(
         For latent attention, whose backward pass is not modelled.
 
     **Valid when** every sample has `sequence` tokens (no padding), and the output layer sees
-    all tokens of a causal model, `MASKED_FRACTION` of the others'.
+    all tokens of a causal model, `MASKED_FRACTION` of the others'. What stands outside the
+    layers of an image encoder (patches, classes) is counted in parameters, not in time.
     **Checked by:** tests/workloads/test_training_cost.py.
     """
-    length = model.max_sequence if sequence is None else sequence
-    if model.positional == "learned" and length > model.max_sequence:
+    if model.positional == "learned" and sequence > model.max_sequence:
         raise InputError(
-            Problem(("sequence",), f"{length} tokens; {model.name} has {model.max_sequence} positions")
+            Problem(("sequence",), f"{sequence} tokens; {model.name} has {model.max_sequence} positions")
         )
     if model.mla is not None:
         raise CannotRunError(
             Problem(("model",), f"{model.name}: training with latent attention is not modelled")
         )
-    run = TransformerPass(model, samples, length, precision, attention)
+    run = TransformerPass(model, samples, sequence, precision, attention)
     return (_embedding(run), *_layers(run), _output(run))
 
 
@@ -158,11 +159,10 @@ def _block(
 
 def _bias_gradients(run: TransformerPass, products: Sequence[Operator]) -> Iterator[Operator]:
     """Each bias gradient is a sum over the tokens of its layer's output gradient."""
-    if run.model.bias == "all":
-        for operator in products:
-            outputs = operator.flops / (2.0 * run.model.hidden) if operator.name in ("qkv", "up") else None
-            elements = float(run.tokens * run.model.hidden) if outputs is None else outputs
-            yield run.memory(f"{operator.name}.bias_gradient", elements)
+    for operator in products if run.model.bias == "all" else ():
+        if isinstance(operator.shape, GemmShape):
+            outputs = operator.shape.groups * operator.shape.m * operator.shape.n
+            yield run.memory(f"{operator.name}.bias_gradient", outputs)
 
 
 def _attention_block(run: TransformerPass, layer: int) -> Block:

@@ -22,7 +22,10 @@ from clustersim.spec.problems import validate
 from clustersim.spec.training import TrainingSpec
 from clustersim.units import TimeQuantity
 
-__all__ = ["RunSpec", "Scenario", "WorkloadSpec"]
+__all__ = ["FABRIC", "RunSpec", "Scenario", "WorkloadSpec"]
+
+FABRIC = "fabric"
+"""Under this name the network's metrics stand beside those of the workloads."""
 
 WorkloadSpec = Annotated[TrainingSpec | InferenceSpec, Field(discriminator="kind")]
 """A workload; a new kind is one more member of this union."""
@@ -67,6 +70,8 @@ class Scenario(SpecModel):
     def _unique_names(self) -> Self:
         first: dict[str, int] = {}
         for index, workload in enumerate(self.workloads):
+            if workload.name == FABRIC:
+                raise FieldError(f"'{FABRIC}' names the network in all outputs", "workloads", index, "name")
             other = first.setdefault(workload.name, index)
             if other != index:
                 message = f"'{workload.name}' is already the name of workloads[{other}]"

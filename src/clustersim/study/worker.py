@@ -34,10 +34,17 @@ def _answer(request: bytes) -> bytes:
         function, argument = pickle.loads(request)
         return pickle.dumps(function(argument))
     except Exception as error:
-        try:
-            return pickle.dumps(error)
-        except Exception:
-            return pickle.dumps(RuntimeError(f"{type(error).__name__}: {error}"))
+        return _pickled_error(error)
+
+
+def _pickled_error(error: Exception) -> bytes:
+    """Pickle an exception; one that would not come out again is replaced by its text."""
+    try:
+        answer = pickle.dumps(error)
+        pickle.loads(answer)
+    except Exception:
+        answer = pickle.dumps(RuntimeError(f"{type(error).__name__}: {error}"))
+    return answer
 
 
 def _stop_with(stream: BinaryIO) -> None:

@@ -140,18 +140,24 @@ class Partition:
         """Give `route_set` its bundles; return those with flows that changed on the way."""
         fresh: dict[int, float] = {}
         used: dict[Bundle, dict[float, list[int]]] = {}
-        bundle_of = self.bundle_of
+        bundle_of, pairs = self.bundle_of, route_set.pairs
         for link, weight in zip(route_set.links, route_set.weights, strict=True):
             bundle = bundle_of[link]
             if bundle is None:
                 fresh[link] = weight
+            elif bundle.shared and len(bundle.members) == 1:
+                pairs.append((bundle, weight / bundle.members[link]))
+                route_set.private = False
             elif len(bundle.members) == 1:
                 self._attach(route_set, bundle, weight / bundle.members[link])
             else:
                 ratio = weight / bundle.members[link]
                 used.setdefault(bundle, {}).setdefault(ratio, []).append(link)
-        for members in self._parts(fresh):
-            self._attach(route_set, self._new_bundle(members, route_set.owner), 1.0)
+        if len(fresh) >= self.merge_from:
+            self._attach(route_set, self._new_bundle(fresh, route_set.owner), 1.0)
+        else:
+            for link, weight in fresh.items():
+                self._attach(route_set, self._new_bundle({link: weight}, route_set.owner), 1.0)
         changed: list[Bundle] = []
         for bundle, groups in used.items():
             for part, ratio in self._refine(bundle, groups, now_s, changed):
@@ -186,13 +192,6 @@ class Partition:
                 first[link] = min(first[link], bundle.first_saturated_s, bundle.saturated_since)
                 last[link] = max(last[link], now_s if running > 0.0 else bundle.last_saturated_s)
         return seconds, first, last
-
-    def _parts(self, fresh: dict[int, float]) -> Iterator[dict[int, float]]:
-        if len(fresh) >= self.merge_from:
-            yield fresh
-        else:
-            for link, weight in fresh.items():
-                yield {link: weight}
 
     def _new_bundle(self, members: dict[int, float], owner: str) -> Bundle:
         bundle = Bundle(len(self.bundles), owner, members)

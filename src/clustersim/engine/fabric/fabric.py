@@ -11,7 +11,7 @@ from simpy.events import NORMAL, EventPriority
 
 from clustersim.engine.fabric.bundle import Bundle, Partition
 from clustersim.engine.fabric.flow import Flow
-from clustersim.engine.fabric.meters import FabricUsage, LinkMeters
+from clustersim.engine.fabric.meters import DIGEST_AT, FabricUsage, LinkMeters
 from clustersim.engine.fabric.route_set import BOUND, FlowClass, RouteSet
 from clustersim.engine.fabric.solver import Solver
 from clustersim.errors import InputError
@@ -255,7 +255,8 @@ class Fabric:
                     bundle.saturated_s += end_s - start_s
                     bundle.first_saturated_s = min(bundle.first_saturated_s, start_s)
                     bundle.last_saturated_s = max(bundle.last_saturated_s, end_s)
-        self.meters.maybe_digest()
+        if len(self.meters.log) >= DIGEST_AT:
+            self.meters.digest()
 
     def usage(self, until_s: float | None = None) -> FabricUsage:
         """Return what the links carried from the beginning to `until_s` (default: now).
@@ -321,32 +322,32 @@ class Fabric:
         for bundle, coefficient in flow_class.pairs:
             bundle.active[flow_class] = coefficient
 
-    def _deactivate(self, flow_class: FlowClass, now_s: float) -> list[FlowClass]:
-        """Take a class without flows off its links; return whom those links hold back."""
+    def _deactivate(self, flow_class: FlowClass, now_s: float, seeds: list[FlowClass]) -> None:
+        """Take a class without flows off its links; whom those links hold back become seeds."""
         del self._active[flow_class]
-        released: list[FlowClass] = []
-        total = flow_class.total
+        total, holder = flow_class.total, flow_class.holder
+        if holder is not None:
+            del holder.held[flow_class]
         for bundle, coefficient in flow_class.pairs:
             active = bundle.active
             del active[flow_class]
-            bundle.held.pop(flow_class, None)
-            if not active:
-                bundle.load = 0.0
-                bundle.carried = 0
-            else:
+            if active:
                 bundle.load -= coefficient * total
                 bundle.carried += 1
+            else:
+                bundle.load = 0.0
+                bundle.carried = 0
             if bundle.held:
-                released += bundle.held
+                seeds += bundle.held
             else:
                 bundle.level = math.inf
-            bundle.watch(now_s)
+            if bundle.saturated_since != math.inf and bundle.load < bundle.nearly_full:
+                bundle.close(now_s)
         flow_class.rate = flow_class.total = 0.0
         flow_class.holder = None
         flow_class.holder_link = BOUND
         if flow_class.bound != math.inf:
             del flow_class.route_set.bounded[flow_class.bound]
-        return released
 
     def _instant(self, size_bytes: float) -> Flow:
         flow = Flow(self.env, None, size_bytes)
@@ -377,32 +378,38 @@ class Fabric:
         self._flush_pending = False
         self.flushes += 1
         now_s = self.env.now
-        dirty, self._dirty = self._dirty, []
-        touched, self._touched = self._touched, []
-        seeds = self._seeds(dirty, touched, now_s)
+        seeds = self._seeds(now_s)
         if seeds:
             self._apply(self._solver.solve(seeds), now_s)
-            self._apply_bundles(now_s)
+            self._apply_loads(now_s)
         self._arrange_wake(now_s)
-        self.meters.maybe_digest()
+        if len(self.meters.log) >= DIGEST_AT:
+            self.meters.digest()
 
-    def _seeds(self, dirty: list[FlowClass], touched: Iterable[Bundle], now_s: float) -> list[FlowClass]:
+    def _seeds(self, now_s: float) -> list[FlowClass]:
+        """Return the classes whose flows came or went, and those held back where they did."""
         seeds: list[FlowClass] = []
+        dirty, self._dirty = self._dirty, []
         for flow_class in dirty:
             if flow_class.count == 0:
                 flow_class.dirty = False
-                seeds += self._deactivate(flow_class, now_s)
+                self._deactivate(flow_class, now_s, seeds)
             elif flow_class.total == flow_class.count * flow_class.rate > 0.0:
                 flow_class.dirty = False
                 self._schedule_finish(flow_class, now_s)  # as many came as went: no rate changes
             else:
                 seeds.append(flow_class)
                 for bundle, _ in flow_class.pairs:
-                    seeds += bundle.held
-        for bundle in touched:
-            seeds += bundle.held
-            if bundle.load > bundle.capacity:
-                seeds += bundle.active
+                    if bundle.held:
+                        seeds += bundle.held
+        if self._touched:
+            touched, self._touched = self._touched, []
+            for bundle in touched:
+                seeds += bundle.held
+                if bundle.load > bundle.capacity:
+                    seeds += bundle.active
+        elif len(dirty) == 1:
+            return seeds
         return [flow_class for flow_class in seeds if flow_class.count]
 
     def _apply(self, members: list[FlowClass], now_s: float) -> None:
@@ -429,7 +436,7 @@ class Fabric:
                 flow_class.settle_holder(now_s)
                 flow_class.holder_link = link
 
-    def _apply_bundles(self, now_s: float) -> None:
+    def _apply_loads(self, now_s: float) -> None:
         """Bring load, level and saturation of the solved bundles up to date."""
         turn = self._solver.turn
         for bundle in self._solver.bundles:
@@ -446,18 +453,21 @@ class Fabric:
                 bundle.level = bundle.new_level
             elif not bundle.held:
                 bundle.level = math.inf
-            bundle.watch(now_s)
+            if (load >= bundle.nearly_full) != (bundle.saturated_since != math.inf):
+                bundle.watch(now_s)
         for bundle, flow_class, weight in self._solver.alone:
-            bundle.load = weight * flow_class.rate
-            bundle.carried = 0
+            bundle.load = load = weight * flow_class.rate
             bundle.level = flow_class.rate if flow_class.holder is bundle else math.inf
-            bundle.watch(now_s)
+            if (load >= bundle.nearly_full) != (bundle.saturated_since != math.inf):
+                bundle.watch(now_s)
 
     def _schedule_finish(self, flow_class: FlowClass, now_s: float) -> None:
-        if flow_class.rate > 0.0:
-            flow_class.settle(now_s, self.meters)
-            finish_s = now_s + max(flow_class.heap[0][0] - flow_class.served, 0.0) / flow_class.rate
-            flow_class.finish_s = finish_s
+        rate = flow_class.rate
+        if rate > 0.0:
+            if flow_class.since < now_s:
+                flow_class.settle(now_s, self.meters)
+            left = flow_class.heap[0][0] - flow_class.served
+            flow_class.finish_s = finish_s = now_s + left / rate if left > 0.0 else now_s
             heappush(self._queue, (finish_s, flow_class.index, flow_class))
         else:
             flow_class.finish_s = math.inf

@@ -19,7 +19,7 @@ BINS = 256
 """Bins of the utilisation series; when they are full their width doubles (assumed)."""
 _OWN_ROW_FROM = 64
 """Route sets with at least so many links keep a series of their own, spread out at the end (assumed)."""
-_DIGEST_AT = 4 * 16384
+DIGEST_AT = 4 * 16384
 """Numbers in the log that make it worth digesting (assumed)."""
 _CHUNK = 4096
 """Entries digested at once, which bounds the memory of one digestion (assumed)."""
@@ -103,11 +103,6 @@ class LinkMeters:
         """Note a change of capacity, for the means."""
         history = self._changes.setdefault(link, [(self.origin_s, float(self._capacities[link]))])
         history.append((now_s, bytes_per_s))
-
-    def maybe_digest(self) -> None:
-        """Digest the log if it is long."""
-        if len(self.log) >= _DIGEST_AT:
-            self.digest()
 
     def digest(self) -> None:
         """Turn the log into sums."""

@@ -52,7 +52,10 @@ class Solver:
         joining = seeds
         while joining:
             self._join(joining, members)
-            self._fill(members)
+            if len(members) == 1:
+                self._fill_one(members[0])
+            else:
+                self._fill(members)
             joining = self._verify()
         self.solves += 1
         self.flows_touched += len(members)
@@ -110,6 +113,12 @@ class Solver:
                 if free < cap * coefficient * first.count:
                     cap, cap_holder = free / (coefficient * first.count), other
             first.cap, first.cap_holder = cap, cap_holder
+
+    def _fill_one(self, flow_class: FlowClass) -> None:
+        """Fill with one class: it takes what its bundles leave."""
+        self.turn += 1
+        self._full = []
+        self._freeze_at_cap(flow_class, self.turn, self._full)
 
     def _fill(self, members: list[FlowClass]) -> None:
         """Raise all rates of `members` together; freeze at full bundles and at caps.

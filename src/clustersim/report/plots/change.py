@@ -47,7 +47,7 @@ def change(comparison: Comparison, *, metrics: Sequence[str] | None = None) -> P
     if not rows:
         raise InputError("no metric is there in both variants, there is nothing to draw")
     places = list(dict.fromkeys((row.workload, row.metric) for row in rows))
-    picture, _ = new_picture(8.8, 1.9 + 0.27 * (len(places) + len({name for name, _ in places})))
+    picture, _ = new_picture(8.8, 1.7 + 0.27 * (len(places) + len({name for name, _ in places})))
     picture.clear()
     variants = comparison.variants[1:]
     panels = np.atleast_1d(picture.subplots(1, len(variants), sharey=True))
@@ -62,7 +62,7 @@ def change(comparison: Comparison, *, metrics: Sequence[str] | None = None) -> P
             name, (0, top - 0.85), xycoords=panels[0].get_yaxis_transform(), xytext=(-6, 0),
             textcoords="offset points", ha="right", va="center", fontweight="bold",
         )  # fmt: skip
-    panels[0].invert_yaxis()
+    panels[0].set_ylim(max(heights.values()) + 0.7, min(heights.values()) - 1.4)
     panels[0].set_title(f"Change from '{comparison.variants[0]}', {comparison.interval_words}")
     legend_below(panels[0])
     return picture

@@ -1,0 +1,98 @@
+"""The longest walks through a ring: its time in closed form.
+
+A ring is a max-plus system. Message s on connection i waits for message s - 1 on the same
+connection (a *stay*, which costs b/X_i) and on the one before (a *move*, which costs α too), so k
+steps of b bytes take as long as the longest walk of k messages.
+
+*Equation.* ``T(b) = max over walks of Σ b/X_i + Σ over moves of α_i``: each walk is a line in b. The
+longest either goes round with every message, or comes to the slowest connection from some
+connections before, stays, and goes on over some behind it, with as many whole rounds as fit or none.
+
+**Valid when** a walk stays on no other than a slowest connection; exact then, else below the exact
+time by rarely more than 1 %. **Source:** max-plus algebra (Baccelli et al., Synchronization and
+Linearity, 1992). **Checked by:** tests/collectives/test_ring_closed_form.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+__all__ = ["walks"]
+
+_SAME = 1e-9
+"""Rates that differ by less, relatively, are the same."""
+_FARTHEST = 24
+"""Connections before and behind the slowest one that a walk with a stay takes in at most."""
+
+
+def walks(paces: Sequence[tuple[float, float]], steps: int) -> tuple[tuple[float, float], ...]:
+    """Return the walks that are longest for some b.
+
+    Parameters
+    ----------
+    paces
+        For each connection in the order of the ring (1/X_i in s/B, α_i in s).
+    steps
+        Messages on each connection.
+
+    Returns
+    -------
+    tuple
+        Walks as (seconds per byte of a step, latency in seconds).
+    """
+    table = np.array(paces, dtype=float)
+    slowest = np.flatnonzero(table[:, 0] >= table[:, 0].max() * (1 - _SAME))
+    staying = [
+        rounds * table.sum(axis=0) + _stays(table, steps - rounds * len(table), int(at))
+        for at in slowest
+        for rounds in {0, (steps - 1) // len(table)}
+    ]
+    return _upper_envelope(np.unique(np.concatenate([_rounds(table, steps), *staying]), axis=0))
+
+
+def _rounds(table: np.ndarray, steps: int) -> np.ndarray:
+    """Walks that only move, one from each connection."""
+    size = len(table)
+    rounds, rest = divmod(steps, size)
+    sums = np.concatenate([np.zeros((1, 2)), np.cumsum(np.concatenate([table, table]), axis=0)])
+    part: np.ndarray = rounds * table.sum(axis=0) + sums[rest : rest + size] - sums[:size]
+    return part
+
+
+def _stays(table: np.ndarray, steps: int, at: int) -> np.ndarray:
+    """Walks that come to connection `at`, stay and go on."""
+    size = len(table)
+    farthest = min(size, _FARTHEST + 1, steps)
+    before = _running_sum(table[[(at - step) % size for step in range(1, farthest)]])
+    behind = _running_sum(table[[(at + step) % size for step in range(1, farthest)]])
+    counts = np.arange(farthest)
+    stays = steps - counts[:, None] - counts[None, :]
+    total = before[:, None, :] + behind[None, :, :]
+    total[..., 0] += stays * table[at, 0]
+    total[..., 1] += table[at, 1]
+    found: np.ndarray = total[stays >= 1]
+    return found
+
+
+def _running_sum(rows: np.ndarray) -> np.ndarray:
+    return np.concatenate([np.zeros((1, 2)), np.cumsum(rows, axis=0)])
+
+
+def _upper_envelope(lines: np.ndarray) -> tuple[tuple[float, float], ...]:
+    """Lines latency + per_byte·b that are highest somewhere in b ≥ 0."""
+    order = np.lexsort((-lines[:, 0], -lines[:, 1]))
+    hull: list[tuple[float, float]] = []
+    for slope, height in lines[order].tolist():
+        if hull and slope <= hull[-1][0] * (1 + 1e-12):
+            continue
+        while len(hull) > 1 and _crossing(hull[-1], (slope, height)) <= _crossing(hull[-2], hull[-1]):
+            hull.pop()
+        hull.append((slope, height))
+    return tuple(hull)
+
+
+def _crossing(one: tuple[float, float], steeper: tuple[float, float]) -> float:
+    """Where a steeper line overtakes another."""
+    return (one[1] - steeper[1]) / (steeper[0] - one[0])
