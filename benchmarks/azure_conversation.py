@@ -41,12 +41,17 @@ def report(label: str, scenario: cs.Scenario) -> float:
     metrics = result.metrics()["chat"]
     steps = result.metrics().get("pretrain", {}).get("iteration_s.mean", float("nan"))
     cells = "  ".join(f"{metrics[column]:>10.4f}" for column in COLUMNS)
-    print(f"{label:<28}{metrics['requests_finished']:>9.0f}  {cells}  {steps:>12.3f}  {seconds:>7.1f}", flush=True)
+    print(
+        f"{label:<28}{metrics['requests_finished']:>9.0f}  {cells}  {steps:>12.3f}  {seconds:>7.1f}",
+        flush=True,
+    )
     return seconds
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("trace", type=Path)
     parser.add_argument("--hour", action="store_true", help="the whole trace, without the training job")
     parser.add_argument("--minutes", type=float, default=15)
@@ -54,7 +59,9 @@ def main() -> None:
     print(f"{'variant':<28}{'requests':>9}  " + "  ".join(f"{column:>10}" for column in COLUMNS), end="")
     print(f"  {'iteration_s':>12}  {'wall s':>7}")
     if options.hour:
-        total = report("whole hour, service alone", without_training(service_and_training(options.trace, "61 min")))
+        total = report(
+            "whole hour, service alone", without_training(service_and_training(options.trace, "61 min"))
+        )
     else:
         both = service_and_training(options.trace, f"{options.minutes} min")
         faster = both.with_(**{"cluster.fabric.bandwidth": "400 Gbit/s"})

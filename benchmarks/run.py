@@ -23,7 +23,7 @@ SCENARIOS = Path(__file__).parents[1] / "scenarios"
 def simpy_events_per_s(events: int) -> float:
     """Plain simpy: one process that waits again and again."""
 
-    def waits(env: simpy.Environment):  # noqa: ANN202
+    def waits(env: simpy.Environment):
         for _ in range(events):
             yield env.timeout(1.0)
 
@@ -41,7 +41,7 @@ def fabric_flows_per_s(flows: int, *, hosts: int, load: float) -> float:
     env = simpy.Environment()
     fabric = Fabric(env, [capacity] * (2 * hosts), names=[f"link{i}" for i in range(2 * hosts)])
 
-    def arrivals():  # noqa: ANN202
+    def arrivals():
         for _ in range(flows):
             yield env.timeout(draw.expovariate(load * hosts * capacity / mean_bytes))
             source, target = draw.sample(range(hosts), 2)
@@ -57,7 +57,11 @@ def service_rates(minutes: float, *, skip_ahead: bool) -> tuple[float, float]:
     """Requests and output tokens simulated per CPU second on one DGX H100."""
     scenario = cs.load(SCENARIOS / "chat-on-one-dgx-h100.yaml")
     scenario = scenario.with_(
-        **{"workloads.chat.skip_ahead": skip_ahead, "workloads.chat.duration": f"{minutes} min", "run.trace": False}
+        **{
+            "workloads.chat.skip_ahead": skip_ahead,
+            "workloads.chat.duration": f"{minutes} min",
+            "run.trace": False,
+        }
     )
     started = time.process_time()
     result = cs.run(scenario)
@@ -67,7 +71,9 @@ def service_rates(minutes: float, *, skip_ahead: bool) -> tuple[float, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help="a tenth of the work, for CI")
     scale = 0.1 if parser.parse_args().quick else 1.0
     base = simpy_events_per_s(int(500_000 * scale))

@@ -1,6 +1,6 @@
 """Seconds to build a cluster and to route a ring over all its GPUs.
 
-    python benchmarks/topology.py [--quick]
+python benchmarks/topology.py [--quick]
 """
 
 from __future__ import annotations
@@ -13,13 +13,17 @@ from clustersim.topology import build
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help="1,024 GPUs only")
     sizes = (1024,) if parser.parse_args().quick else (1024, 4096, 16384)
     print(f"{'topology':<18}{'GPUs':>8}{'links':>10}{'build s':>10}{'ring routes s':>15}{'searches':>10}")
     for kind in ("fat-tree", "rail-optimized"):
         for gpus in sizes:
-            spec = ClusterSpec.model_validate({"topology": {"kind": kind, "nodes": gpus // 8, "node": "dgx-h100"}})
+            spec = ClusterSpec.model_validate(
+                {"topology": {"kind": kind, "nodes": gpus // 8, "node": "dgx-h100"}}
+            )
             started = time.perf_counter()
             topology = build(spec)
             built = time.perf_counter()

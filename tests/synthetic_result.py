@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -22,9 +23,18 @@ def scenario(**changes: object) -> Scenario:
         {
             "name": "synthetic",
             "seed": 3,
-            "cluster": {"topology": {"kind": "leaf-spine", "nodes": 4, "node": "dgx-a100", "nodes_per_leaf": 2}},
+            "cluster": {
+                "topology": {"kind": "leaf-spine", "nodes": 4, "node": "dgx-a100", "nodes_per_leaf": 2}
+            },
             "workloads": [
-                {"kind": "training", "name": "pretrain", "model": "gpt2", "gpus": 8, "micro_batch": 1, "steps": 4},
+                {
+                    "kind": "training",
+                    "name": "pretrain",
+                    "model": "gpt2",
+                    "gpus": 8,
+                    "micro_batch": 1,
+                    "steps": 4,
+                },
                 {
                     "kind": "inference",
                     "name": "chat",
@@ -66,7 +76,9 @@ def training() -> Outcome:
     }
     shares = {COMPUTE: 0.5, link_resource(UPLINK): 0.25, link_resource(DOWNLINK): 0.05, MEMORY_BANDWIDTH: 0.1}
     facts: dict[str, float | str] = {"model": "gpt2", "gpus": 8.0, "accelerator": "a100"}
-    return Outcome("pretrain", "training", metrics, {"iterations": table}, shares | {HOST: 0.1}, True, (), facts)
+    return Outcome(
+        "pretrain", "training", metrics, {"iterations": table}, shares | {HOST: 0.1}, True, (), facts
+    )
 
 
 def inference() -> Outcome:
@@ -105,7 +117,12 @@ def inference() -> Outcome:
         for name in ("ttft_s", "tpot_s", "e2e_s")
         for statistic, value in _statistics(requests[name]).items()
     }
-    metrics |= {"queue_s.mean": 0.125, "requests_per_s": 2.0, "output_tokens_per_s": 22.0, "slo_attainment": 0.75}
+    metrics |= {
+        "queue_s.mean": 0.125,
+        "requests_per_s": 2.0,
+        "output_tokens_per_s": 22.0,
+        "slo_attainment": 0.75,
+    }
     metrics |= {"kv_occupancy.mean": 0.3, "kv_occupancy.max": 0.5, "batch.mean": 1.0, "preemptions": 0.0}
     metrics |= {"requests_sent": 4.0, "requests_finished": 4.0}
     shares = {MEMORY_BANDWIDTH: 0.6, COMPUTE: 0.2, QUEUEING: 0.2}
@@ -129,21 +146,27 @@ def trace() -> list[Activity]:
         cause = _add(rows, "compute", "pretrain/compute", "backward 1/1", start_s + 0.1, 0.2, cause, compute)
         held = {link_resource(UPLINK): 0.9, link_resource(DOWNLINK): 0.1}
         cause = _add(rows, "collective", "pretrain/comm", "gradients", start_s + 0.3, 0.15, cause, held)
-        cause = _add(rows, "compute", "pretrain/compute", "optimizer", start_s + 0.45, 0.05, cause, {HOST: 1.0})
+        host = {HOST: 1.0}
+        cause = _add(rows, "compute", "pretrain/compute", "optimizer", start_s + 0.45, 0.05, cause, host)
     served = inference().tables["requests"]
-    for admitted_s, first_s, finish_s in zip(
-        served["admitted_s"].tolist(), served["first_token_s"].tolist(), served["finish_s"].tolist(), strict=True
-    ):
-        prefill = _add(rows, "compute", "chat.0/engine", "prefill", admitted_s, first_s - admitted_s, -1, {COMPUTE: 1})
-        decode = {MEMORY_BANDWIDTH: 1.0}
-        _add(rows, "compute", "chat.0/engine", "decode ×10", first_s, finish_s - first_s, prefill, decode)
+    times = (served[column].tolist() for column in ("admitted_s", "first_token_s", "finish_s"))
+    for admitted_s, first_s, finish_s in zip(*times, strict=True):
+        prefill_s, decode_s, lane = first_s - admitted_s, finish_s - first_s, "chat.0/engine"
+        prefill = _add(rows, "compute", lane, "prefill", admitted_s, prefill_s, -1, {COMPUTE: 1.0})
+        _add(rows, "compute", lane, "decode ×10", first_s, decode_s, prefill, {MEMORY_BANDWIDTH: 1.0})
     return rows
 
 
 def _add(
-    rows: list[Activity], kind: str, lane: str, label: str, start_s: float, length_s: float, cause: int, split: object
+    rows: list[Activity],
+    kind: str,
+    lane: str,
+    label: str,
+    start_s: float,
+    length_s: float,
+    cause: int,
+    split: Mapping[str, float],
 ) -> int:
-    assert isinstance(split, dict)
     shares = {resource: part * length_s for resource, part in split.items()}
     rows.append(Activity(kind, lane, label, start_s, start_s + length_s, cause, shares))
     return len(rows) - 1

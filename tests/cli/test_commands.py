@@ -78,7 +78,7 @@ def test_a_run_in_which_nothing_can_move_any_more_exits_with_3(say: Say, runner:
 
 def test_check_prints_what_the_runner_found(say: Say, minimal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     report = SimpleNamespace(text=lambda: "can run")
-    monkeypatch.setattr("clustersim.study.runner.check", lambda scenario: report)
+    monkeypatch.setattr("clustersim.study.prepare.check", lambda scenario: report)
     assert say("check", minimal) == (0, "can run\n", "")
 
 

@@ -54,7 +54,11 @@ def workspace(tmp_path: Path) -> Path:
 def test_a_python_snippet_runs(code: str, workspace: Path) -> None:
     environment = {**os.environ, "MPLBACKEND": "agg"}
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], cwd=workspace, env=environment, capture_output=True, text=True
+        [sys.executable, "-W", "error", "-c", code],
+        cwd=workspace,
+        env=environment,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
 

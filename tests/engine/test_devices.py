@@ -14,7 +14,8 @@ def test_kernels_on_one_gpu_run_one_after_the_other() -> None:
     env, trace = simpy.Environment(), Trace()
     gpu = Gpu(env, "node0/gpu0", 1e9)
     kernels = [
-        gpu.compute(2.0, trace=trace, lane="job/compute", label=f"k{i}", shares={COMPUTE: 2.0}) for i in range(3)
+        gpu.compute(2.0, trace=trace, lane="job/compute", label=f"k{i}", shares={COMPUTE: 2.0})
+        for i in range(3)
     ]
     env.run(env.all_of(kernels))
     assert [(row.start_s, row.end_s) for row in trace.rows] == [(0, 2), (2, 4), (4, 6)]
@@ -26,7 +27,7 @@ def test_a_user_process_can_hold_a_gpu_with_simpys_own_request() -> None:
     gpu = Gpu(env, "node0/gpu0", 1e9)
     order: list[tuple[str, float]] = []
 
-    def holds(name: str, seconds: float):  # noqa: ANN202
+    def holds(name: str, seconds: float):
         with gpu.request() as turn:
             yield turn
             yield env.timeout(seconds)
@@ -43,7 +44,7 @@ def test_memory_that_is_not_free_is_waited_for() -> None:
     memory = Memory(env, 100)
     memory.reserve(80, who="weights")
 
-    def frees():  # noqa: ANN202
+    def frees():
         yield env.timeout(5)
         yield memory.put(80)
 

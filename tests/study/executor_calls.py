@@ -38,10 +38,10 @@ def write_after_a_while(path: Path) -> None:
     path.write_text("done")
 
 
-class Unpicklable(Exception):
+class UnpicklableError(Exception):
     def __init__(self, one: int, two: int) -> None:
         super().__init__("cannot be made again")
 
 
 def raise_unpicklable(_: object) -> None:
-    raise Unpicklable(1, 2)
+    raise UnpicklableError(1, 2)

@@ -15,7 +15,9 @@ from clustersim.study.records import RunRecord
 KINDS = {"chat": "inference"}
 
 
-def made(before: list[float], after: list[float], *, metric: str = "ttft_s.p99", **more: object) -> Comparison:
+def made(
+    before: list[float], after: list[float], *, metric: str = "ttft_s.p99", **more: object
+) -> Comparison:
     """A comparison of one metric of one service over as many seeds as there are values."""
     runs = [
         Run(name, seed, RunRecord(f"{name}{seed}", seed, KINDS, {"chat": {metric: value}}))
@@ -36,9 +38,26 @@ def test_the_interval_is_that_of_the_paired_differences() -> None:
     # Differences 1, 2, 3: mean 2, s = 1, t(0.975, 2) = 4.302653, so 2 ± 2.484138.
     change = made([10.0, 20.0, 30.0], [11.0, 22.0, 33.0]).changes[0]
     assert change.change == pytest.approx(2.0)
-    assert (change.low, change.high) == (pytest.approx(-0.484138, abs=1e-6), pytest.approx(4.484138, abs=1e-6))
+    assert (change.low, change.high) == (
+        pytest.approx(-0.484138, abs=1e-6),
+        pytest.approx(4.484138, abs=1e-6),
+    )
     assert change.relative == pytest.approx(0.1)
-    assert change.verdict == "no difference"
+    assert (change.relative_low, change.relative_high) == (pytest.approx(0.1), pytest.approx(0.1))
+    assert change.verdict == "worse"
+
+
+def test_the_relative_interval_is_that_of_the_log_ratios_and_stays_above_minus_100_percent() -> None:
+    # ln(1/2), ln(1/20): mean -1.844440, s = 1.628176, t(0.975, 1) = 12.706205, so ± 14.628583.
+    change = made([2.0, 20.0], [1.0, 1.0]).changes[0]
+    assert change.relative == pytest.approx(40**-0.5 - 1)
+    assert change.relative_low == pytest.approx(np.expm1(-1.844440 - 14.628583), rel=1e-6)
+    assert change.relative_low > -1
+
+
+def test_a_metric_that_is_zero_in_some_run_is_judged_by_its_absolute_interval() -> None:
+    change = made([0.0, 0.1, 0.0], [1.0, 1.1, 1.0], metric="slo_attainment").changes[0]
+    assert (change.relative, change.verdict) == (None, "better")
 
 
 def test_pairing_over_seeds_finds_what_the_spread_between_seeds_would_hide() -> None:
@@ -53,14 +72,16 @@ def test_pairing_over_seeds_finds_what_the_spread_between_seeds_would_hide() -> 
 @pytest.mark.parametrize(
     ("metric", "after", "verdict"),
     [
-        ("ttft_s.p99", [0.5, 1.5], "better"),
-        ("ttft_s.p99", [1.5, 2.5], "worse"),
-        ("requests_per_s", [1.5, 2.5], "better"),
-        ("requests_per_s", [0.5, 1.5], "worse"),
-        ("kv_occupancy.mean", [0.5, 1.5], "changed"),
+        ("ttft_s.p99", [0.5, 1.0], "better"),
+        ("ttft_s.p99", [1.5, 3.0], "worse"),
+        ("requests_per_s", [1.5, 3.0], "better"),
+        ("requests_per_s", [0.5, 1.0], "worse"),
+        ("kv_occupancy.mean", [0.5, 1.0], "changed"),
     ],
 )
-def test_better_and_worse_follow_the_direction_of_the_metric(metric: str, after: list[float], verdict: str) -> None:
+def test_better_and_worse_follow_the_direction_of_the_metric(
+    metric: str, after: list[float], verdict: str
+) -> None:
     assert made([1.0, 2.0], after, metric=metric).changes[0].verdict == verdict
 
 
@@ -99,7 +120,7 @@ def test_a_metric_that_one_variant_lacks_is_not_compared() -> None:
 
 
 def test_unknown_metrics_are_refused_with_a_suggestion() -> None:
-    with pytest.raises(InputError, match=r"no workload has a metric 'ttft_s.p98'. Did you mean 'ttft_s.p99'\?"):
+    with pytest.raises(InputError, match=r"a metric 'ttft_s.p98'. Did you mean 'ttft_s.p99'\?"):
         made([1.0], [2.0], metrics=("ttft_s.p98",))
 
 
@@ -131,4 +152,4 @@ def test_the_summary_fits_the_terminal_and_shows_before_after_and_interval() -> 
     text = made([0.1, 0.2, 0.3], [0.05, 0.1, 0.16]).summary()
     assert all(len(line) <= 100 for line in text.splitlines())
     row = next(line for line in text.splitlines() if "ttft_s.p99" in line)
-    assert row.split() == "ttft_s.p99 200 ms 103 ms -48 % -104 % … +7.7 % no difference".split()
+    assert " ".join(row.split()) == "ttft_s.p99 200 ms 103 ms -49 % -53 % … -44 % better"

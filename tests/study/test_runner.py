@@ -12,7 +12,7 @@ import simpy
 
 import clustersim as cs
 from clustersim.engine.world import World
-from clustersim.study.runner import check, prepare
+from clustersim.study.prepare import check, prepare
 from clustersim.workloads import Outcome
 
 
@@ -70,7 +70,9 @@ def test_a_failed_link_ends_the_run_with_the_reason_and_keeps_the_result() -> No
     data = two_nodes(steps=10_000)
     data["cluster"]["changes"] = [{"at": "2 s", "link": "node0/nic0<>leaf0", "capacity": 0}]
     topology = prepare(cs.Scenario.from_dict(two_nodes())).topology
-    switch = next(target for source, target in topology.link_ends if source == "node0/nic0" and "node0" not in target)
+    switch = next(
+        target for source, target in topology.link_ends if source == "node0/nic0" and "node0" not in target
+    )
     data["cluster"]["changes"][0]["link"] = f"node0/nic0<>{switch}"
     result = cs.run(cs.Scenario.from_dict(data))
     assert not result.complete
@@ -83,9 +85,14 @@ def test_a_degraded_link_slows_the_iterations_while_it_lasts() -> None:
     data = two_nodes(steps=None, duration="6 s")
     healthy = cs.run(cs.Scenario.from_dict(data)).metrics()["job"]["iteration_s.p99"]
     topology = prepare(cs.Scenario.from_dict(data)).topology
-    switch = next(target for source, target in topology.link_ends if source == "node0/nic0" and "node0" not in target)
+    switch = next(
+        target for source, target in topology.link_ends if source == "node0/nic0" and "node0" not in target
+    )
     link = f"node0/nic0<>{switch}"
-    data["cluster"]["changes"] = [{"at": "2 s", "link": link, "capacity": 0.01}, {"at": "4 s", "link": link, "capacity": 1}]
+    data["cluster"]["changes"] = [
+        {"at": "2 s", "link": link, "capacity": 0.01},
+        {"at": "4 s", "link": link, "capacity": 1},
+    ]
     iterations = cs.run(cs.Scenario.from_dict(data)).iterations("job")
     during = iterations[(iterations.start_s > 2) & (iterations.start_s < 3.5)].duration_s
     after = iterations[iterations.start_s > 5].duration_s

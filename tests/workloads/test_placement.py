@@ -31,7 +31,12 @@ def test_packed_takes_the_first_free_nodes_in_order(topology: cs.topology.Topolo
 
 
 def test_spread_goes_round_robin_over_leaves(topology: cs.topology.Topology) -> None:
-    assert nodes_of(Placer(topology).take(16, PlacementSpec(policy="spread"))) == ["node0", "node2", "node4", "node1"]
+    assert nodes_of(Placer(topology).take(16, PlacementSpec(policy="spread"))) == [
+        "node0",
+        "node2",
+        "node4",
+        "node1",
+    ]
 
 
 def test_named_nodes_are_taken_in_their_order(topology: cs.topology.Topology) -> None:
@@ -56,5 +61,7 @@ def test_too_few_free_gpus_are_told_with_both_counts(topology: cs.topology.Topol
 
 
 def test_a_node_that_does_not_exist_is_named(topology: cs.topology.Topology) -> None:
-    with pytest.raises(InputError, match=r"placement.nodes\[1\]: node 9 does not exist; the cluster has nodes 0 to 5"):
+    with pytest.raises(
+        InputError, match=r"placement.nodes\[1\]: node 9 does not exist; the cluster has nodes 0 to 5"
+    ):
         Placer(topology).take(4, PlacementSpec(nodes=(0, 9)))

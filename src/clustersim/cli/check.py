@@ -18,7 +18,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def execute(args: argparse.Namespace) -> int:
     """Print what the scenario was found to be."""
     scenario = load_with(args.scenario, args.settings)
-    from clustersim.study import runner
+    from clustersim.study import prepare
 
-    print(runner.check(scenario).text())
+    print(prepare.check(scenario).text())
     return 0

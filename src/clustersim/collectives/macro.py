@@ -9,7 +9,7 @@ round, so alone
     T = k · max( max_i b/X_i,  mean_i(b/X_i + α_i) )  and up to a round more
 
 (`clustersim.collectives.walks` has the last round, too). The macro-flow moves k·b bytes of x with
-the bound x ≤ k·b/T; max-min sharing with other flows does the rest.
+the bound x ≤ k·b/T; max-min sharing with other flows, connection by connection, does the rest.
 
 **Valid when** alone, or beside flows that last longer than a few steps; beside competitors
 smaller than what is in flight on a ring it is pessimistic by 2 to 30 %.
@@ -63,9 +63,25 @@ class PhaseCost:
 
 @dataclass(frozen=True)
 class MacroPhase:
-    """A phase as a fluid: link weights and costs by protocol; `inverse` is w_l/C_l."""
+    """A phase as a fluid on the fabric.
+
+    The fabric shares links max-min fairly per connection, so its variable is the rate of one
+    channel's connection: of the smallest share.
+
+    Parameters
+    ----------
+    unit_share
+        Smallest share of a connection.
+    links, weights
+        Connections of that share on each link.
+    inverse
+        w_l/C_l by link, s/B.
+    costs
+        By protocol.
+    """
 
     phase: Phase
+    unit_share: float
     links: tuple[int, ...]
     weights: tuple[float, ...]
     inverse: Mapping[int, float]
@@ -77,8 +93,8 @@ class MacroPhase:
         return self.costs[protocol].longest(size_bytes * self.phase.step_fraction)[0]
 
     def bytes_moved(self, size_bytes: float) -> float:
-        """Return the bytes of x: those of a connection of share 1."""
-        return size_bytes * self.phase.fraction
+        """Return the bytes of the fabric's variable: those of a connection of the smallest share."""
+        return size_bytes * self.phase.fraction * self.unit_share
 
     def bandwidth_part(self, size_bytes: float, protocol: str) -> float:
         """Return the part of the flow's time that scales with 1/bandwidth; the rest is latency."""
@@ -138,8 +154,11 @@ def _macro_phase(phase: Phase, family: str, capacities: np.ndarray) -> MacroPhas
         for name in connection.costs.protocols.get(key, ())
     )
     costs = {name: _cost(phase, family, name, inverse) for name in names if _all_know(phase, family, name)}
+    unit = min(connection.share for connection in phase.connections)
     links = tuple(sorted(weights))
-    return MacroPhase(phase, links, tuple(weights[link] for link in links), inverse, slowest, costs)
+    return MacroPhase(
+        phase, unit, links, tuple(weights[link] / unit for link in links), inverse, slowest, costs
+    )
 
 
 def _all_know(phase: Phase, family: str, name: str) -> bool:

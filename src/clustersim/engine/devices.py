@@ -55,7 +55,14 @@ class Gpu(simpy.Resource):
         self.memory = Memory(env, memory_bytes)
 
     def compute(
-        self, seconds: float, *, trace: Trace, lane: str, label: str, shares: Mapping[str, float], cause: int = NO_CAUSE
+        self,
+        seconds: float,
+        *,
+        trace: Trace,
+        lane: str,
+        label: str,
+        shares: Mapping[str, float],
+        cause: int = NO_CAUSE,
     ) -> simpy.Process:
         """Hold the stream for `seconds` once it is free; the process's value is the trace row."""
         return self.env.process(self._compute(seconds, trace, lane, label, shares, cause))
@@ -73,7 +80,9 @@ class Gpu(simpy.Resource):
 class Node(simpy.Resource):
     """A server: its host CPU as a resource (one unit per core) and its GPUs."""
 
-    def __init__(self, env: simpy.Environment, name: str, gpus: Sequence[Gpu], *, host_cores: int = 1) -> None:
+    def __init__(
+        self, env: simpy.Environment, name: str, gpus: Sequence[Gpu], *, host_cores: int = 1
+    ) -> None:
         super().__init__(env, capacity=host_cores)
         self.name = name
         self.gpus = tuple(gpus)

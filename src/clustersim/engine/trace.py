@@ -10,7 +10,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-__all__ = ["COMPUTE", "HOST", "MEMORY_BANDWIDTH", "NETWORK_LATENCY", "NO_CAUSE", "QUEUEING", "Activity", "Trace", "link_resource"]
+__all__ = [
+    "COMPUTE",
+    "HOST",
+    "MEMORY_BANDWIDTH",
+    "NETWORK_LATENCY",
+    "NO_CAUSE",
+    "QUEUEING",
+    "Activity",
+    "Trace",
+    "link_resource",
+]
 
 COMPUTE = "compute"
 MEMORY_BANDWIDTH = "memory_bandwidth"

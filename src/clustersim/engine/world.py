@@ -36,7 +36,9 @@ class World:
         self.topology = topology
         self.seed = seed
         self.trace = Trace(keep=keep_trace)
-        self.fabric = Fabric(self.env, topology.link_bandwidth_bytes_per_s, names=topology.link_names)
+        self.fabric = Fabric(
+            self.env, topology.link_bandwidth_bytes_per_s.tolist(), names=topology.link_names
+        )
         self.gpus = {name: Gpu(self.env, name, topology.memory_bytes(name)) for name in topology.gpus}
         self.nodes = {
             name: Node(self.env, name, [self.gpus[gpu] for gpu in gpus])

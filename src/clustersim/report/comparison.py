@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from clustersim.report.numbers import by_unit
-from clustersim.report.terminal import WIDTH, Column, grid, inset, to_text
+from clustersim.report.terminal import WIDTH, Column, add_row, grid, inset, to_text
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -28,28 +28,26 @@ def renderable(comparison: Comparison) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
 
-    reference, *others = comparison.variants
     parts: list[RenderableType] = []
-    for variant in others:
-        head = Text.assemble((f"{reference} → {variant}", "bold"), (f"   {comparison.interval_words}", "dim"))
+    for variant in comparison.variants[1:]:
+        name = f"{comparison.variants[0]} → {variant}"
         rows = [change for change in comparison.headline() if change.variant == variant]
-        parts += [head, inset(_table(comparison.variants[0], variant, rows)), ""]
+        parts.append(Text.assemble((name, "bold"), (f"   {comparison.interval_words}", "dim")))
+        parts += [inset(_table(rows)), ""]
     for run in comparison.failures:
         parts.append(Text(f"FAILED: {run.variant}, seed {run.seed}: {run.record.error}", style="bold red"))
     return Group(*(parts if comparison.failures else parts[:-1]))
 
 
-def _table(reference: str, variant: str, rows: Sequence[Change]) -> RenderableType:
-    values: list[Column] = [(name, "right") for name in (reference, variant, "change")]
-    table = grid(("", "left"), *values, ("95 % interval", "left"), ("", "left"))
+def _table(rows: Sequence[Change]) -> RenderableType:
+    values: list[Column] = [(title, "right") for title in ("before", "after", "change")]
+    table = grid(("metric", "left"), *values, ("95 % interval", "left"), ("", "left"))
     before = ""
     for row in rows:
         if row.workload != before:
-            table.add_row(f"[bold cyan]{row.workload}[/]")
+            add_row(table, row.workload, style="bold cyan")
             before = row.workload
-        table.add_row(
-            f"  {row.metric}", *_cells(row), f"[{_STYLES.get(row.verdict, 'default')}]{row.verdict}[/]"
-        )
+        add_row(table, f"  {row.metric}", *_cells(row), row.verdict, style=_STYLES.get(row.verdict, ""))
     return table
 
 

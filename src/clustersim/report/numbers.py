@@ -12,6 +12,7 @@ __all__ = [
     "percent",
     "quantity",
     "rate",
+    "round_duration",
     "round_up",
     "size",
     "time_scale",
@@ -46,6 +47,12 @@ def duration(seconds: float) -> str:
         if abs(seconds) >= 0.9995 * step:
             return f"{_digits(seconds / step)} {unit}"
     return f"{_digits(seconds / 1e-9)} ns"
+
+
+def round_duration(seconds: float) -> str:
+    """Write a time that is a round number, without the zeros after its point: `20 s`."""
+    number, space, unit = duration(seconds).partition(" ")
+    return f"{number.rstrip('0').rstrip('.') if '.' in number else number}{space}{unit}"
 
 
 def time_scale(seconds: float) -> tuple[float, str]:

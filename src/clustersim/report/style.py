@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from clustersim.engine.trace import COMPUTE, HOST, MEMORY_BANDWIDTH, NETWORK_LATENCY, QUEUEING
-from clustersim.report.numbers import duration, time_scale
+from clustersim.report.numbers import round_duration, time_scale
 from clustersim.results.attribution import NETWORK_BANDWIDTH
 
 __all__ = [
@@ -89,6 +89,7 @@ _RULES: dict[Any, Any] = {
 
 _DPI = 150
 _FEW_DECADES = 2e3
+_LETTERS_IN_LINE = 64
 _LONG_TIMES = ((3600.0, "h"), (60.0, "min"))
 
 Parameters = ParamSpec("Parameters")
@@ -143,14 +144,22 @@ def legend_outside(axes: Axes, *, handles: Sequence[Artist], labels: Sequence[st
 
 
 def legend_below(axes: Axes) -> None:
-    """Put the legend in one line under the axes."""
+    """Put the legend under the axes, in one line or two."""
     figure = axes.get_figure(root=True)
     assert figure is not None
     entries = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
     for other in figure.axes:
         handles, labels = other.get_legend_handles_labels()
         entries |= dict(zip(labels, handles, strict=True))
-    figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=len(entries))
+    letters = sum(map(len, entries))
+    figure.legend(
+        list(entries.values()),
+        list(entries),
+        loc="outside lower center",
+        ncols=len(entries) if letters <= _LETTERS_IN_LINE else -(-len(entries) // 2),
+        columnspacing=1.4,
+        handlelength=1.5,
+    )
 
 
 def log_seconds(axis: Axis) -> None:
@@ -158,9 +167,7 @@ def log_seconds(axis: Axis) -> None:
     low, high = axis.get_view_interval()
     few = low > 0 and high / low < _FEW_DECADES
     axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if few else (1.0,)))
-    axis.set_major_formatter(
-        FuncFormatter(lambda value, _: duration(value).replace(".00", "").replace(".0", ""))
-    )
+    axis.set_major_formatter(FuncFormatter(lambda value, _: round_duration(value)))
     axis.set_minor_formatter(NullFormatter())
 
 

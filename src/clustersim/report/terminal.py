@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from clustersim.results import FabricReport, LinkUse, Result
     from clustersim.workloads.base import Outcome
 
-__all__ = ["WIDTH", "grid", "inset", "renderable", "summary", "to_text"]
+__all__ = ["WIDTH", "add_row", "grid", "inset", "renderable", "summary", "to_text"]
 
 Column = tuple[str, Literal["left", "right"]]
 """Title and side of a column."""
@@ -124,7 +124,7 @@ def _training(outcome: Outcome) -> list[RenderableType]:
     for name, words in BREAKDOWN:
         seconds = metrics.get(name, 0.0)
         share = seconds / mean_s if mean_s else 0.0
-        table.add_row(words, duration(seconds), percent(share), _bar(share))
+        add_row(table, words, duration(seconds), percent(share), _bar(share))
     return [
         _line(f"{head}, over {count(done)} iteration{'s' if done != 1 else ''}"),
         inset(table),
@@ -153,7 +153,7 @@ def _service(outcome: Outcome) -> list[RenderableType]:
     for name, words in LATENCIES:
         values = [metrics.get(f"{name}.{statistic}") for statistic in _STATISTICS]
         if any(value is not None for value in values):
-            table.add_row(words, *("" if value is None else duration(value) for value in values))
+            add_row(table, words, *("" if value is None else duration(value) for value in values))
     return [inset(table), _line(_throughput(metrics)), _line(_state(metrics))]
 
 
@@ -184,7 +184,7 @@ def _state(metrics: Mapping[str, float]) -> str:
 def _other(outcome: Outcome) -> list[RenderableType]:
     table = grid(("metric", "left"), ("value", "right"))
     for name, value in outcome.metrics.items():
-        table.add_row(name, f"{value:.6g}")
+        add_row(table, name, f"{value:.6g}")
     return [inset(table)]
 
 
@@ -199,7 +199,7 @@ def _fabric(fabric: FabricReport) -> list[RenderableType]:
         return [head]
     table = grid(*_LINK_COLUMNS)
     for use in busiest:
-        table.add_row(*_link_cells(use, fabric.duration_s))
+        add_row(table, *_link_cells(use, fabric.duration_s))
     return [head, inset(table)]
 
 
@@ -229,11 +229,19 @@ def grid(*columns: Column) -> Table:
     """Return an empty table in the style of all summaries."""
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1))
     for title, side in columns:
-        table.add_column(title, justify=side, overflow="fold", no_wrap=side == "right")
+        table.add_column(Text(title), justify=side, overflow="fold", no_wrap=side == "right")
     return table
+
+
+def add_row(table: Table, *cells: str, style: str = "") -> None:
+    """Append a row of plain text, in which brackets mean nothing."""
+    from rich.text import Text
+
+    table.add_row(*(Text(cell) for cell in cells), style=style)
 
 
 def inset(content: RenderableType) -> RenderableType:

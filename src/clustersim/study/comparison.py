@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -62,12 +63,14 @@ class Change:
     change, low, high
         Mean of the paired differences and its 95 % interval; no interval with one seed.
     relative, relative_low, relative_high
-        The same divided by `before`; None where that is 0.
+        Geometric mean of the ratios after/before, less 1, and its 95 % interval, from the
+        logarithms of the ratios; None where a value is not positive.
     seeds
         Pairs.
     verdict
         `better` or `worse` by the direction of the metric, `changed` where it has none, `no
-        difference` where the interval holds 0, `one seed` where there is no interval.
+        difference` where the interval (the relative one, if there is one) holds 0, `one seed`
+        where there is no interval.
     """
 
     workload: str
@@ -269,27 +272,36 @@ def _change(
     info = metric_info(kind, metric)
     before = sum(first for first, _ in pairs) / len(pairs)
     after = sum(second for _, second in pairs) / len(pairs)
-    differences = [second - first for first, second in pairs]
-    low: float | None = None
-    high: float | None = None
-    change = differences[0]
-    if len(pairs) > 1:
-        change, low, high = mean_interval(differences, confidence=CONFIDENCE)
-    relative, relative_low, relative_high = (_over(value, before) for value in (change, low, high))
+    change, low, high = absolute = _interval([second - first for first, second in pairs])
+    ratio = _relative_interval(pairs)
+    relative, relative_low, relative_high = ratio or (None, None, None)
+    rounding = abs(change) <= ROUNDING * abs(before)
+    verdict = "no difference" if rounding else _verdict(info.better, *(ratio or absolute))
     return Change(
         workload, metric, info.unit, variant, before, after,
         change, low, high, relative, relative_low, relative_high,
-        seeds=len(pairs), verdict=_verdict(info.better, before, change, low, high),
+        seeds=len(pairs), verdict=verdict,
     )  # fmt: skip
 
 
-def _over(value: float | None, before: float) -> float | None:
-    return None if before == 0 or value is None else value / abs(before)
+Interval = tuple[float, float | None, float | None]
+"""A mean with the ends of its interval; no ends with one value."""
 
 
-def _verdict(better: str, before: float, change: float, low: float | None, high: float | None) -> str:
-    if abs(change) <= ROUNDING * abs(before):
-        return "no difference"
+def _interval(values: Sequence[float]) -> Interval:
+    return mean_interval(values, confidence=CONFIDENCE) if len(values) > 1 else (values[0], None, None)
+
+
+def _relative_interval(pairs: Sequence[tuple[float, float]]) -> Interval | None:
+    if any(first <= 0 or second <= 0 for first, second in pairs):
+        return None
+    middle, low, high = _interval([math.log(second / first) for first, second in pairs])
+    if low is None or high is None:
+        return math.expm1(middle), None, None
+    return math.expm1(middle), math.expm1(low), math.expm1(high)
+
+
+def _verdict(better: str, change: float, low: float | None, high: float | None) -> str:
     if low is None or high is None:
         return "one seed"
     if low <= 0 <= high:

@@ -12,7 +12,9 @@ from clustersim.workloads.base import Outcome, Table, Workload
 __all__ = ["Outcome", "Table", "Workload", "create", "gpus_needed"]
 
 
-def create(spec: WorkloadSpec, *, topology: Topology, gpus: tuple[str, ...], base: Path | None = None) -> Workload:
+def create(
+    spec: WorkloadSpec, *, topology: Topology, gpus: tuple[str, ...], base: Path | None = None
+) -> Workload:
     """Make the workload that a spec describes on the GPUs it was given.
 
     Everything that can be known before running is checked here.

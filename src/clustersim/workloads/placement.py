@@ -72,4 +72,5 @@ class Placer:
     def _shortage(self, count: int, placement: PlacementSpec) -> str:
         free = sum(len(self._free[node]) for node in self._node_order(placement, count))
         where = "the nodes named in 'placement'" if placement.nodes is not None else "the cluster"
-        return f"{count} GPUs are asked for, {where} has {free} free of {len(self._topology.gpus)}; add nodes or take fewer"
+        total = len(self._topology.gpus)
+        return f"{count} GPUs are asked for, {where} has {free} free of {total}; add nodes or take fewer"

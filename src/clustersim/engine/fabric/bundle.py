@@ -99,7 +99,7 @@ class Bundle:
 
     def watch(self, now_s: float) -> None:
         """Start or end a saturated span, if the load says so."""
-        if self.load >= self.nearly_full:
+        if self.load >= self.nearly_full and self.active:
             if self.saturated_since == math.inf:
                 self.saturated_since = now_s
         elif self.saturated_since != math.inf:

@@ -28,7 +28,7 @@ class Flow(simpy.Event):
         self._value = PENDING
         self.size_bytes = size_bytes
         """Bytes of x: of each connection, for a macro-flow."""
-        self.started_s: float = env.now
+        self.started_s = float(env.now)
         self.finished_s = math.nan
         """When the last byte moved; NaN before."""
         self._class = flow_class
@@ -61,7 +61,7 @@ class Flow(simpy.Event):
     def end(self, flow_class: FlowClass, now_s: float) -> None:
         """Keep what held it back and let go of the class; the fabric calls it."""
         self._held_s = self._difference(flow_class, now_s)
-        self.finished_s = now_s
+        self.finished_s = float(now_s)
         self._class = None
 
     def _seconds(self) -> dict[int, float]:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 __all__ = ["FabricUsage", "LinkMeters"]
 
-FloatArray = npt.NDArray[np.float64]
+FloatArray = npt.NDArray[np.floating]
 IntArray = npt.NDArray[np.int64]
 
 BINS = 256
@@ -128,12 +128,13 @@ class LinkMeters:
         moved = np.repeat(self._moved, counts) * flat_weights[:used]
         carried = np.zeros(len(self._capacities))
         np.add.at(carried, flat_links[:used], moved)
-        seconds, first, last = (np.array(values) for values in saturation)
+        seconds, first, last = (np.array(values, dtype=float) for values in saturation)
         never = ~np.isfinite(first)
         first[never] = last[never] = math.nan
         used_links = np.flatnonzero(carried)
         edges = self._edges(until_s)
-        able = self._could_carry(np.arange(len(self._capacities)), np.array([self.origin_s, until_s]))[:, 0]
+        able = self._could_carry(np.arange(len(carried)), np.array([self.origin_s, until_s]))[:, 0]
+        series = _ratio(self._series(used_links, len(edges) - 1), self._could_carry(used_links, edges))
         return FabricUsage(
             until_s=until_s,
             bytes=carried,
@@ -143,7 +144,7 @@ class LinkMeters:
             last_saturated_s=last,
             bin_edges_s=edges,
             used_links=used_links,
-            utilization=_ratio(self._series(used_links, len(edges) - 1), self._could_carry(used_links, edges)),
+            utilization=series,
         )
 
     def _flat(self) -> tuple[IntArray, FloatArray, IntArray]:
@@ -173,7 +174,7 @@ class LinkMeters:
         cells, inverse = np.unique(route_sets[entry] * BINS + bins, return_inverse=True)
         self._add(cells // BINS, cells % BINS, np.bincount(inverse, weights=size[entry] * share))
 
-    def _add(self, route_sets: IntArray, bins: IntArray, size: FloatArray) -> None:
+    def _add(self, route_sets: IntArray, bins: IntArray, size: npt.NDArray[np.number]) -> None:
         offsets = np.array(self._offsets)
         counts = offsets[route_sets + 1] - offsets[route_sets]
         large = counts >= _OWN_ROW_FROM

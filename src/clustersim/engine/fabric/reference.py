@@ -32,7 +32,8 @@ def max_min_rates(capacities: Sequence[float], classes: Sequence[ReferenceClass]
     while None in rates:
         level, link = _next_level(capacities, classes, rates)
         for number, flow_class in enumerate(classes):
-            if rates[number] is None and (link in flow_class.weights or flow_class.bound_bytes_per_s <= level):
+            frozen = link in flow_class.weights or flow_class.bound_bytes_per_s <= level
+            if rates[number] is None and frozen:
                 rates[number] = level
     return [rate for rate in rates if rate is not None]
 

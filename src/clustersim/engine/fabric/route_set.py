@@ -36,7 +36,17 @@ class RouteSet:
         owner is a stranger to everybody.
     """
 
-    __slots__ = ("bounded", "index", "links", "on_shared", "owner", "pairs", "private", "unbounded", "weights")
+    __slots__ = (
+        "_on_shared",
+        "bounded",
+        "index",
+        "links",
+        "owner",
+        "pairs",
+        "private",
+        "unbounded",
+        "weights",
+    )
 
     def __init__(self, index: int, links: tuple[int, ...], weights: tuple[float, ...], owner: str) -> None:
         self.index = index
@@ -45,19 +55,25 @@ class RouteSet:
         self.owner = owner
         self.private = True
         """Whether no route set of another owner uses any of its links."""
-        self.on_shared: list[Callable[[], None]] = []
-        """Called once each when `private` becomes false."""
+        self._on_shared: list[Callable[[], None]] | None = None
         self.pairs: list[tuple[Bundle, float]] = []
         """Its bundles, with its coefficient on each."""
         self.unbounded: FlowClass | None = None
-        self.bounded: dict[float, FlowClass] = {}
+        self.bounded: dict[float, FlowClass] | None = None
+
+    @property
+    def on_shared(self) -> list[Callable[[], None]]:
+        """Append to it what shall be called, once, when `private` becomes false."""
+        if self._on_shared is None:
+            self._on_shared = []
+        return self._on_shared
 
     def become_shared(self) -> None:
         """Note that a stranger uses one of the links, and tell who asked to be told."""
         if self.private:
             self.private = False
-            callbacks, self.on_shared = self.on_shared, []
-            for callback in callbacks:
+            callbacks, self._on_shared = self._on_shared, None
+            for callback in callbacks or ():
                 callback()
 
     def __repr__(self) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from heapq import heapify, heappop, heapreplace
+from heapq import heapify, heappop, heappush, heapreplace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -28,7 +28,17 @@ TOLERANCE = 1e-10
 class Solver:
     """Finds new rates; leaves them in `new_rate` and `new_holder` of the classes it returns."""
 
-    __slots__ = ("_full", "_pressed", "_several", "_stamp", "alone", "bundles", "flows_touched", "solves", "turn")
+    __slots__ = (
+        "_full",
+        "_pressed",
+        "_several",
+        "_stamp",
+        "alone",
+        "bundles",
+        "flows_touched",
+        "solves",
+        "turn",
+    )
 
     def __init__(self) -> None:
         self.solves = 0
@@ -61,6 +71,19 @@ class Solver:
         self.flows_touched += len(members)
         return members
 
+    def solve_alone(self, flow_class: FlowClass) -> bool:
+        """Solve for a class whose bundles nobody uses; False, and nothing done, if somebody does."""
+        cap, cap_holder, count = flow_class.bound, None, flow_class.count
+        for bundle, coefficient in flow_class.pairs:
+            if bundle.active:
+                return False
+            if bundle.capacity < cap * coefficient * count:
+                cap, cap_holder = bundle.capacity / (coefficient * count), bundle
+        flow_class.new_rate, flow_class.new_holder = cap, cap_holder
+        self.solves += 1
+        self.flows_touched += 1
+        return True
+
     def _join(self, joining: Iterable[FlowClass], members: list[FlowClass]) -> None:
         """Let classes join F: what their bundles offer F grows by what they consumed so far."""
         stamp, several, pressed = self._stamp, self._several, self._pressed
@@ -91,28 +114,32 @@ class Solver:
                 else:
                     bundle.free += coefficient * total
                     bundle.need += weight
-                    bundle.local.append((flow_class, weight))
-                    if len(bundle.local) == 2:
+                    local = bundle.local
+                    local.append((flow_class, weight))
+                    if len(local) == len(bundle.active):
+                        bundle.free = bundle.capacity  # nobody else is there: no rounding
+                    if len(local) == 2:
                         several.append(bundle)
-                        self._uncap(bundle)
             flow_class.cap, flow_class.cap_holder = cap, cap_holder
 
     @staticmethod
-    def _uncap(bundle: Bundle) -> None:
-        """A second class came: the bundle is no longer a constant cap on the first."""
-        first = bundle.local[0][0]
-        if first.cap_holder is bundle:
-            cap, cap_holder = first.bound, None
-            for other, coefficient in first.pairs:
-                if len(other.active) == 1:
-                    free = other.capacity
-                elif len(other.local) == 1:
-                    free = other.free
-                else:
-                    continue
-                if free < cap * coefficient * first.count:
-                    cap, cap_holder = free / (coefficient * first.count), other
-            first.cap, first.cap_holder = cap, cap_holder
+    def _recap(flow_class: FlowClass) -> float:
+        """Return the cap, anew where others joined F on the bundle that it came from."""
+        holder = flow_class.cap_holder
+        if holder is None or len(holder.active) == 1 or len(holder.local) == 1:
+            return flow_class.cap
+        cap, cap_holder, count = flow_class.bound, None, flow_class.count
+        for bundle, coefficient in flow_class.pairs:
+            if len(bundle.active) == 1:
+                free = bundle.capacity
+            elif len(bundle.local) == 1:
+                free = bundle.free
+            else:
+                continue
+            if free < cap * coefficient * count:
+                cap, cap_holder = free / (coefficient * count), bundle
+        flow_class.cap, flow_class.cap_holder = cap, cap_holder
+        return cap
 
     def _fill_one(self, flow_class: FlowClass) -> None:
         """Fill with one class: it takes what its bundles leave."""
@@ -128,23 +155,24 @@ class Solver:
         up grow as others freeze; it is computed afresh when it comes up as the least.
         """
         self.turn = turn = self.turn + 1
-        self._full = full = []
-        heap = []
-        for bundle in self._several:
-            if len(bundle.local) == len(bundle.active):
-                bundle.free = bundle.capacity  # nobody else is there: no rounding
-            heap.append((bundle.free / bundle.need, bundle.index, bundle))
+        full: list[Bundle] = []
+        self._full = full
+        heap = [(bundle.free / bundle.need, bundle.index, bundle) for bundle in self._several]
         heapify(heap)
         caps = [(c.cap, c.index, c) for c in members if c.cap != math.inf]
-        caps.sort(reverse=True)
+        heapify(caps)
         rising = len(members)
         while rising:
             level = heap[0][0] if heap else math.inf
-            if caps and caps[-1][0] <= level:
-                flow_class = caps.pop()[2]
-                if flow_class.frozen != turn:
-                    self._freeze_at_cap(flow_class, turn, full)
-                    rising -= 1
+            if caps and caps[0][0] <= level:
+                cap, index, flow_class = heappop(caps)
+                if flow_class.frozen == turn:
+                    continue
+                if self._recap(flow_class) > cap:
+                    heappush(caps, (flow_class.cap, index, flow_class))
+                    continue
+                self._freeze_at_cap(flow_class, turn, full)
+                rising -= 1
                 continue
             bundle = heap[0][2]
             free, need = bundle.free, 0.0
@@ -214,7 +242,5 @@ class Solver:
                 top = rate
         active = bundle.active
         return [
-            c
-            for c in outside
-            if top > c.rate * (1.0 + TOLERANCE) or free > TOLERANCE * active[c] * c.total
+            c for c in outside if top > c.rate * (1.0 + TOLERANCE) or free > TOLERANCE * active[c] * c.total
         ]

@@ -32,6 +32,7 @@ _MARKS = {
     "worse": ("X", RED),
     "no difference": ("|", GREY),
     "changed": ("D", PURPLE),
+    "one seed": ("s", GREY),
 }
 
 
@@ -86,9 +87,8 @@ def _panel(axes: Axes, rows: Sequence[Change], heights: dict[tuple[str, str], fl
         y = heights[row.workload, row.metric]
         mark, color = _MARKS[row.verdict]
         if row.relative_low is not None and row.relative_high is not None:
-            axes.plot(
-                [100 * row.relative_low, 100 * row.relative_high], [y, y], color=color, lw=2.2, alpha=0.6
-            )
+            ends = [100 * row.relative_low, 100 * row.relative_high]
+            axes.plot(ends, [y, y], color=color, lw=2.2, alpha=0.6, solid_capstyle="butt")
         label = row.verdict if row.verdict not in named else "_nolegend_"
         axes.plot(100 * row.relative, y, mark, color=color, ms=7, mew=1.6 if mark == "|" else 0, label=label)
         named.add(row.verdict)

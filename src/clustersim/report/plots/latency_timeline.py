@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clustersim.errors import InputError
-from clustersim.report.numbers import duration, round_up
+from clustersim.report.numbers import round_duration, round_up
 from clustersim.report.style import Picture, house_style, log_seconds, stacked_picture, time_axis
 from clustersim.report.words import LATENCY_COLORS, LATENCY_WORDS
 
@@ -58,5 +58,7 @@ def _windows(axes: Axes, arrival_s: np.ndarray, values: np.ndarray, color: str) 
             for k in range(windows)
         ]
         axes.plot(middles, line, color="white", lw=3.2, alpha=0.8)
-        axes.plot(middles, line, color=color, ls=style, lw=1.7, label=f"{label} per {duration(length_s)}")
+        axes.plot(
+            middles, line, color=color, ls=style, lw=1.7, label=f"{label} per {round_duration(length_s)}"
+        )
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))

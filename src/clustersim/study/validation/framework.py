@@ -190,8 +190,8 @@ def plot_against_measured(rows: Sequence[Row]) -> Figure:
         axes.fill_between(ends, ends * (1 - band), ends * (1 + band), color="0.5", alpha=0.15, lw=0)
     axes.plot(ends, ends, color="0.3", lw=1)
     for group in dict.fromkeys(row.group for row in rows):
-        points = [(row.measured, row.predicted) for row in rows if row.group == group]
-        axes.scatter(*np.array(points, dtype=float).T, s=26, label=group, alpha=0.85)
+        points = np.array([(row.measured, row.predicted) for row in rows if row.group == group], dtype=float)
+        axes.scatter(points[:, 0], points[:, 1], s=26, label=group, alpha=0.85)
     axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends)
     axes.set(xlabel=f"measured ({rows[0].unit})", ylabel=f"predicted ({rows[0].unit})")
     axes.set_title("Predicted against measured; bands ±10 % and ±20 %")

@@ -1,0 +1,36 @@
+"""Cards for notebooks."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+
+import pytest
+
+import synthetic_result
+
+
+class _Balanced(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+@pytest.mark.parametrize("complete", [True, False])
+def test_the_card_of_a_result_is_balanced_html_with_its_headlines(complete: bool) -> None:
+    card = synthetic_result.result(complete=complete)._repr_html_()
+    parser = _Balanced()
+    parser.feed(card)
+    assert parser.open == []
+    assert "ttft_s.p99" in card
+    assert ("PARTIAL" in card) == (not complete)
+
+
+def test_names_in_a_card_are_escaped() -> None:
+    scenario = synthetic_result.scenario(name="<script>")
+    assert "<script>" not in synthetic_result.result(scenario=scenario)._repr_html_()

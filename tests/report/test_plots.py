@@ -1,0 +1,125 @@
+"""Pictures: what they draw, and that they leave nothing behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib.collections import QuadMesh
+
+import synthetic_result
+from clustersim.errors import InputError
+from clustersim.report.plots import ResultPlots
+from clustersim.report.plots.kv_occupancy import binned_mean
+from clustersim.report.style import RESOURCE_COLORS, Picture
+
+Draw = Callable[[ResultPlots], Picture]
+DRAWINGS: dict[str, Draw] = {
+    "iteration_breakdown": lambda plot: plot.iteration_breakdown("pretrain"),
+    "latency_cdf": lambda plot: plot.latency_cdf("chat"),
+    "latency_timeline": lambda plot: plot.latency_timeline("chat"),
+    "kv_occupancy": lambda plot: plot.kv_occupancy("chat"),
+    "link_utilization": lambda plot: plot.link_utilization(),
+    "gantt": lambda plot: plot.gantt("pretrain", iteration=1),
+    "gantt of a request": lambda plot: plot.gantt("chat", request=2),
+    "attribution": lambda plot: plot.attribution(),
+}
+
+
+@pytest.fixture
+def plot() -> ResultPlots:
+    return synthetic_result.result().plot
+
+
+@pytest.mark.parametrize("draw", DRAWINGS.values(), ids=DRAWINGS)
+def test_the_same_result_gives_the_same_picture(draw: Draw, plot: ResultPlots, tmp_path: Path) -> None:
+    draw(plot).save(tmp_path / "one.svg")
+    draw(plot).save(tmp_path / "two.svg")
+    assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
+
+
+@pytest.mark.parametrize("draw", DRAWINGS.values(), ids=DRAWINGS)
+def test_every_picture_has_a_title_and_named_axes(draw: Draw, plot: ResultPlots) -> None:
+    axes = draw(plot).axes
+    assert axes[0].get_title(loc="left")
+    assert any(each.get_xlabel() for each in axes)
+
+
+def test_pictures_leave_pyplot_and_its_settings_alone(plot: ResultPlots) -> None:
+    before = dict(matplotlib.rcParams)
+    for draw in DRAWINGS.values():
+        draw(plot)
+    assert plt.get_fignums() == []
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_a_picture_shows_itself_in_a_notebook(plot: ResultPlots) -> None:
+    assert plot.attribution()._repr_png_().startswith(b"\x89PNG")
+
+
+def test_stacked_bars_add_up_to_the_duration_of_each_iteration(plot: ResultPlots) -> None:
+    (axes,) = plot.iteration_breakdown("pretrain").axes
+    tops = {round(bar.get_x() + bar.get_width() / 2): 0.0 for bar in axes.patches}
+    for bar in axes.patches:
+        tops[round(bar.get_x() + bar.get_width() / 2)] += bar.get_height()
+    assert tops == pytest.approx({0: 500.0, 1: 500.0, 2: 500.0, 3: 500.0})
+
+
+def test_many_iterations_are_drawn_as_means_of_groups() -> None:
+    from dataclasses import replace
+
+    outcome = synthetic_result.training()
+    table = {name: np.tile(values, 100) for name, values in outcome.tables["iterations"].items()}
+    made = synthetic_result.result(outcomes={"pretrain": replace(outcome, tables={"iterations": table})})
+    (axes,) = made.plot.iteration_breakdown("pretrain").axes
+    assert "means of 5" in axes.get_xlabel()
+
+
+def test_attribution_bars_use_the_colour_of_each_resource_and_end_at_100(plot: ResultPlots) -> None:
+    (axes,) = plot.attribution().axes
+    ends = [bar.get_x() + bar.get_width() for bar in axes.patches]
+    assert max(ends) == pytest.approx(100.0)
+    known = {matplotlib.colors.to_rgba(color) for color in RESOURCE_COLORS.values()}
+    assert {bar.get_facecolor() for bar in axes.patches} <= known
+
+
+def test_the_heat_map_has_a_row_per_link_with_the_busiest_on_top(plot: ResultPlots) -> None:
+    axes, _ = plot.link_utilization().axes
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert labels == [synthetic_result.UPLINK, synthetic_result.DOWNLINK, synthetic_result.NVLINK]
+    assert axes.yaxis_inverted()
+    (mesh,) = (item for item in axes.collections if isinstance(item, QuadMesh))
+    np.testing.assert_allclose(mesh.get_array(), 100 * synthetic_result.fabric().utilization)
+
+
+def test_the_gantt_draws_every_activity_of_the_iteration_on_its_lane(plot: ResultPlots) -> None:
+    (axes,) = plot.gantt("pretrain", iteration=1).axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["compute", "comm"]
+    assert len(axes.patches) == 4
+
+
+def test_the_mean_of_a_bin_is_weighted_by_time() -> None:
+    start, end = np.array([0.0, 1.0, 3.0]), np.array([1.0, 2.0, 4.0])
+    values = np.array([1.0, 3.0, 5.0])
+    means = binned_mean(start, end, values, np.array([0.0, 1.5, 2.5, 4.0]))
+    assert means.tolist() == pytest.approx([(1.0 + 1.5) / 1.5, 3.0, 5.0])
+    assert binned_mean(start, end, values, np.array([2.0, 3.0])).tolist() == [0.0]
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (lambda plot: plot.latency_cdf("pretrain"), "'pretrain' has no finished requests to draw"),
+        (lambda plot: plot.iteration_breakdown("chat"), "'chat' has no finished iterations to draw"),
+        (lambda plot: plot.kv_occupancy("pretrain"), "'pretrain' has no engine steps to draw"),
+        (lambda plot: plot.gantt("chat"), "'chat' has no iterations; give the number of a request"),
+        (lambda plot: plot.gantt("cat"), "Did you mean 'chat'"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused_with_the_reason(draw: Draw, message: str, plot: ResultPlots) -> None:
+    with pytest.raises(InputError, match=message):
+        draw(plot)
