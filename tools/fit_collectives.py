@@ -4,8 +4,8 @@
 
 Reads rows marked `calibrate`, fits one link kind after another (scale-up first, since rows across
 nodes use both) by Nelder-Mead on the mean absolute logarithmic error, and prints YAML to paste.
-Each kind has a base latency and, per protocol, a step latency and an efficiency, both rising from
-`ll` to `simple`; nothing is fitted per table. Numpy alone; about a minute.
+Each kind has a base latency, a step latency and, per protocol, a start latency and an efficiency
+that rise from `ll` to `simple`; nothing is fitted per table. Numpy alone; about a minute.
 """
 
 from __future__ import annotations
@@ -160,13 +160,13 @@ def predict(case: Case, costs: dict[str, CollectiveCosts]) -> np.ndarray:
     options = []
     for plan in case.plans:
         planned = schedule(with_costs(plan, costs), case.capacities)
-        options += [alone_s(planned, protocol, case.sizes) for protocol in planned.protocols]
+        options += [alone_s(planned, protocol, case.sizes) for protocol in planned.start_s]
     return np.min(options, axis=0)
 
 
 def alone_s(planned: Schedule, protocol: str, sizes: np.ndarray) -> np.ndarray:
     """`Schedule.alone_s` for an array of sizes."""
-    total = np.full(len(sizes), planned.base_latency_s)
+    total = np.full(len(sizes), planned.start_s[protocol])
     for phase in planned.phases:
         cost = phase.costs[protocol]
         walks = [
@@ -191,16 +191,19 @@ def with_costs(plan: Plan, costs: dict[str, CollectiveCosts]) -> Plan:
 
 
 def pack(entry: CollectiveCosts, families: tuple[str, ...], *, base: bool) -> np.ndarray:
-    """Logarithms of latencies and logits of efficiencies, as increments from protocol to protocol."""
+    """Logarithms of latencies and logits of efficiencies; starts and logits as increments.
+
+    The first protocol starts at zero; where it is the only one, its start is fitted and its step kept.
+    """
     values = [np.log(entry.base_latency_s)] if base else []
     for family in families:
         protocols = list(entry.protocols[family].values())
-        latencies_s = np.diff([protocol.step_latency_s for protocol in protocols], prepend=0.0)
-        odds = [
-            protocol.bandwidth_efficiency / (1.0 - protocol.bandwidth_efficiency) for protocol in protocols
-        ]
-        steps = np.diff(np.log(odds))
-        values += [*np.log(np.maximum(latencies_s, 1e-8)), np.log(odds[0]), *np.log(np.maximum(steps, 0.1))]
+        starts_s = np.diff([protocol.start_latency_s for protocol in protocols])
+        efficiencies = np.array([protocol.bandwidth_efficiency for protocol in protocols])
+        logits = np.log(efficiencies / (1.0 - efficiencies))
+        first = protocols[0].step_latency_s if len(protocols) > 1 else protocols[0].start_latency_s
+        values += [np.log(first), *np.log(np.maximum(starts_s, 1e-7))]
+        values += [logits[0], *np.log(np.maximum(np.diff(logits), 0.1))]
     return np.array(values)
 
 
@@ -213,12 +216,16 @@ def unpack(
     protocols = dict(entry.protocols)
     for family in families:
         names = list(entry.protocols[family])
-        latencies_s = np.cumsum([np.exp(next(values)) for _ in names])
+        first_s = float(np.exp(next(values)))
+        starts_s = np.cumsum([0.0, *(np.exp(next(values)) for _ in names[1:])])
+        step_s = first_s
+        if len(names) == 1:
+            starts_s[0], step_s = first_s, entry.protocols[family][names[0]].step_latency_s
         logits = np.cumsum([next(values), *(np.exp(next(values)) for _ in names[1:])])
         efficiencies = 1.0 / (1.0 + np.exp(-np.clip(logits, -4.0, 6.0)))
         protocols[family] = {
-            name: Protocol(name, float(latency_s), float(efficiency))
-            for name, latency_s, efficiency in zip(names, latencies_s, efficiencies, strict=True)
+            name: Protocol(name, float(start_s), step_s, float(efficiency))
+            for name, start_s, efficiency in zip(names, starts_s, efficiencies, strict=True)
         }
     return replace(entry, base_latency_s=base_s, protocols=protocols)
 
@@ -249,12 +256,13 @@ def nelder_mead(loss: Callable[[np.ndarray], float], start: np.ndarray, *, scale
 
 
 def print_entry(entry: CollectiveCosts) -> None:
-    print(f"  {entry.name}:\n    base_latency: {1e6 * entry.base_latency_s:.3g} us\n    protocols:")
+    print(f"  {entry.name}:\n    base_latency: {1e6 * entry.base_latency_s:.3g} us\n    families:")
     for family, protocols in entry.protocols.items():
-        print(f"      {family}:")
+        step_s = next(iter(protocols.values())).step_latency_s
+        print(f"      {family}:\n        step_latency: {1e6 * step_s:.3g} us\n        protocols:")
         for name, protocol in protocols.items():
-            latency, efficiency = f"{1e6 * protocol.step_latency_s:.3g} us", protocol.bandwidth_efficiency
-            print(f"        {name}: {{step_latency: {latency}, efficiency: {efficiency:.3g}}}")
+            start, efficiency = f"{1e6 * protocol.start_latency_s:.3g} us", protocol.bandwidth_efficiency
+            print(f"          {name}: {{start_latency: {start}, efficiency: {efficiency:.3g}}}")
 
 
 if __name__ == "__main__":

@@ -43,8 +43,13 @@ def main() -> None:
             values = np.sort(requests[column].dropna().to_numpy()) * unit
             tail = 1.0 - np.arange(len(values)) / len(values)
             axes.step(values, tail, where="post", label=label, color=COLOURS[label], lw=2)
-    for axes, text in zip(panels, ("time to first token (s)", "time per output token (ms)"), strict=True):
+    labels = ("time to first token (s)", "time per output token (ms)")
+    for axes, text, ticks in zip(panels, labels, ((0.1, 0.3, 1, 3), (30, 50, 100, 200)), strict=True):
         axes.set(xscale="log", yscale="log", xlabel=text)
+        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        axes.set_yticks((1, 0.1, 0.01), ("100 %", "10 %", "1 %"))
+        axes.xaxis.set_minor_formatter("")
+        axes.spines[["top", "right"]].set_visible(False)
         axes.axhline(0.01, color="0.6", lw=0.8, ls=":")
         axes.grid(alpha=0.25, which="both", lw=0.5)
     panels[0].set_ylabel("share of requests that take longer")

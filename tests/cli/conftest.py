@@ -31,7 +31,7 @@ class StandInResult:
         self.notes = notes
         self.saved: list[tuple[Path, tuple[str, ...]]] = []
 
-    def summary(self) -> str:
+    def summary(self, *, width: int) -> str:
         return f"summary of {self.scenario.name}"
 
     def to_json(self) -> str:

@@ -49,6 +49,13 @@ def test_the_version_is_that_of_the_package(say: Callable[..., tuple[int, str, s
     assert say("--version")[:2] == (0, f"clustersim {version('clustersim')}\n")
 
 
+def test_no_command_at_all_shows_the_help_as_an_error(say: Callable[..., tuple[int, str, str]]) -> None:
+    code, out, err = say()
+    assert (code, out) == (2, "")
+    assert err.startswith("clustersim: which command?")
+    assert "clustersim run scenarios/ddp-and-chat-on-one-fabric.yaml" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -64,7 +71,6 @@ def test_the_version_is_that_of_the_package(say: Callable[..., tuple[int, str, s
         (["run", "x.yaml", "--seed", "-1"], "argument --seed: '-1' is not a whole number from 0"),
         (["compare", "x.yaml", "--seeds", "0"], "argument --seeds: '0' is not a whole number from 1"),
         (["run", "x.yaml", "--format", "xls"], "argument --format: invalid choice: 'xls'"),
-        ([], "clustersim: which command?"),
         (["resolve", "nowhere.yaml"], "nowhere.yaml: no such file."),
     ],
 )

@@ -114,7 +114,7 @@ class StandInCompare:
         self.variants, self.options = variants, options
         return SimpleNamespace(
             failures=self.failures,
-            summary=lambda: "a table",
+            summary=lambda *, width: "a table",
             to_json=lambda: "{}",
             save=self.saved.append,
         )
@@ -217,6 +217,32 @@ def test_topology_show_draws_where_asked_to(say: Say, minimal: Path, tmp_path: P
     assert (tmp_path / "t.svg").stat().st_size > 0
 
 
+def test_topology_show_with_json_prints_si_values(say: Say, minimal: Path) -> None:
+    shown = json.loads(say("topology", "show", minimal, "--json").out)
+    assert (shown["nodes"], sum(shown["gpus"].values())) == (2, 16)
+    assert {tier["tier"] for tier in shown["tiers"]} >= {"scale-up", "nic"}
+
+
+def test_topology_show_lists_topologies_where_there_is_no_such_file(say: Say) -> None:
+    said = say("topology", "show", "nowhere.yaml")
+    assert said.code == 2
+    assert "topologies/dgx-h100-su32.yaml" in said.err
+    assert "scenarios/" not in said.err
+
+
+@pytest.mark.parametrize("name", ["picture", "picture.foo", "no-such-folder/picture.png"])
+def test_a_picture_that_cannot_be_written_is_refused_at_once(say: Say, minimal: Path, name: str) -> None:
+    said = say("topology", "show", minimal, "--plot", name)
+    assert (said.code, said.out) == (2, "")
+    assert said.err.startswith("clustersim topology: argument --plot: ")
+
+
+def test_a_topology_file_in_place_of_a_scenario_is_told_apart(say: Say, minimal: Path) -> None:
+    said = say("check", minimal.parent / "topologies" / "small-star.yaml")
+    assert said.code == 2
+    assert "'clustersim topology show' reads it" in said.err
+
+
 def test_topology_show_tells_where_an_unknown_node_type_stands(say: Say, tmp_path: Path) -> None:
     file = tmp_path / "t.yaml"
     file.write_text("kind: star\nnodes: 2\nnode: dgx-h10\n")
@@ -230,6 +256,10 @@ def test_catalog_shows_an_entry_a_kind_or_all_kinds(say: Say) -> None:
     assert "dgx-h100" in say("catalog", "dgx-h100").out
     assert "ethernet-100g" in say("catalog", "--kind", "links").out.splitlines()
     assert "models" in say("catalog").out
+
+
+def test_catalog_takes_a_name_or_a_kind(say: Say) -> None:
+    assert say("catalog", "dgx-h100", "--kind", "links").code == 2
 
 
 def test_catalog_proposes_the_nearest_name(say: Say) -> None:

@@ -31,7 +31,8 @@ def test_a_ring_on_equal_links_takes_alpha_beta_time(
     for name, protocol in connection.costs.protocols["ring"].items():
         step_s = protocol.step_latency_s + connection.latency_s
         step_s += 8 * MIB / ranks / (rate * protocol.bandwidth_efficiency)
-        expected_s = connection.costs.base_latency_s + passes * (ranks - 1) * step_s
+        start_s = connection.costs.base_latency_s + protocol.start_latency_s
+        expected_s = start_s + passes * (ranks - 1) * step_s
         assert schedule.alone_s(8 * MIB, name) == pytest.approx(expected_s, rel=1e-12)
 
 

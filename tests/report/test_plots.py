@@ -96,6 +96,11 @@ def test_the_heat_map_has_a_row_per_link_with_the_busiest_on_top(plot: ResultPlo
     np.testing.assert_allclose(mesh.get_array(), 100 * synthetic_result.fabric().utilization)
 
 
+def test_colours_of_the_heat_map_end_where_the_busiest_link_does(plot: ResultPlots) -> None:
+    _, bar = plot.link_utilization().axes
+    assert 100 * synthetic_result.fabric().utilization.max() <= bar.get_ylim()[1] <= 100
+
+
 def test_the_gantt_draws_every_activity_of_the_iteration_on_its_lane(plot: ResultPlots) -> None:
     (axes,) = plot.gantt("pretrain", iteration=1).axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["compute", "comm"]

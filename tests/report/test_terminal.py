@@ -58,3 +58,13 @@ def test_a_workload_with_nothing_to_show_says_what_is_missing(outcome: Outcome) 
 def test_a_kind_of_one_s_own_gets_a_plain_table() -> None:
     outcome = Outcome("noise", "background", {"sent_bytes": 5.0}, {}, {}, complete=True)
     assert "sent_bytes" in synthetic_result.result(outcomes={"noise": outcome}).summary()
+
+
+@pytest.mark.parametrize("width", [80, 90, 100])
+def test_no_line_is_wider_than_the_terminal_and_no_link_is_broken_over_lines(width: int) -> None:
+    text = synthetic_result.result().summary(width=width)
+    assert max(map(len, text.splitlines())) <= width
+    assert all(
+        any(name in line for line in text.splitlines())
+        for name in (synthetic_result.UPLINK, synthetic_result.NVLINK)
+    )

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import clustersim
 import synthetic_result
 from clustersim.errors import InputError
 from clustersim.results.saving import load_metrics
@@ -147,6 +148,21 @@ def test_the_saved_scenario_is_the_one_that_ran(tmp_path: Path) -> None:
     made = synthetic_result.result()
     made.save(tmp_path)
     assert (tmp_path / "scenario.yaml").read_text() == made.scenario.resolved_yaml()
+
+
+def test_a_saved_scenario_finds_its_input_files_from_where_it_was_saved(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "requests.csv").write_text("arrived_at,prompt,output\n0,100,5\n0,50,1\n2,80,9\n")
+    (home / "chat.yaml").write_text(
+        "name: chat\ncluster: {topology: {kind: star, nodes: 1, node: dgx-h100}}\nworkloads:\n"
+        "  - {name: chat, kind: inference, model: llama-2-7b, arrivals: {kind: trace, path: requests.csv}}\n"
+    )
+    made = clustersim.run(clustersim.load(home / "chat.yaml"), seed=5)
+    made.save(tmp_path / "kept" / "here")
+    again = clustersim.run(clustersim.load(tmp_path / "kept" / "here" / "scenario.yaml"))
+    assert again.seed == 5
+    assert again.metrics() == made.metrics()
 
 
 def test_an_interrupted_save_leaves_the_file_of_before(tmp_path: Path) -> None:

@@ -44,6 +44,7 @@ BEYOND_THE_SCHEMA = {
     "topology-file-with-a-duplicate",
     "trace-with-lengths",
     "two-ends",
+    "workload-named-fabric",
     "zero-rate",
 }
 

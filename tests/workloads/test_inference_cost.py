@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from clustersim import catalog
-from clustersim.cost.roofline import KernelTime
+from clustersim.cost import transformer
+from clustersim.cost.roofline import KernelTime, Roofline
 from clustersim.cost.serving import RooflineTimer, ServingCost
 from clustersim.cost.serving_tables import ServingTables, TableTimer
 from clustersim.errors import InputError
@@ -62,6 +63,20 @@ def test_a_chunked_prompt_costs_at_least_the_whole_one(cost):
     whole = cost.prefill_attention([(2048, 0)]).seconds
     chunks = sum(cost.prefill_attention([(512, past)]).seconds for past in range(0, 2048, 512))
     assert chunks >= 0.99 * whole
+
+
+def test_prompts_of_one_step_are_one_attention_kernel(cost):
+    batch = transformer.attention_prefill(cost.model, queries=128, batch=64, precision="bf16", tensor=8)
+    kernel = Roofline(catalog.accelerator("a100-sxm4-40gb")).time(batch)
+    assert cost.prefill_attention([(128, 0)] * 64).seconds == pytest.approx(80 * kernel.seconds, rel=1e-12)
+
+
+def test_prompts_together_cost_no_more_than_apart_and_no_less_than_each(cost):
+    chunks = [(2048, 0), (100, 700), (16, 0)]
+    together = cost.prefill_attention(chunks).seconds
+    apart = [cost.prefill_attention([chunk]).seconds for chunk in chunks]
+    assert max(apart) < together < sum(apart)
+    assert cost.prefill_attention([]).seconds == 0.0
 
 
 def test_reading_the_weights_bounds_a_decode_step_from_below(cost):

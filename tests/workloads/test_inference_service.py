@@ -80,9 +80,72 @@ def test_metrics_are_those_of_the_table():
     kept = (table["ttft_s"] <= 0.2) & (table["e2e_s"] <= 4.0)
     assert metrics["slo_attainment"] == pytest.approx(kept[counted].mean())
     span_s = table["finish_s"][counted].max() - 3.0
-    assert metrics["output_tokens_per_s"] == pytest.approx(table["output_tokens"][counted].sum() / span_s)
+    answered = table["finish_s"] > 3.0
+    assert answered.sum() > counted.sum()
+    assert metrics["output_tokens_per_s"] == pytest.approx(table["output_tokens"][answered].sum() / span_s)
     assert 0 < metrics["kv_occupancy.mean"] < metrics["kv_occupancy.max"] <= 1
     assert 0 < metrics["utilization"] <= 1
+
+
+OVERLOAD = {
+    "replicas": 1,
+    "arrivals": {"kind": "fixed", "rate": "40 req/s"},
+    "lengths": {"prompt": 512, "output": 100},
+    "scheduler": {"max_batch": 16},
+    "requests": 400,
+}
+"""More than twice what one replica serves."""
+
+
+def test_under_overload_the_throughput_after_a_warm_up_is_that_of_the_engine():
+    whole, _ = run(service(**OVERLOAD))
+    warm, _ = run(service(**OVERLOAD, warmup="5 s"))
+    assert warm.metrics["requests_sent"] == 200
+    for name in ("requests_per_s", "input_tokens_per_s", "output_tokens_per_s", "batch.mean"):
+        assert warm.metrics[name] == pytest.approx(whole.metrics[name], rel=0.03)
+
+
+def test_the_means_of_the_engines_leave_out_the_warm_up():
+    # A burst of sixteen at once, and one request alone after the warm-up.
+    outcome, _ = run(
+        service(
+            replicas=1,
+            arrivals={"kind": "closed-loop", "clients": 16, "think_time": "0 s"},
+            lengths={"prompt": 64, "output": 50},
+            requests=16,
+            warmup="2 s",
+        )
+    )
+    assert outcome.metrics["requests_sent"] == 0
+    assert not any(name.startswith(("batch", "kv_occupancy", "utilization")) for name in outcome.metrics)
+    counted, _ = run(service(replicas=1, arrivals={"kind": "fixed", "rate": "0.5 req/s"}, warmup="20 s"))
+    rows = counted.tables["steps"]
+    late = rows["start_s"] >= 20.0
+    mean = (rows["steps"] * rows["batch"])[late].sum() / rows["steps"][late].sum()
+    assert counted.metrics["batch.mean"] == pytest.approx(mean, rel=0.05)
+    busy_s = (rows["end_s"] - rows["start_s"])[late].sum()
+    assert counted.metrics["utilization"] == pytest.approx(busy_s / (rows["end_s"].max() - 20.0), rel=0.05)
+
+
+def test_a_service_that_counts_nobody_says_why_and_gives_no_latency():
+    rare = {"arrivals": {"kind": "poisson", "rate": "1 req/h"}, "requests": None, "duration": "1 s"}
+    for fields, note in (
+        (rare, "no request was sent: none arrived before the service closed"),
+        ({"warmup": "10 min"}, "all 60 requests arrived during the warm-up; none is counted"),
+    ):
+        outcome, _ = run(service(**fields))
+        assert outcome.complete
+        assert note in outcome.notes
+        assert outcome.metrics["requests_sent"] == 0
+        assert all(np.isfinite(value) for value in outcome.metrics.values())
+        assert not any(name.startswith(("ttft", "tpot", "e2e", "slo")) for name in outcome.metrics)
+
+
+def test_single_token_answers_have_no_time_per_output_token_and_keep_any_objective_on_it():
+    outcome, _ = run(service(lengths={"prompt": 100, "output": 1}, slo={"tpot": "1 us"}))
+    assert not any(name.startswith("tpot") for name in outcome.metrics)
+    assert np.all(np.isnan(outcome.tables["requests"]["tpot_s"]))
+    assert outcome.metrics["slo_attainment"] == 1.0
 
 
 def test_the_same_seed_gives_the_same_result_bit_for_bit():

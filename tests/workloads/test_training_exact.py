@@ -163,6 +163,15 @@ def test_bus_bandwidth_is_that_of_nccl_tests():
     assert training.outcome().metrics["bus_bandwidth_bytes_per_s"] == pytest.approx(expected, rel=1e-9)
 
 
+def test_bus_bandwidth_of_unequal_buckets_is_all_bytes_over_all_time():
+    training, _ = run(job(overlap={"gradient_bucket": "1 MiB"}), cluster())
+    metrics = training.outcome().metrics
+    size_bytes = sum(bucket.size_bytes for bucket in training.plan.buckets)
+    assert len({bucket.size_bytes for bucket in training.plan.buckets}) > 1
+    expected = size_bytes * 2 * 7 / 8 / metrics["communication_s"]
+    assert metrics["bus_bandwidth_bytes_per_s"] == pytest.approx(expected, rel=1e-9)
+
+
 def test_without_a_network_only_the_gpu_is_on_the_path():
     training, _ = run(job(gpus=1), cluster(nodes=1))
     assert set(training.outcome().attribution) <= {COMPUTE, MEMORY_BANDWIDTH, HOST}

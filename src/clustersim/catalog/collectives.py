@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
+from typing import Any
 
 from clustersim.catalog._store import Record, Shelf, Source
 from clustersim.units import BANDWIDTH, TIME, parse_quantity
@@ -24,6 +25,8 @@ class Protocol:
 
     Parameters
     ----------
+    start_latency_s
+        Time of a collective before its bytes flow at this protocol's pace, however many steps it has.
     step_latency_s
         Software time of one step on one connection, beyond the links' own latency.
     bandwidth_efficiency
@@ -31,6 +34,7 @@ class Protocol:
     """
 
     name: str
+    start_latency_s: float
     step_latency_s: float
     bandwidth_efficiency: float
 
@@ -92,22 +96,23 @@ def _by_kind() -> dict[str, list[CollectiveCosts]]:
 
 def _build(record: Record) -> CollectiveCosts:
     fields = record.fields
-    families = {family: _protocols(table) for family, table in fields["protocols"].items()}
+    families = {family: _protocols(table) for family, table in fields["families"].items()}
     return CollectiveCosts(
         name=record.name,
         kinds=tuple(fields["kinds"]),
         bandwidth_bytes_per_s=parse_quantity(fields["bandwidth"], BANDWIDTH),
         base_latency_s=parse_quantity(fields["base_latency"], TIME),
         protocols=MappingProxyType(families),
-        sources=MappingProxyType(record.sources_of(("bandwidth", "base_latency", "protocols"))),
+        sources=MappingProxyType(record.sources_of(("bandwidth", "base_latency", "families"))),
     )
 
 
-def _protocols(table: Mapping[str, Mapping[str, str | float]]) -> Mapping[str, Protocol]:
+def _protocols(family: Mapping[str, Any]) -> Mapping[str, Protocol]:
+    step_s = parse_quantity(family["step_latency"], TIME)
     return MappingProxyType(
         {
-            name: Protocol(name, parse_quantity(str(row["step_latency"]), TIME), float(row["efficiency"]))
-            for name, row in table.items()
+            name: Protocol(name, parse_quantity(row["start_latency"], TIME), step_s, float(row["efficiency"]))
+            for name, row in family["protocols"].items()
         }
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,9 +23,13 @@ __all__ = [
     "output_folder",
     "parse_settings",
     "parse_variant",
+    "picture_file",
     "seed",
+    "terminal_width",
 ]
 
+_NARROWEST, _WIDEST = 80, 100
+_PICTURES = (".png", ".svg", ".pdf")
 _NEXT_SETTING = re.compile(r",\s*(?=[A-Za-z_][\w.\[\]-]*=)")
 
 
@@ -104,6 +109,24 @@ def output_folder(text: str) -> Path:
     if path.exists() and not path.is_dir():
         raise argparse.ArgumentTypeError(f"'{text}' is a file, a folder is due")
     return path
+
+
+def picture_file(text: str) -> Path:
+    """Check, before anything runs, that `text` can be a picture to write (an argparse type)."""
+    path = Path(text)
+    if path.suffix.lower() not in _PICTURES:
+        raise argparse.ArgumentTypeError(
+            f"'{text}' should end in {', '.join(_PICTURES[:-1])} or {_PICTURES[-1]}"
+        )
+    if not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"there is no folder '{path.parent}'")
+    return path
+
+
+def terminal_width() -> int:
+    """Return the columns that tables may take: those of the terminal, from 80 to 100; 100 without one."""
+    columns = shutil.get_terminal_size(fallback=(_WIDEST, 24)).columns
+    return min(max(columns, _NARROWEST), _WIDEST)
 
 
 def count(text: str) -> int:

@@ -41,8 +41,10 @@ def make_parser() -> Parser:
     """Build the parser of the whole command line."""
     parser = Parser(
         prog="clustersim",
-        description="Simulate AI clusters: training and inference that meet on the same GPUs and links.",
-        epilog="Exit codes: 0 done, 1 a check failed, 2 bad input, 3 the simulated system cannot run.",
+        description="Simulate AI clusters: training and inference that meet on one network.",
+        epilog="Try: clustersim run scenarios/ddp-and-chat-on-one-fabric.yaml\n\n"
+        "Exit codes: 0 done, 1 a check failed, 2 bad input, 3 the simulated system cannot run.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and leave")
@@ -79,7 +81,7 @@ def parse(parser: Parser, arguments: Sequence[str]) -> argparse.Namespace:
             )
         raise InputError(f"{known.prog}: unexpected argument '{extra[0]}'; see '{known.prog} --help'")
     if args.execute is None:
-        raise InputError(f"clustersim: which command? {', '.join(COMMANDS)}; see 'clustersim --help'")
+        raise InputError(f"clustersim: which command?\n\n{parser.format_help().rstrip()}")
     return args
 
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import argparse
 
+from clustersim.errors import InputError
+
 HELP = "list the catalogue, or show one entry with its sources"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("name", metavar="NAME", nargs="?", help="an entry, e.g. h100-sxm or dgx-h100")
+    parser.add_argument("name", metavar="NAME", nargs="?", help="an entry, e.g. h100-sxm5 or dgx-h100")
     parser.add_argument(
         "--kind",
         metavar="KIND",
-        help="list the names of this kind: accelerators, links, node-types, models, lengths",
+        help="list only this kind: accelerators, links, node-types, models, lengths, engines",
     )
 
 
@@ -21,7 +23,9 @@ def execute(args: argparse.Namespace) -> int:
     """Print one entry, or the names of all."""
     from clustersim import catalog
 
-    if args.kind is not None and args.name is None:
+    if args.kind is not None and args.name is not None:
+        raise InputError("give a NAME or --kind, not both")
+    if args.kind is not None:
         print("\n".join(catalog.names(args.kind)))
     else:
         print(catalog.describe(args.name))

@@ -6,7 +6,7 @@ import argparse
 
 from clustersim.cli._arguments import add_scenario, add_set, load_with
 
-HELP = "check a scenario without running it: fields, names, files, memory, reachability"
+HELP = "say whether a scenario can run, without running it"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

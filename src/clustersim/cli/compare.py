@@ -16,6 +16,7 @@ from clustersim.cli._arguments import (
     output_folder,
     parse_settings,
     parse_variant,
+    terminal_width,
 )
 from clustersim.cli._progress import progress_bar
 from clustersim.errors import CannotRunError, InputError
@@ -41,11 +42,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="one more variant of the first scenario; may be repeated",
     )
-    parser.add_argument("--seeds", type=count, default=5, metavar="N", help="runs of each variant (5)")
-    parser.add_argument("--jobs", type=count, metavar="N", help="processes at once; by default one per core")
-    parser.add_argument("--out", type=output_folder, metavar="DIR", help="keep the comparison and its tables")
     parser.add_argument(
-        "--store", type=output_folder, metavar="DIR", help="keep each run there, and go on from what is there"
+        "--seeds", type=count, default=5, metavar="N", help="seeds that each variant runs with (5)"
+    )
+    parser.add_argument("--jobs", type=count, metavar="N", help="processes at once; by default one per core")
+    parser.add_argument(
+        "--out", type=output_folder, metavar="DIR", help="keep the comparison, its tables and picture there"
+    )
+    parser.add_argument(
+        "--store",
+        type=output_folder,
+        metavar="DIR",
+        help="keep each run there; the next time only what is missing runs",
     )
     parser.add_argument("--json", action="store_true", help="print JSON in place of the table")
     add_progress(parser)
@@ -58,7 +66,7 @@ def execute(args: argparse.Namespace) -> int:
 
     with progress_bar("compare", wanted=args.progress) as report:
         comparison = compare(scenarios, seeds=args.seeds, jobs=args.jobs, store=args.store, progress=report)
-    print(comparison.to_json() if args.json else comparison.summary())
+    print(comparison.to_json() if args.json else comparison.summary(width=terminal_width()))
     if args.out is not None:
         comparison.save(args.out)
         print(f"kept in {args.out}", file=sys.stderr)

@@ -7,7 +7,15 @@ import sys
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from clustersim.cli._arguments import add_progress, add_scenario, add_set, load_with, output_folder, seed
+from clustersim.cli._arguments import (
+    add_progress,
+    add_scenario,
+    add_set,
+    load_with,
+    output_folder,
+    seed,
+    terminal_width,
+)
 from clustersim.cli._progress import progress_bar
 from clustersim.errors import CannotRunError, InputError
 
@@ -22,11 +30,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     add_scenario(parser)
     add_set(parser)
-    parser.add_argument("--seed", type=seed, metavar="N", help="in place of the scenario's own")
     parser.add_argument(
-        "--out", type=output_folder, metavar="DIR", help="keep scenario, metrics, tables, pictures"
+        "--seed", type=seed, metavar="N", help="seed of the run, in place of the scenario's own"
     )
-    parser.add_argument("--format", choices=("csv", "parquet"), default="csv", help="of the tables in --out")
+    parser.add_argument(
+        "--out",
+        type=output_folder,
+        metavar="DIR",
+        help="keep resolved scenario, metrics, tables, pictures and trace there",
+    )
+    parser.add_argument(
+        "--format", choices=("csv", "parquet"), default="csv", help="format of the tables in --out (csv)"
+    )
     parser.add_argument(
         "--json", action="store_true", help="print the metrics as JSON in place of the summary"
     )
@@ -42,7 +57,7 @@ def execute(args: argparse.Namespace) -> int:
 
     with progress_bar(scenario.name, wanted=args.progress) as report:
         result = runner.run(scenario, seed=args.seed, progress=report)
-    print(result.to_json() if args.json else result.summary())
+    print(result.to_json() if args.json else result.summary(width=terminal_width()))
     if args.out is not None:
         result.save(args.out, formats=(args.format,))
         print(f"kept in {args.out}", file=sys.stderr)

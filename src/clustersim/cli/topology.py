@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
-from pathlib import Path
+from dataclasses import asdict
 
+from clustersim.cli._arguments import picture_file
 from clustersim.errors import InputError
 
 HELP = "show the counts, bisection and oversubscription of a topology, and draw it"
@@ -13,9 +15,14 @@ HELP = "show the counts, bisection and oversubscription of a topology, and draw 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("action", choices=("show",), metavar="show", help="what to do")
-    parser.add_argument("file", metavar="FILE", help="topology file or scenario file")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw it (PNG or SVG)")
+    parser.add_argument("action", choices=("show",), metavar="show", help="the word 'show'")
+    parser.add_argument(
+        "file", metavar="FILE", help="topology or scenario file, or a shipped one: topologies/NAME.yaml"
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print JSON in place of the text; rates in B/s, times in s"
+    )
+    parser.add_argument("--plot", type=picture_file, metavar="FILE", help="draw it (PNG, SVG or PDF)")
 
 
 def execute(args: argparse.Namespace) -> int:
@@ -28,7 +35,8 @@ def execute(args: argparse.Namespace) -> int:
         built = topology.build(file.cluster, base=file.base_dir)
     except InputError as error:
         raise file.locate_all(error) from None
-    print(topology.describe(built))
+    summary = topology.describe(built)
+    print(json.dumps(asdict(summary), indent=1) if args.json else summary)
     if args.plot is not None:
         topology.draw(built, args.plot)
         print(f"drawn in {args.plot}", file=sys.stderr)

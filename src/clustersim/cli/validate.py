@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from clustersim.cli._arguments import picture_file
 from clustersim.errors import InputError, did_you_mean
 
 HELP = "print predictions beside published measurements, with the error"
@@ -20,7 +21,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--table", type=Path, metavar="FILE", help="your own rows, in the columns of the shipped table"
     )
     parser.add_argument("--json", action="store_true", help="print JSON: per row measured, predicted, error")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="predicted against measured (PNG or SVG)")
+    parser.add_argument(
+        "--plot", type=picture_file, metavar="FILE", help="draw predicted against measured (PNG, SVG or PDF)"
+    )
 
 
 def execute(args: argparse.Namespace) -> int:

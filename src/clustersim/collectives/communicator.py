@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import simpy
@@ -11,6 +10,7 @@ import simpy
 from clustersim.collectives.algorithms import ALGORITHMS, bus_bytes_factor, plans
 from clustersim.collectives.group import Group
 from clustersim.collectives.macro import MacroPhase, Schedule, schedule
+from clustersim.collectives.macro_run import Choice, Leg, MacroRun
 from clustersim.collectives.stepwise import StepwiseRun
 from clustersim.engine.trace import NETWORK_LATENCY, NO_CAUSE, link_resource
 from clustersim.errors import InputError, did_you_mean
@@ -18,7 +18,7 @@ from clustersim.errors import InputError, did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from clustersim.engine.fabric import Flow, RouteSet
+    from clustersim.engine.fabric import RouteSet
     from clustersim.engine.world import World
 
 __all__ = ["CollectiveRecord", "Communicator"]
@@ -37,28 +37,6 @@ class CollectiveRecord(NamedTuple):
     start_s: float
     end_s: float
     shares: Mapping[str, float]
-
-
-@dataclass(frozen=True, slots=True)
-class _Leg:
-    """One macro-flow of a chosen schedule, for one collective of a size."""
-
-    route_set: RouteSet
-    delay_s: float
-    flow_bytes: float
-    flow_s: float
-    bandwidth_part: float
-    slowest_link: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Choice:
-    """The schedule and protocol that a kind and size run with."""
-
-    schedule: Schedule
-    protocol: str
-    alone_s: float
-    legs: tuple[_Leg, ...]
 
 
 class Communicator:
@@ -112,10 +90,10 @@ class Communicator:
         self.owner = owner
         self.lane = lane
         self.algorithm = algorithm
-        self._world = world
+        self.world = world
         self._run = self._stepwise if fidelity == "stepwise" else self._macro
         self._schedules: dict[str, tuple[Schedule, ...]] = {}
-        self._choices: dict[tuple[str, float], _Choice] = {}
+        self._choices: dict[tuple[str, float], Choice] = {}
         self._route_sets: dict[int, RouteSet] = {}
         self._on_shared: list[Callable[[], None]] = []
         self._resources: dict[int, str] = {}
@@ -193,11 +171,13 @@ class Communicator:
         choice = self._choice(kind, size_bytes)
         shares: dict[str, float] = {}
         for leg in choice.legs:
-            self._add(shares, leg.slowest_link, leg.flow_s * leg.bandwidth_part)
+            self.add_share(shares, leg.slowest_link, leg.flow_s * leg.bandwidth_part)
         return self._with_latency(shares, choice.alone_s)
 
     def algorithm_of(self, kind: str, size_bytes: float) -> str:
-        """Return `algorithm/protocol` that a collective of this kind and size runs with."""
+        """Return `algorithm/protocol` that a collective of this kind and size runs with, or `none`."""
+        if not self._moves(size_bytes):
+            return "none"
         choice = self._choice(kind, size_bytes)
         return f"{choice.schedule.plan.algorithm}/{choice.protocol}"
 
@@ -207,7 +187,7 @@ class Communicator:
 
         False before it has planned anything.
         """
-        fabric = self._world.fabric
+        fabric = self.world.fabric
         return bool(self._route_sets) and all(
             fabric.private(route_set) for route_set in self._route_sets.values()
         )
@@ -223,7 +203,7 @@ class Communicator:
         if not self._moves(size_bytes):
             return
         for leg in self._choice(kind, size_bytes).legs:
-            self._world.fabric.account(leg.route_set, repeat * leg.flow_bytes, start_s, end_s)
+            self.world.fabric.account(leg.route_set, repeat * leg.flow_bytes, start_s, end_s)
 
     def bus_bytes_factor(self, kind: str) -> float:
         """Return what nccl-tests multiplies size/time with to get bus bandwidth."""
@@ -239,31 +219,31 @@ class Communicator:
         return size_bytes > 0 and len(self.group) > 1
 
     def _start(self, kind: str, size_bytes: float, repeat: int, cause: int, label: str) -> simpy.Event:
-        done = self._world.env.event()
+        done = self.world.env.event()
         if not self._moves(size_bytes) or repeat < 1:
-            now = self._world.env.now
+            now = self.world.env.now
             return done.succeed(CollectiveRecord(cause, now, now, {}))
         self._run(self._choice(kind, size_bytes), size_bytes, repeat, cause, label, done)
         return done
 
     def _macro(
-        self, choice: _Choice, size_bytes: float, repeat: int, cause: int, label: str, done: simpy.Event
+        self, choice: Choice, size_bytes: float, repeat: int, cause: int, label: str, done: simpy.Event
     ) -> None:
-        _MacroRun(self, choice, repeat, cause, label, done)
+        MacroRun(self, choice, repeat, cause, label, done)
 
     def _stepwise(
-        self, choice: _Choice, size_bytes: float, repeat: int, cause: int, label: str, done: simpy.Event
+        self, choice: Choice, size_bytes: float, repeat: int, cause: int, label: str, done: simpy.Event
     ) -> None:
-        run = StepwiseRun(self._world, choice.schedule, choice.protocol, owner=self.owner)
+        run = StepwiseRun(self.world, choice.schedule, choice.protocol, owner=self.owner)
 
         def process() -> Generator[simpy.Event, Any, None]:
-            start_s = self._world.env.now
+            start_s = self.world.env.now
             shares = yield from run.run(size_bytes, repeat)
-            self._finish(start_s, shares, cause, label, done)
+            self.finish(start_s, shares, cause, label, done)
 
-        self._world.env.process(process())
+        self.world.env.process(process())
 
-    def _choice(self, kind: str, size_bytes: float) -> _Choice:
+    def _choice(self, kind: str, size_bytes: float) -> Choice:
         found = self._choices.get((kind, size_bytes))
         if found is None:
             if len(self._choices) >= _KEPT_SIZES:
@@ -271,32 +251,32 @@ class Communicator:
             found = self._choices[kind, size_bytes] = self._choose(kind, size_bytes)
         return found
 
-    def _choose(self, kind: str, size_bytes: float) -> _Choice:
+    def _choose(self, kind: str, size_bytes: float) -> Choice:
         alone_s, best, protocol = min(
             (
                 (candidate.alone_s(size_bytes, protocol), candidate, protocol)
                 for candidate in self.candidates(kind)
-                for protocol in candidate.protocols
+                for protocol in candidate.start_s
             ),
             key=lambda option: option[0],
         )
         legs = tuple(
-            self._leg(phase, size_bytes, protocol, 0.0 if index else best.base_latency_s)
+            self._leg(phase, size_bytes, protocol, 0.0 if index else best.start_s[protocol])
             for index, phase in enumerate(best.phases)
         )
-        return _Choice(best, protocol, alone_s, legs)
+        return Choice(best, protocol, alone_s, legs)
 
     def candidates(self, kind: str) -> tuple[Schedule, ...]:
         """Return the schedules that `auto` chooses from for a kind of collective."""
         if kind not in self._schedules:
-            capacities = self._world.topology.link_bandwidth_bytes_per_s
+            capacities = self.world.topology.link_bandwidth_bytes_per_s
             self._schedules[kind] = tuple(
                 schedule(plan, capacities) for plan in plans(self.group, kind, self.algorithm)
             )
         return self._schedules[kind]
 
-    def _leg(self, phase: MacroPhase, size_bytes: float, protocol: str, base_s: float) -> _Leg:
-        return _Leg(
+    def _leg(self, phase: MacroPhase, size_bytes: float, protocol: str, base_s: float) -> Leg:
+        return Leg(
             route_set=self._register(phase),
             delay_s=base_s + phase.costs[protocol].delay_s,
             flow_bytes=phase.bytes_moved(size_bytes),
@@ -306,7 +286,7 @@ class Communicator:
         )
 
     def _register(self, phase: MacroPhase) -> RouteSet:
-        fabric = self._world.fabric
+        fabric = self.world.fabric
         route_set = fabric.route_set(phase.links, phase.weights, owner=self.owner)
         if id(route_set) not in self._route_sets:
             self._route_sets[id(route_set)] = route_set
@@ -316,10 +296,11 @@ class Communicator:
                     callback()
         return route_set
 
-    def _add(self, shares: dict[str, float], link: int, seconds: float) -> None:
+    def add_share(self, shares: dict[str, float], link: int, seconds: float) -> None:
+        """Add seconds that a link held a collective back; runs call it."""
         resource = self._resources.get(link)
         if resource is None:
-            resource = self._resources[link] = link_resource(self._world.topology.link_names[link])
+            resource = self._resources[link] = link_resource(self.world.topology.link_names[link])
         shares[resource] = shares.get(resource, 0.0) + seconds
 
     @staticmethod
@@ -328,72 +309,12 @@ class Communicator:
         shares[NETWORK_LATENCY] = max(0.0, duration_s - sum(shares.values()))
         return shares
 
-    def _finish(
+    def finish(
         self, start_s: float, shares: dict[str, float], cause: int, label: str, done: simpy.Event
     ) -> None:
-        world = self._world
+        """Record a collective that has ended and fire its event; runs call it."""
+        world = self.world
         end_s = world.env.now
         self._with_latency(shares, end_s - start_s)
         row = world.trace.record("collective", self.lane, label, start_s, end_s, cause=cause, shares=shares)
         done.succeed(CollectiveRecord(row, start_s, end_s, shares))
-
-
-class _MacroRun:
-    """A collective under way: for each leg its latency, then its macro-flow."""
-
-    __slots__ = (
-        "_cause",
-        "_choice",
-        "_communicator",
-        "_done",
-        "_label",
-        "_next",
-        "_repeat",
-        "_shares",
-        "_start_s",
-    )
-
-    def __init__(
-        self,
-        communicator: Communicator,
-        choice: _Choice,
-        repeat: int,
-        cause: int,
-        label: str,
-        done: simpy.Event,
-    ) -> None:
-        self._communicator = communicator
-        self._choice = choice
-        self._repeat = repeat
-        self._cause = cause
-        self._label = label
-        self._done = done
-        self._next = 0
-        self._shares: dict[str, float] = {}
-        self._start_s = communicator._world.env.now
-        self._wait()
-
-    def _wait(self) -> None:
-        delay_s = self._repeat * self._choice.legs[self._next].delay_s
-        if delay_s > 0:
-            self._communicator._world.env.timeout(delay_s).callbacks.append(self._flow)
-        else:
-            self._flow(None)
-
-    def _flow(self, _: simpy.Event | None) -> None:
-        leg = self._choice.legs[self._next]
-        flow = self._communicator._world.fabric.start(
-            leg.route_set, self._repeat * leg.flow_bytes, bound_bytes_per_s=leg.flow_bytes / leg.flow_s
-        )
-        flow.callbacks.append(self._flowed)
-
-    def _flowed(self, flow: Flow) -> None:
-        leg, add = self._choice.legs[self._next], self._communicator._add
-        for link, seconds in flow.held_by().items():
-            add(self._shares, link, seconds)
-        add(self._shares, leg.slowest_link, flow.bound_s * leg.bandwidth_part)
-        self._next += 1
-        if self._next < len(self._choice.legs):
-            self._wait()
-        else:
-            self._communicator._finish(self._start_s, self._shares, self._cause, self._label, self._done)

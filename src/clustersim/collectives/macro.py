@@ -21,7 +21,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
@@ -107,30 +106,31 @@ class Schedule:
     """A plan with its macro-phases on one topology."""
 
     plan: Plan
-    base_latency_s: float
+    start_s: Mapping[str, float]
+    """By protocol that all its connections know: time before the first byte moves."""
     phases: tuple[MacroPhase, ...]
-
-    @cached_property
-    def protocols(self) -> tuple[str, ...]:
-        """Protocols that all its connections know."""
-        return tuple(
-            name for name in self.phases[0].costs if all(name in phase.costs for phase in self.phases)
-        )
 
     def alone_s(self, size_bytes: float, protocol: str) -> float:
         """Return the duration when nothing shares a link."""
-        return self.base_latency_s + sum(
+        return self.start_s[protocol] + sum(
             phase.costs[protocol].delay_s + phase.flow_s(size_bytes, protocol) for phase in self.phases
         )
 
 
 def schedule(plan: Plan, capacities: np.ndarray) -> Schedule:
     """Turn a plan into macro-phases, given the links' bandwidths in bytes/s."""
+    phases = tuple(_macro_phase(phase, plan.family, capacities) for phase in plan.phases)
+    common = [name for name in phases[0].costs if all(name in phase.costs for phase in phases)]
+    return Schedule(plan, {name: _start_s(plan, name) for name in common}, phases)
+
+
+def _start_s(plan: Plan, name: str) -> float:
+    """Largest base latency of the connections' technologies, and largest start of the protocol."""
     connections = [connection for phase in plan.phases for connection in phase.connections]
-    base_s = max(connection.costs.base_latency_s for connection in connections)
-    return Schedule(
-        plan, base_s, tuple(_macro_phase(phase, plan.family, capacities) for phase in plan.phases)
-    )
+    by_costs = {connection.costs.name: connection for connection in connections}.values()
+    protocols = [protocol_of(connection, plan.family, name) for connection in by_costs]
+    base_s = max(connection.costs.base_latency_s for connection in by_costs)
+    return base_s + max(protocol.start_latency_s for protocol in protocols if protocol)
 
 
 def protocol_of(connection: Connection, family: str, name: str) -> Protocol | None:

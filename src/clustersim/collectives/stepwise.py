@@ -102,8 +102,7 @@ class StepwiseRun:
         """Run `repeat` collectives; the value maps resources of links to seconds on the critical path."""
         shares: dict[str, float] = {}
         for _ in range(repeat):
-            if self._schedule.base_latency_s > 0:
-                yield self._world.env.timeout(self._schedule.base_latency_s)
+            yield self._world.env.timeout(self._schedule.start_s[self._protocol])
             for macro in self._schedule.phases:
                 family = self._schedule.plan.family
                 paces = {

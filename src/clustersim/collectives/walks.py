@@ -44,12 +44,22 @@ def walks(paces: Sequence[tuple[float, float]], steps: int) -> tuple[tuple[float
     """
     table = np.array(paces, dtype=float)
     slowest = np.flatnonzero(table[:, 0] >= table[:, 0].max() * (1 - _SAME))
+    size, whole = len(table), (steps - 1) // len(table)
     staying = [
-        rounds * table.sum(axis=0) + _stays(table, steps - rounds * len(table), int(at))
-        for at in slowest
-        for rounds in {0, (steps - 1) // len(table)}
+        rounds * table.sum(axis=0) + _stays(near, steps - rounds * size)
+        for near in _surroundings(table, slowest.tolist())
+        for rounds in {0, whole}
     ]
-    return _upper_envelope(np.unique(np.concatenate([_rounds(table, steps), *staying]), axis=0))
+    return _upper_envelope(np.concatenate([_rounds(table, steps), *staying]))
+
+
+def _surroundings(table: np.ndarray, slowest: Sequence[int]) -> list[np.ndarray]:
+    """The slowest connections with those before and behind them, each kind once."""
+    size = len(table)
+    reach = min(size - 1, _FARTHEST)
+    offsets = np.arange(-reach, reach + 1)
+    found = {(near := table[(at + offsets) % size]).tobytes(): near for at in slowest}
+    return list(found.values())
 
 
 def _rounds(table: np.ndarray, steps: int) -> np.ndarray:
@@ -61,17 +71,16 @@ def _rounds(table: np.ndarray, steps: int) -> np.ndarray:
     return part
 
 
-def _stays(table: np.ndarray, steps: int, at: int) -> np.ndarray:
-    """Walks that come to connection `at`, stay and go on."""
-    size = len(table)
-    farthest = min(size, _FARTHEST + 1, steps)
-    before = _running_sum(table[[(at - step) % size for step in range(1, farthest)]])
-    behind = _running_sum(table[[(at + step) % size for step in range(1, farthest)]])
+def _stays(near: np.ndarray, steps: int) -> np.ndarray:
+    """Walks that come to the connection in the middle of `near`, stay and go on."""
+    middle = len(near) // 2
+    farthest = min(middle + 1, steps)
+    before = _running_sum(near[middle - farthest + 1 : middle][::-1])
+    behind = _running_sum(near[middle + 1 : middle + farthest])
     counts = np.arange(farthest)
     stays = steps - counts[:, None] - counts[None, :]
-    total = before[:, None, :] + behind[None, :, :]
-    total[..., 0] += stays * table[at, 0]
-    total[..., 1] += table[at, 1]
+    total = before[:, None, :] + behind[None, :, :] + near[middle] * [0.0, 1.0]
+    total[..., 0] += stays * near[middle, 0]
     found: np.ndarray = total[stays >= 1]
     return found
 

@@ -20,6 +20,7 @@ from clustersim.cost.operators import AttentionShape, GemmShape, Operator
 from clustersim.errors import CatalogError, did_you_mean
 
 __all__ = [
+    "AttentionWork",
     "CurveSet",
     "DecodeAttentionCurve",
     "GemmCurve",
@@ -60,6 +61,26 @@ class Roofs(NamedTuple):
     compute_s: float
     memory_s: float
     latency_s: float
+
+
+class AttentionWork(NamedTuple):
+    """What sequences bring into one kernel of prefill attention, in seconds.
+
+    `spread_s` is the arithmetic over all units, `longest_s` that of the longest block on its
+    one unit, `memory_s` the traffic.
+    """
+
+    spread_s: float
+    longest_s: float
+    memory_s: float
+
+    def beside(self, other: AttentionWork) -> AttentionWork:
+        """Return the work of both in one kernel: blocks share the units, the longest stays."""
+        return AttentionWork(
+            self.spread_s + other.spread_s,
+            max(self.longest_s, other.longest_s),
+            self.memory_s + other.memory_s,
+        )
 
 
 class Curve(Protocol):
@@ -150,7 +171,8 @@ class PrefillAttentionCurve:
         t_c = max(h·(mean keys + p), units·(keys + p)) · 4·128·head_dim / (efficiency·peak), p = prologue_keys
 
     (all blocks spread evenly, or the longest block alone), and
-    t_m = bytes / (memory_efficiency·bandwidth).
+    t_m = bytes / (memory_efficiency·bandwidth). Sequences of several lengths go into one kernel:
+    the first term and t_m add up, of the second the largest counts.
 
     Parameters
     ----------
@@ -173,16 +195,25 @@ class PrefillAttentionCurve:
 
     def roofs(self, operator: Operator, accelerator: Accelerator) -> Roofs:
         """Return the three times of one execution."""
+        return self.roofs_of(self.work(operator, accelerator))
+
+    def roofs_of(self, work: AttentionWork) -> Roofs:
+        """Return the three times of one kernel that does `work`."""
+        return Roofs(max(work.spread_s, work.longest_s), work.memory_s, self.latency_s)
+
+    def work(self, operator: Operator, accelerator: Accelerator) -> AttentionWork:
+        """Return what the sequences of `operator` bring into a kernel."""
         shape = operator.shape
         assert isinstance(shape, AttentionShape)
         blocks = shape.batch * shape.heads * np.ceil(shape.queries / QUERY_TILE)
         mean_keys = operator.flops / (4.0 * shape.batch * shape.heads * shape.head_dim * shape.queries)
         spread = blocks * (mean_keys + self.prologue_keys)
         longest = accelerator.compute_units * (shape.keys + self.prologue_keys)
-        rate = self.efficiency * accelerator.peak(operator.precision)
-        compute_s = max(spread, longest) * 4.0 * QUERY_TILE * shape.head_dim / rate
+        key_s = 4.0 * QUERY_TILE * shape.head_dim / (self.efficiency * accelerator.peak(operator.precision))
         memory_rate = self.memory_efficiency * accelerator.memory_bandwidth_bytes_per_s
-        return Roofs(float(compute_s), operator.bytes_moved / memory_rate, self.latency_s)
+        return AttentionWork(
+            float(spread * key_s), float(longest * key_s), operator.bytes_moved / memory_rate
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from clustersim.catalog.accelerators import Accelerator
-from clustersim.cost.efficiency import CurveSet, curve_set
+from clustersim.cost.efficiency import AttentionWork, CurveSet, Roofs, curve_set
 from clustersim.cost.operators import Operator
 from clustersim.engine.trace import COMPUTE, HOST, MEMORY_BANDWIDTH
 
@@ -58,6 +58,15 @@ class KernelTime:
 KernelTime.ZERO = KernelTime()
 
 
+def _under(roofs: Roofs) -> KernelTime:
+    """Return the time of a kernel under its roofs, booked on the one that binds it."""
+    compute_s, memory_s, latency_s = roofs
+    longer, shorter = max(compute_s, memory_s), min(compute_s, memory_s)
+    corner = (1.0 + (shorter / longer) ** _SHARPNESS) ** (1.0 / _SHARPNESS) if longer > 0.0 else 1.0
+    seconds = latency_s + longer * corner
+    return KernelTime(compute_s=seconds) if compute_s > memory_s else KernelTime(memory_s=seconds)
+
+
 class Roofline:
     """A device's time for operators that it finds ready: captured graphs, compiled programs.
 
@@ -82,12 +91,15 @@ class Roofline:
 
     def kernel(self, operator: Operator) -> KernelTime:
         """Return the time that the device takes for one execution, whatever the host does."""
-        roofs = self.curves.curve(operator).roofs(operator, self.accelerator)
-        compute_s, memory_s, latency_s = roofs
-        longer, shorter = max(compute_s, memory_s), min(compute_s, memory_s)
-        corner = (1.0 + (shorter / longer) ** _SHARPNESS) ** (1.0 / _SHARPNESS) if longer > 0.0 else 1.0
-        seconds = latency_s + longer * corner
-        return KernelTime(compute_s=seconds) if compute_s > memory_s else KernelTime(memory_s=seconds)
+        return _under(self.curves.curve(operator).roofs(operator, self.accelerator))
+
+    def attention_work(self, operator: Operator) -> AttentionWork:
+        """Return what the sequences of a prefill attention bring into a kernel with others."""
+        return self.curves.prefill_attention.work(operator, self.accelerator)
+
+    def attention(self, work: AttentionWork) -> KernelTime:
+        """Return the time of one kernel of prefill attention over all the sequences of `work`."""
+        return _under(self.curves.prefill_attention.roofs_of(work))
 
     def time(self, operator: Operator) -> KernelTime:
         """Return the time of all `operator.count` executions."""

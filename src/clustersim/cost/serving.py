@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, reduce
 
 from clustersim.catalog.accelerators import Accelerator
 from clustersim.catalog.models import TransformerModel
 from clustersim.cost import transformer
+from clustersim.cost.efficiency import AttentionWork
 from clustersim.cost.operators import ELEMENT_BYTES, Operator
 from clustersim.cost.roofline import KernelTime, Roofline
 from clustersim.cost.step_timer import DecodeRun
@@ -50,7 +51,7 @@ class ServingCost:
         self.tensor = tensor
         self._roofline = Roofline(accelerator)
         self._dense: dict[tuple[int, int], KernelTime] = {}
-        self._prefill: dict[tuple[int, int], KernelTime] = {}
+        self._prefill: dict[tuple[int, int], AttentionWork] = {}
         self._decode: dict[int, tuple[KernelTime, KernelTime]] = {}
 
     @cached_property
@@ -145,16 +146,23 @@ class ServingCost:
         return self._stream([operator]) * self.model.layers
 
     def prefill_attention(self, chunks: Sequence[tuple[int, int]]) -> KernelTime:
-        """Return the attention time of prompt chunks (new tokens, past tokens), all layers."""
-        return sum((self._prefill_chunk(chunk) for chunk in chunks), KernelTime.ZERO)
+        """Return the attention time of prompt chunks (new tokens, past tokens), all layers.
 
-    def _prefill_chunk(self, chunk: tuple[int, int]) -> KernelTime:
+        All chunks of a step are one kernel per layer (sequences of any length side by side, as
+        in FlashAttention): short prompts fill the GPU together.
+        """
+        if not chunks:
+            return KernelTime.ZERO
+        work = reduce(AttentionWork.beside, map(self._prefill_chunk, chunks))
+        return self._roofline.attention(work) * self.model.layers
+
+    def _prefill_chunk(self, chunk: tuple[int, int]) -> AttentionWork:
         known = self._prefill.get(chunk)
         if known is None:
             operator = transformer.attention_prefill(
                 self.model, queries=chunk[0], past=chunk[1], precision=self.precision, tensor=self.tensor
             )
-            known = self._prefill[chunk] = self._stream([operator]) * self.model.layers
+            known = self._prefill[chunk] = self._roofline.attention_work(operator)
         return known
 
     def _stream(self, operators: Sequence[Operator]) -> KernelTime:

@@ -15,16 +15,20 @@ if TYPE_CHECKING:
 
 __all__ = ["renderable", "signed_percent", "summary"]
 
+_WIDE = 98
 _STYLES = {"better": "green", "worse": "red", "changed": "yellow", "one seed": "dim"}
 
 
 def summary(comparison: Comparison, *, width: int = WIDTH) -> str:
     """Return the comparison as plain text, at most `width` columns wide."""
-    return to_text(renderable(comparison), width=width)
+    return to_text(renderable(comparison, width=width), width=width)
 
 
-def renderable(comparison: Comparison) -> RenderableType:
-    """Return the comparison for a `rich.console.Console`, which adds colour on a terminal."""
+def renderable(comparison: Comparison, *, width: int = WIDTH) -> RenderableType:
+    """Return the comparison for a `rich.console.Console`, which adds colour on a terminal.
+
+    Where it is narrow, the intervals are left out; the verdicts, which come from them, stay.
+    """
     from rich.console import Group
     from rich.text import Text
 
@@ -33,21 +37,28 @@ def renderable(comparison: Comparison) -> RenderableType:
         name = f"{comparison.variants[0]} → {variant}"
         rows = [change for change in comparison.headline() if change.variant == variant]
         parts.append(Text.assemble((name, "bold"), (f"   {comparison.interval_words}", "dim")))
-        parts += [inset(_table(rows)), ""]
+        parts += [inset(_table(rows, wide=width >= _WIDE)), ""]
     for run in comparison.failures:
         parts.append(Text(f"FAILED: {run.variant}, seed {run.seed}: {run.record.error}", style="bold red"))
     return Group(*(parts if comparison.failures else parts[:-1]))
 
 
-def _table(rows: Sequence[Change]) -> RenderableType:
+def _table(rows: Sequence[Change], *, wide: bool) -> RenderableType:
     values: list[Column] = [(title, "right") for title in ("before", "after", "change")]
-    table = grid(("metric", "left"), *values, ("95 % interval", "left"), ("", "left"))
+    interval: list[Column] = [("95 % interval", "left")] if wide else []
+    table = grid(("metric", "left"), *values, *interval, ("", "left"))
     before = ""
     for row in rows:
         if row.workload != before:
             add_row(table, row.workload, style="bold cyan")
             before = row.workload
-        add_row(table, f"  {row.metric}", *_cells(row), row.verdict, style=_STYLES.get(row.verdict, ""))
+        add_row(
+            table,
+            f"  {row.metric}",
+            *_cells(row)[: 3 + wide],
+            row.verdict,
+            style=_STYLES.get(row.verdict, ""),
+        )
     return table
 
 

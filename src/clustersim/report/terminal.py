@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from clustersim.report.numbers import bandwidth, count, duration, percent, quantity, rate, size
@@ -38,13 +38,15 @@ _LINK_COLUMNS: tuple[Column, ...] = (
     ("saturated", "right"),
     ("first – last", "left"),
 )
+_ONLY_WIDE = ("tier", "first – last")
+_WIDE = 96
 
 _STATISTICS = ("mean", "p50", "p90", "p99", "p99.9")
 
 
 def summary(result: Result, *, width: int = WIDTH) -> str:
     """Return the summary as plain text, at most `width` columns wide."""
-    return to_text(renderable(result), width=width)
+    return to_text(renderable(result, width=width), width=width)
 
 
 def to_text(content: RenderableType, *, width: int = WIDTH) -> str:
@@ -57,14 +59,17 @@ def to_text(content: RenderableType, *, width: int = WIDTH) -> str:
     return "".join(f"{line.rstrip()}\n" for line in buffer.getvalue().splitlines())
 
 
-def renderable(result: Result) -> RenderableType:
-    """Return the summary for a `rich.console.Console`, which adds colour on a terminal."""
+def renderable(result: Result, *, width: int = WIDTH) -> RenderableType:
+    """Return the summary for a `rich.console.Console`, which adds colour on a terminal.
+
+    Below 96 columns the table of links leaves out tiers and times.
+    """
     from rich.console import Group
 
     parts: list[RenderableType] = [*_head(result)]
     for outcome in result.outcomes.values():
-        parts += ["", *_workload(outcome)]
-    parts += ["", *_fabric(result.fabric), "", *_bottlenecks(result)]
+        parts += ["", *_workload(outcome, width)]
+    parts += ["", *_fabric(result.fabric, wide=width >= _WIDE), "", *_bottlenecks(result)]
     return Group(*parts)
 
 
@@ -86,9 +91,9 @@ def _head(result: Result) -> list[RenderableType]:
     return lines
 
 
-def _workload(outcome: Outcome) -> list[RenderableType]:
+def _workload(outcome: Outcome, width: int) -> list[RenderableType]:
     sections = {"training": _training, "inference": _service}
-    body = sections.get(outcome.kind, _other)(outcome)
+    body = sections.get(outcome.kind, _other)(outcome, width)
     notes = [_line(f"Note: {note}", style="yellow") for note in outcome.notes]
     if not outcome.complete:
         notes.insert(0, _line("Had not finished when the run ended.", style="yellow"))
@@ -109,7 +114,7 @@ def _title(outcome: Outcome) -> RenderableType:
     return Text.assemble((outcome.name, "bold cyan"), f"  {outcome.kind}: {' '.join(parts)}".rstrip(": "))
 
 
-def _training(outcome: Outcome) -> list[RenderableType]:
+def _training(outcome: Outcome, width: int) -> list[RenderableType]:
     metrics = outcome.metrics
     mean_s = metrics.get("iteration_s.mean")
     if mean_s is None:
@@ -128,23 +133,23 @@ def _training(outcome: Outcome) -> list[RenderableType]:
     return [
         _line(f"{head}, over {count(done)} iteration{'s' if done != 1 else ''}"),
         inset(table),
-        _line(_speed(metrics)),
+        _line(_joined(_speed(metrics), width)),
     ]
 
 
-def _speed(metrics: Mapping[str, float]) -> str:
+def _speed(metrics: Mapping[str, float]) -> Iterable[str]:
     writers: Writers = (
         ("scaling_efficiency", lambda value: f"scaling efficiency {percent(value)}"),
         ("bus_bandwidth_bytes_per_s", lambda value: f"bus bandwidth {quantity(value, 'B/s')}"),
         ("samples_per_s", lambda value: rate(value, "samples")),
         ("tokens_per_s", lambda value: rate(value, "tokens")),
         ("mfu", lambda value: f"MFU {percent(value)}"),
-        ("memory_bytes", lambda value: f"{size(value)} per GPU"),
+        ("memory_bytes", lambda value: f"{size(value)} of memory per GPU"),
     )
-    return _joined(write(metrics[name]) for name, write in writers if name in metrics)
+    return (write(metrics[name]) for name, write in writers if name in metrics)
 
 
-def _service(outcome: Outcome) -> list[RenderableType]:
+def _service(outcome: Outcome, width: int) -> list[RenderableType]:
     metrics = outcome.metrics
     if "e2e_s.mean" not in metrics:
         return [_line("No request was finished.")]
@@ -154,10 +159,10 @@ def _service(outcome: Outcome) -> list[RenderableType]:
         values = [metrics.get(f"{name}.{statistic}") for statistic in _STATISTICS]
         if any(value is not None for value in values):
             add_row(table, words, *("" if value is None else duration(value) for value in values))
-    return [inset(table), _line(_throughput(metrics)), _line(_state(metrics))]
+    return [inset(table), *(_line(_joined(parts(metrics), width)) for parts in (_throughput, _state))]
 
 
-def _throughput(metrics: Mapping[str, float]) -> str:
+def _throughput(metrics: Mapping[str, float]) -> Iterable[str]:
     parts = []
     if "requests_finished" in metrics:
         sent = metrics.get("requests_sent", metrics["requests_finished"])
@@ -167,10 +172,10 @@ def _throughput(metrics: Mapping[str, float]) -> str:
             parts.append(rate(metrics[name], what))
     if "output_tokens_per_s" in metrics:
         parts.append(rate(metrics["output_tokens_per_s"], "output tokens"))
-    return _joined(parts)
+    return parts
 
 
-def _state(metrics: Mapping[str, float]) -> str:
+def _state(metrics: Mapping[str, float]) -> Iterable[str]:
     writers: Writers = (
         ("slo_attainment", lambda value: f"SLO attained by {percent(value)}"),
         ("kv_occupancy.mean", lambda value: f"KV cache {percent(value)} full on average"),
@@ -178,17 +183,17 @@ def _state(metrics: Mapping[str, float]) -> str:
         ("batch.mean", lambda value: f"mean batch {value:.1f}"),
         ("preemptions", lambda value: f"{count(value)} preemption{'s' if value != 1 else ''}"),
     )
-    return _joined(write(metrics[name]) for name, write in writers if name in metrics)
+    return (write(metrics[name]) for name, write in writers if name in metrics)
 
 
-def _other(outcome: Outcome) -> list[RenderableType]:
+def _other(outcome: Outcome, width: int) -> list[RenderableType]:
     table = grid(("metric", "left"), ("value", "right"))
     for name, value in outcome.metrics.items():
         add_row(table, name, f"{value:.6g}")
     return [inset(table)]
 
 
-def _fabric(fabric: FabricReport) -> list[RenderableType]:
+def _fabric(fabric: FabricReport, *, wide: bool) -> list[RenderableType]:
     from rich.text import Text
 
     busiest = fabric.busiest()
@@ -197,13 +202,15 @@ def _fabric(fabric: FabricReport) -> list[RenderableType]:
     )
     if not busiest:
         return [head]
-    table = grid(*_LINK_COLUMNS)
+    shown = [n for n, (title, _) in enumerate(_LINK_COLUMNS) if wide or title not in _ONLY_WIDE]
+    table = grid(*(_LINK_COLUMNS[n] for n in shown))
     for use in busiest:
-        add_row(table, *_link_cells(use, fabric.duration_s))
+        cells = _link_cells(use, fabric.duration_s)
+        add_row(table, *(cells[n] for n in shown))
     return [head, inset(table)]
 
 
-def _link_cells(use: LinkUse, duration_s: float) -> Iterable[str]:
+def _link_cells(use: LinkUse, duration_s: float) -> Sequence[str]:
     share = use.saturated_s / duration_s if duration_s else 0.0
     when = "never"
     if use.first_saturated_s is not None and use.last_saturated_s is not None:
@@ -257,11 +264,11 @@ def _line(text: str, *, style: str = "") -> RenderableType:
     return inset(Text(text, style=style))
 
 
-def _joined(parts: Iterable[str]) -> str:
+def _joined(parts: Iterable[str], width: int) -> str:
     """Join into lines that break between parts only."""
     lines: list[str] = []
     for part in parts:
-        if lines and len(lines[-1]) + len(part) + 3 <= WIDTH - 4:
+        if lines and len(lines[-1]) + len(part) + 3 <= width - 4:
             lines[-1] += f" · {part}"
         else:
             lines.append(part)

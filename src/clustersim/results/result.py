@@ -211,11 +211,11 @@ class Result:
 
     # To look at and to keep ---------------------------------------------------------
 
-    def summary(self) -> str:
-        """Return the summary that the command line prints, 100 columns wide."""
+    def summary(self, *, width: int = 100) -> str:
+        """Return the summary that the command line prints, at most `width` columns wide."""
         from clustersim.report.terminal import summary
 
-        return summary(self)
+        return summary(self, width=width)
 
     @cached_property
     def plot(self) -> ResultPlots:

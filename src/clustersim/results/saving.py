@@ -38,7 +38,7 @@ def save(result: Result, directory: Path | str, *, formats: Sequence[str] = ("cs
     folder = Path(directory)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_text(folder / "scenario.yaml", result.scenario.resolved_yaml())
+        write_text(folder / "scenario.yaml", result.scenario.resolved_yaml(folder=folder))
         write_text(folder / "metrics.json", result.to_json() + "\n")
         write_text(folder / "summary.txt", result.summary())
         _save_tables(result, folder / "tables", formats)

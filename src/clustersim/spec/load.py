@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clustersim.errors import InputError
+from clustersim.errors import InputError, Problem
 from clustersim.spec import shipped, yaml_io
 from clustersim.spec._places import Place
 from clustersim.spec.cluster import ClusterSpec, TopologySpec
@@ -14,6 +14,8 @@ from clustersim.spec.problems import validate
 from clustersim.spec.scenario import Scenario
 
 __all__ = ["ClusterFile", "load", "load_cluster"]
+
+_SECTIONS = {"cluster", "workloads"}
 
 
 def load(path: Path | str) -> Scenario:
@@ -36,6 +38,9 @@ def load(path: Path | str) -> Scenario:
     """
     found = shipped.find(path)
     document = yaml_io.read(found, label=str(path))
+    if isinstance(document.data, dict) and not _SECTIONS & document.data.keys() and "kind" in document.data:
+        message = "this is a topology file, not a scenario; 'clustersim topology show' reads it"
+        raise InputError(Problem((), message, file=str(path)))
     return Scenario.from_document(document, base_dir=found.parent)
 
 
@@ -70,7 +75,7 @@ def load_cluster(path: Path | str) -> ClusterFile:
     InputError
         With every problem of the file, each with line and column.
     """
-    found = shipped.find(path)
+    found = shipped.find(path, kind="topologies")
     document = yaml_io.read(found, label=str(path))
     if isinstance(document.data, dict) and "cluster" in document.data:
         scenario = Scenario.from_document(document, base_dir=found.parent)

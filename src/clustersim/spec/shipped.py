@@ -36,10 +36,11 @@ def names(kind: str) -> tuple[str, ...]:
     return tuple(sorted(f"{kind}/{path.as_posix()}" for path in found))
 
 
-def find(path: Path | str) -> Path:
+def find(path: Path | str, *, kind: str = "scenarios") -> Path:
     """Return the file that `path` names: in the working folder, else among the shipped ones.
 
-    A shipped file is named as in the source tree, `scenarios/x.yaml`.
+    A shipped file is named as in the source tree, `scenarios/x.yaml`. `kind` says which
+    shipped files an error lists.
 
     Raises
     ------
@@ -52,13 +53,13 @@ def find(path: Path | str) -> Path:
     root = folder(given.parts[0]) if given.parts and given.parts[0] in _KINDS else None
     if root is not None and (shipped := root.joinpath(*given.parts[1:])).is_file():
         return shipped
-    raise InputError(Problem((), f"no such file.{_nearest(given)}", file=str(path)))
+    raise InputError(Problem((), f"no such file.{_nearest(given, kind)}", file=str(path)))
 
 
-def _nearest(given: Path) -> str:
-    """Name the shipped file whose name is nearest, or holds what was given; else all scenarios."""
-    stems = {Path(name).stem: name for kind in _KINDS for name in names(kind)}
+def _nearest(given: Path, kind: str) -> str:
+    """Name the shipped file whose name is nearest, or holds what was given; else all of a kind."""
+    stems = {Path(name).stem: name for each in _KINDS for name in names(each)}
     close = get_close_matches(given.stem, stems, n=1) or [stem for stem in stems if given.stem in stem]
     if close and len(given.stem) >= _SHORTEST_HINT:
         return f" Did you mean '{stems[close[0]]}'?"
-    return f" Shipped: {', '.join(names('scenarios'))}." if names("scenarios") else ""
+    return f" Shipped: {', '.join(names(kind))}." if names(kind) else ""

@@ -196,11 +196,11 @@ class Comparison:
         """Return `document()` as JSON text."""
         return json.dumps(self.document(), indent=1, ensure_ascii=False)
 
-    def summary(self) -> str:
-        """Return the headline metrics as a table for the terminal, 100 columns wide."""
+    def summary(self, *, width: int = 100) -> str:
+        """Return the headline metrics as a table for the terminal, at most `width` columns wide."""
         from clustersim.report.comparison import summary
 
-        return summary(self)
+        return summary(self, width=width)
 
     @property
     def plot(self) -> ComparisonPlots:

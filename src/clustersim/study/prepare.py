@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from clustersim.errors import CannotRunError, InputError, PathPart
 from clustersim.spec.scenario import Scenario
 from clustersim.topology import Topology, build
-from clustersim.units import SIZE, format_quantity
 from clustersim.workloads import Workload, create, gpus_needed
 from clustersim.workloads.placement import Placer
+
+_SIZES = ((2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"))
 
 __all__ = ["CapacityChange", "CheckReport", "Prepared", "check", "prepare"]
 
@@ -48,11 +49,11 @@ class CheckReport:
         nodes, gpus, links = len(topology.gpus_by_node), len(topology.gpus), len(topology.link_names)
         lines = [
             f"{self.prepared.scenario.name}: can run",
-            f"  cluster: {nodes} nodes, {gpus} GPUs, {links} links",
+            f"  cluster: {_plural(nodes, 'node')}, {_plural(gpus, 'GPU')}, {_plural(links, 'link')}",
         ]
         for workload, placed in zip(self.prepared.workloads, self.prepared.gpus, strict=True):
             lines.append(
-                f"  {workload.name} ({workload.kind}): {len(placed)} GPUs, {placed[0]} to {placed[-1]}"
+                f"  {workload.name} ({workload.kind}): {_plural(len(placed), 'GPU')}, {placed[0]} to {placed[-1]}"
             )
             lines += [
                 f"    {name}: {_plain(name, value)}" for name, value in workload.outcome().facts.items()
@@ -144,4 +145,11 @@ def _plain(name: str, value: float | str) -> str:
     """Return a fact as people read it: bytes with a unit, other numbers short."""
     if isinstance(value, str):
         return value
-    return format_quantity(round(value), SIZE) if name.endswith("_bytes") else f"{value:,.6g}"
+    if name.endswith("_bytes"):
+        step, unit = next((item for item in _SIZES if value >= item[0]), (1.0, "B"))
+        return f"{value / step:,.3g} {unit}"
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.6g}"
+
+
+def _plural(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' if number != 1 else ''}"

@@ -33,10 +33,8 @@ class Bundle:
     __slots__ = (
         "active",
         "capacity",
-        "carried",
         "first_saturated_s",
         "free",
-        "froze",
         "held",
         "index",
         "last_saturated_s",
@@ -54,6 +52,7 @@ class Bundle:
         "shared",
         "stamp",
         "tightest",
+        "users",
     )
 
     def __init__(self, index: int, owner: str, members: dict[int, float]) -> None:
@@ -70,20 +69,19 @@ class Bundle:
         """The member link that fills up first (the lowest index where several do)."""
         self.active: dict[FlowClass, float] = {}
         """Classes with flows on it, to their coefficients."""
+        self.users = 0
+        """Number of them."""
         self.held: dict[FlowClass, None] = {}
         """Classes that it holds back: all run at `level`."""
         self.level = math.inf
         """Rate of the classes it holds back; infinite where it holds none back."""
         self.load = 0.0
-        self.carried = 0
-        """How often the load was carried on since it was last added up."""
         self.saturated_since = math.inf
         self.saturated_s = 0.0
         self.first_saturated_s = math.inf
         self.last_saturated_s = -math.inf
         # Scratch of the solver, valid while `stamp` is that of the solve.
         self.stamp = 0
-        self.froze = 0
         self.new_level = 0.0
         self.free = 0.0
         self.need = 0.0
@@ -95,7 +93,6 @@ class Bundle:
         for flow_class, coefficient in self.active.items():
             load += coefficient * flow_class.total
         self.load = load
-        self.carried = 0
 
     def watch(self, now_s: float) -> None:
         """Start or end a saturated span, if the load says so."""
@@ -247,7 +244,7 @@ class Partition:
         self._credit(bundle, links)
         part = self._new_bundle({link: bundle.members.pop(link) for link in links}, bundle.owner)
         part.shared = bundle.shared
-        part.load, part.active = bundle.load, dict(bundle.active)
+        part.load, part.active, part.users = bundle.load, dict(bundle.active), bundle.users
         part.route_sets = dict(bundle.route_sets)
         for route_set, coefficient in part.route_sets.items():
             route_set.pairs.append((part, coefficient))

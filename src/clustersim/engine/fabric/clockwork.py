@@ -18,9 +18,9 @@ __all__ = ["Clockwork"]
 
 _AFTER_NORMAL = EventPriority(2)
 """The solve comes after everything else of the same instant."""
-_CARRY = 64
-"""A load is carried on from change to change so often before it is added up afresh, which
-keeps its rounding below 1e-14 of the capacity (assumed)."""
+_AUDIT = 4096
+"""Loads are carried on from solve to solve at most so often before they are added up afresh,
+which keeps their rounding below 1e-12 of the capacity (assumed)."""
 _SAME_RATE = 1e-12
 """A rate that moves by less, relatively, is left alone (rounding of the solve; assumed)."""
 
@@ -57,6 +57,7 @@ class Clockwork:
         self._dirty: list[FlowClass] = []
         self._touched: list[Bundle] = []
         self._wake_at = math.inf
+        self._audit_at = 256
         self._flush_pending = False
 
     def mark(self, flow_class: FlowClass) -> None:
@@ -93,6 +94,8 @@ class Clockwork:
         else:
             seeds = self._seeds(dirty, now_s)
             if seeds:
+                if self.solver.solves >= self._audit_at:
+                    self._audit()
                 self._apply(self.solver.solve(seeds), now_s)
                 self._apply_loads(now_s)
         self._arrange_wake(now_s)
@@ -131,49 +134,53 @@ class Clockwork:
         for flow_class in members:
             rate, old_rate = flow_class.new_rate, flow_class.rate
             if abs(rate - old_rate) > _SAME_RATE * rate or (rate == 0.0) != (old_rate == 0.0):
-                flow_class.settle(now_s, self.meters)
+                if flow_class.since < now_s:
+                    flow_class.settle(now_s, self.meters)
                 flow_class.rate = rate
                 flow_class.dirty = True
             if flow_class.dirty:
                 flow_class.dirty = False
                 flow_class.total = flow_class.count * flow_class.rate
                 self._schedule_finish(flow_class, now_s)
-            old, new = flow_class.holder, flow_class.new_holder
-            if old is not new:
-                if old is not None:
-                    del old.held[flow_class]
-                if new is not None:
-                    new.held[flow_class] = None
-                flow_class.holder = new
-            link = BOUND if new is None else new.tightest
+            holder = flow_class.new_holder
+            if flow_class.holder is not holder:
+                if flow_class.holder is not None:
+                    del flow_class.holder.held[flow_class]
+                if holder is not None:
+                    holder.held[flow_class] = None
+                flow_class.holder = holder
+            link = BOUND if holder is None else holder.tightest
             if link != flow_class.holder_link:
                 flow_class.settle_holder(now_s)
                 flow_class.holder_link = link
 
     def _apply_loads(self, now_s: float) -> None:
         """Bring load, level and saturation of the solved bundles up to date."""
-        turn = self.solver.turn
-        for bundle in self.solver.bundles:
-            load = 0.0
-            for flow_class, weight in bundle.local:
-                load += weight * flow_class.rate
-            if len(bundle.local) < len(bundle.active):
-                load += bundle.capacity - bundle.free
-                bundle.carried += 1
-            bundle.load = load
-            if bundle.carried > _CARRY:
-                bundle.add_up()
-            if bundle.froze == turn:
-                bundle.level = bundle.new_level
-            elif not bundle.held:
+        solver = self.solver
+        for bundle in solver.full:
+            bundle.level = bundle.new_level
+        for bundle in solver.pressed:
+            if not bundle.held:
                 bundle.level = math.inf
+        for bundle in solver.bundles:
+            local = bundle.local
+            load = bundle.capacity - bundle.free if len(local) < bundle.users else 0.0
+            for flow_class, weight in local:
+                load += weight * flow_class.rate
+            bundle.load = load
             if (load >= bundle.nearly_full) != (bundle.saturated_since != math.inf):
                 bundle.watch(now_s)
-        for bundle, flow_class, weight in self.solver.alone:
+        for bundle, flow_class, weight in solver.alone:
             bundle.load = load = weight * flow_class.rate
             bundle.level = flow_class.rate if flow_class.holder is bundle else math.inf
             if (load >= bundle.nearly_full) != (bundle.saturated_since != math.inf):
                 bundle.watch(now_s)
+
+    def _audit(self) -> None:
+        """Add up all loads afresh now and then, so that their rounding cannot accumulate."""
+        self._audit_at = self.solver.solves + min(256 + len(self.active), _AUDIT)
+        for bundle in {bundle: None for flow_class in self.active for bundle, _ in flow_class.pairs}:
+            bundle.add_up()
 
     def _schedule_finish(self, flow_class: FlowClass, now_s: float) -> None:
         rate = flow_class.rate
@@ -192,6 +199,7 @@ class Clockwork:
         self.active[flow_class] = None
         for bundle, coefficient in flow_class.pairs:
             bundle.active[flow_class] = coefficient
+            bundle.users += 1
 
     def _activate_alone(self, flow_class: FlowClass, now_s: float) -> None:
         """Put a class that meets nobody on its links, at the rate that the solver found."""
@@ -201,6 +209,7 @@ class Clockwork:
         flow_class.total = total = flow_class.count * rate
         for bundle, coefficient in flow_class.pairs:
             bundle.active[flow_class] = coefficient
+            bundle.users = 1
             bundle.load = load = coefficient * total
             if load >= bundle.nearly_full:
                 bundle.saturated_since = now_s
@@ -218,11 +227,10 @@ class Clockwork:
         if holder is not None:
             del holder.held[flow_class]
         for bundle, coefficient in flow_class.pairs:
-            active = bundle.active
-            del active[flow_class]
-            if active:
+            del bundle.active[flow_class]
+            bundle.users -= 1
+            if bundle.users:
                 bundle.load -= coefficient * total
-                bundle.carried += 1
                 if bundle.held:
                     seeds += bundle.held
                 else:
@@ -231,7 +239,6 @@ class Clockwork:
                     bundle.watch(now_s)
             else:
                 bundle.load = 0.0
-                bundle.carried = 0
                 bundle.level = math.inf
                 if bundle.saturated_since != math.inf:
                     bundle.close(now_s)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import gc
 import gzip
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +57,8 @@ def replay_flows(links: Columns, flows: Columns) -> dict[str, Any]:
     latencies = [float(v) for v in links["latency_s"]] if "latency_s" in links else [0.0] * len(capacities)
     env = simpy.Environment()
     feeder = _Feeder(env, Fabric(env, capacities, names=names), flows, latencies)
-    env.run()
+    with _no_cycle_collection():
+        env.run()
     table = {name: flows[name] for name in flows}
     table["finish"] = np.array([math.nan if flow is None else flow.finished_s for flow in feeder.flows])
     return table
@@ -70,6 +73,18 @@ def read_columns(path: str | Path) -> dict[str, list[str]]:
         header = next(rows, [])
         columns = list(zip(*rows, strict=True))
     return {name: list(columns[i]) if columns else [] for i, name in enumerate(header)}
+
+
+@contextmanager
+def _no_cycle_collection() -> Iterator[None]:
+    """Pause the search for garbage cycles: flows leave none, and it takes a quarter of the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _need(table: Columns, what: str, names: Sequence[str]) -> None:

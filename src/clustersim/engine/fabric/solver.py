@@ -29,43 +29,42 @@ class Solver:
     """Finds new rates; leaves them in `new_rate` and `new_holder` of the classes it returns."""
 
     __slots__ = (
-        "_full",
-        "_pressed",
         "_several",
         "_stamp",
+        "_turn",
         "alone",
         "bundles",
         "flows_touched",
+        "full",
+        "pressed",
         "solves",
-        "turn",
     )
 
     def __init__(self) -> None:
         self.solves = 0
         self.flows_touched = 0
-        self.turn = 0
-        """Number of the last filling: `froze` of the bundles that are full is equal to it."""
+        # Of the last solve:
         self.bundles: list[Bundle] = []
-        """Bundles on which classes of the last solve met others, with `local` filled in."""
+        """Bundles on which classes of F met others, with `local` filled in."""
         self.alone: list[tuple[Bundle, FlowClass, float]] = []
-        """Bundles on which a class of the last solve was alone, with its weight there."""
-        self._stamp = 0
+        """Bundles on which a class of F was alone, with its weight there."""
+        self.pressed: list[Bundle] = []
+        """Those of `bundles` that held somebody back before."""
+        self.full: list[Bundle] = []
+        """Bundles that hold somebody back now, with `new_level` filled in."""
         self._several: list[Bundle] = []
-        self._pressed: list[Bundle] = []
-        self._full: list[Bundle] = []
+        self._stamp = 0
+        self._turn = 0
 
     def solve(self, seeds: Iterable[FlowClass]) -> list[FlowClass]:
         """Solve for the classes whose rate changes when `seeds` may change."""
         self._stamp += 1
-        self.bundles, self.alone, self._several, self._pressed = [], [], [], []
+        self.bundles, self.alone, self._several, self.pressed = [], [], [], []
         members: list[FlowClass] = []
         joining = seeds
         while joining:
             self._join(joining, members)
-            if len(members) == 1:
-                self._fill_one(members[0])
-            else:
-                self._fill(members)
+            self._fill(members)
             joining = self._verify()
         self.solves += 1
         self.flows_touched += len(members)
@@ -86,7 +85,7 @@ class Solver:
 
     def _join(self, joining: Iterable[FlowClass], members: list[FlowClass]) -> None:
         """Let classes join F: what their bundles offer F grows by what they consumed so far."""
-        stamp, several, pressed = self._stamp, self._several, self._pressed
+        stamp, several, pressed = self._stamp, self._several, self.pressed
         bundles, alone = self.bundles, self.alone
         for flow_class in joining:
             if flow_class.stamp == stamp:
@@ -97,13 +96,12 @@ class Solver:
             cap, cap_holder = flow_class.bound, None
             for bundle, coefficient in flow_class.pairs:
                 weight = coefficient * count
-                if len(bundle.active) == 1:
+                if bundle.users == 1:
                     alone.append((bundle, flow_class, weight))
                     if bundle.capacity < cap * weight:
                         cap, cap_holder = bundle.capacity / weight, bundle
                 elif bundle.stamp != stamp:
                     bundle.stamp = stamp
-                    bundle.need = weight
                     bundle.local = [(flow_class, weight)]
                     bundles.append(bundle)
                     if bundle.held:
@@ -112,25 +110,27 @@ class Solver:
                     if free < cap * weight:
                         cap, cap_holder = free / weight, bundle
                 else:
-                    bundle.free += coefficient * total
-                    bundle.need += weight
                     local = bundle.local
-                    local.append((flow_class, weight))
-                    if len(local) == len(bundle.active):
-                        bundle.free = bundle.capacity  # nobody else is there: no rounding
-                    if len(local) == 2:
+                    if len(local) == 1:
+                        bundle.need = local[0][1]
                         several.append(bundle)
+                    local.append((flow_class, weight))
+                    bundle.need += weight
+                    if len(local) < bundle.users:
+                        bundle.free += coefficient * total
+                    else:
+                        bundle.free = bundle.capacity  # nobody else is there: no rounding
             flow_class.cap, flow_class.cap_holder = cap, cap_holder
 
     @staticmethod
     def _recap(flow_class: FlowClass) -> float:
         """Return the cap, anew where others joined F on the bundle that it came from."""
         holder = flow_class.cap_holder
-        if holder is None or len(holder.active) == 1 or len(holder.local) == 1:
+        if holder is None or holder.users == 1 or len(holder.local) == 1:
             return flow_class.cap
         cap, cap_holder, count = flow_class.bound, None, flow_class.count
         for bundle, coefficient in flow_class.pairs:
-            if len(bundle.active) == 1:
+            if bundle.users == 1:
                 free = bundle.capacity
             elif len(bundle.local) == 1:
                 free = bundle.free
@@ -141,12 +141,6 @@ class Solver:
         flow_class.cap, flow_class.cap_holder = cap, cap_holder
         return cap
 
-    def _fill_one(self, flow_class: FlowClass) -> None:
-        """Fill with one class: it takes what its bundles leave."""
-        self.turn += 1
-        self._full = []
-        self._freeze_at_cap(flow_class, self.turn, self._full)
-
     def _fill(self, members: list[FlowClass]) -> None:
         """Raise all rates of `members` together; freeze at full bundles and at caps.
 
@@ -154,9 +148,9 @@ class Solver:
         it. Only for bundles with several rising classes does the level at which they fill
         up grow as others freeze; it is computed afresh when it comes up as the least.
         """
-        self.turn = turn = self.turn + 1
+        self._turn = turn = self._turn + 1
         full: list[Bundle] = []
-        self._full = full
+        self.full = full
         heap = [(bundle.free / bundle.need, bundle.index, bundle) for bundle in self._several]
         heapify(heap)
         caps = [(c.cap, c.index, c) for c in members if c.cap != math.inf]
@@ -168,11 +162,17 @@ class Solver:
                 cap, index, flow_class = heappop(caps)
                 if flow_class.frozen == turn:
                     continue
-                if self._recap(flow_class) > cap:
+                again = self._recap(flow_class) > cap
+                holder = flow_class.cap_holder
+                if not again and holder is not None and cap < holder.level:
+                    admitted = self._admit(holder, cap, members, heap, caps)
+                    rising += admitted
+                    again = admitted > 0
+                if again:
                     heappush(caps, (flow_class.cap, index, flow_class))
-                    continue
-                self._freeze_at_cap(flow_class, turn, full)
-                rising -= 1
+                else:
+                    self._freeze_at_cap(flow_class, turn, full)
+                    rising -= 1
                 continue
             bundle = heap[0][2]
             free, need = bundle.free, 0.0
@@ -186,9 +186,41 @@ class Solver:
             elif free / need > level:
                 heapreplace(heap, (free / need, bundle.index, bundle))
             else:
-                heappop(heap)
-                full.append(bundle)
-                rising -= self._freeze(bundle, level if level > 0.0 else 0.0, turn)
+                admitted = self._admit(bundle, level, members, heap, caps) if level < bundle.level else 0
+                if admitted:
+                    rising += admitted
+                else:
+                    heappop(heap)
+                    full.append(bundle)
+                    rising -= self._freeze(bundle, level if level > 0.0 else 0.0, turn)
+
+    def _admit(
+        self,
+        bundle: Bundle,
+        level: float,
+        members: list[FlowClass],
+        heap: list[tuple[float, int, Bundle]],
+        caps: list[tuple[float, int, FlowClass]],
+    ) -> int:
+        """Let those outside F who run above the level at which `bundle` is full join; return how many.
+
+        What is frozen stays so: who joins is faster than all levels so far, so it crosses
+        no bundle that froze before.
+        """
+        if len(bundle.local) == bundle.users or level >= bundle.level * (1.0 - TOLERANCE):
+            return 0  # nobody outside, or nobody there faster: all kept below the old level
+        stamp, limit = self._stamp, max(level, 0.0) * (1.0 + TOLERANCE)
+        faster = [c for c in bundle.active if c.rate > limit and c.stamp != stamp]
+        if not faster:
+            return 0
+        self._join(faster, members)
+        for flow_class in faster:
+            if flow_class.cap != math.inf:
+                heappush(caps, (flow_class.cap, flow_class.index, flow_class))
+            for other, _ in flow_class.pairs:
+                if other.users > 1 and len(other.local) > 1:
+                    heappush(heap, (other.free / other.need, other.index, other))
+        return len(faster)
 
     @staticmethod
     def _freeze_at_cap(flow_class: FlowClass, turn: int, full: list[Bundle]) -> None:
@@ -197,14 +229,12 @@ class Solver:
         flow_class.new_rate = rate = flow_class.cap if flow_class.cap > 0.0 else 0.0
         flow_class.new_holder = holder = flow_class.cap_holder
         if holder is not None:
-            holder.froze = turn
             holder.new_level = rate
             full.append(holder)
 
     @staticmethod
     def _freeze(bundle: Bundle, level: float, turn: int) -> int:
         """Fix the rates of those still rising on a bundle that is full; return how many."""
-        bundle.froze = turn
         bundle.new_level = level
         frozen = 0
         for flow_class, _ in bundle.local:
@@ -216,16 +246,10 @@ class Solver:
         return frozen
 
     def _verify(self) -> list[FlowClass]:
-        """Return the classes outside F whose rate cannot stay."""
+        """Return the classes outside F that their holder no longer holds back."""
         stamp = self._stamp
         joining: list[FlowClass] = []
-        for bundle in self._full:
-            # Nobody outside was faster than the old level, so only a lower one can be exceeded.
-            level = bundle.new_level
-            if len(bundle.active) > 1 and level < bundle.level * (1.0 - TOLERANCE):
-                limit = level * (1.0 + TOLERANCE)
-                joining += [c for c in bundle.active if c.rate > limit and c.stamp != stamp]
-        for bundle in self._pressed:
+        for bundle in self.pressed:
             outside = [c for c in bundle.held if c.stamp != stamp]
             if outside:
                 joining += self._released(bundle, outside)

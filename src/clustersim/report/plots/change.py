@@ -30,10 +30,12 @@ __all__ = ["change"]
 _MARKS = {
     "better": ("o", BLUE),
     "worse": ("X", RED),
-    "no difference": ("|", GREY),
+    "no difference": ("o", FAINT),
     "changed": ("D", PURPLE),
     "one seed": ("s", GREY),
 }
+_LEAST_REACH = 20.0
+"""Percent that the axis shows at least, where an interval is longer."""
 
 
 @house_style
@@ -53,8 +55,9 @@ def change(comparison: Comparison, *, metrics: Sequence[str] | None = None) -> P
     variants = comparison.variants[1:]
     panels = np.atleast_1d(picture.subplots(1, len(variants), sharey=True))
     heights = _heights(places)
+    limits = _limits(rows)
     for axes, variant in zip(panels, variants, strict=True):
-        _panel(axes, [row for row in rows if row.variant == variant], heights)
+        _panel(axes, [row for row in rows if row.variant == variant], heights, limits)
         axes.set_xlabel(f"change with '{variant}' (%)")
     panels[0].set_yticks(list(heights.values()), [f"{metric}" for _, metric in places])
     for name in dict.fromkeys(name for name, _ in places):
@@ -79,7 +82,23 @@ def _heights(places: Sequence[tuple[str, str]]) -> dict[tuple[str, str], float]:
     return heights
 
 
-def _panel(axes: Axes, rows: Sequence[Change], heights: dict[tuple[str, str], float]) -> None:
+def _limits(rows: Sequence[Change]) -> tuple[float, float]:
+    """Return the ends of the axis (%): all means and most of each interval; longer ones are cut."""
+    means = [100 * row.relative for row in rows if row.relative is not None]
+    reach = max(_LEAST_REACH, 1.6 * max(map(abs, means)))
+    ends = [100 * end for row in rows for end in (row.relative_low, row.relative_high) if end is not None]
+    low, high = min([*means, *ends, 0.0]), max([*means, *ends, 0.0])
+    low, high = max(low, -reach), min(high, reach)
+    margin = 0.08 * (high - low)
+    return low - margin, high + margin
+
+
+def _panel(
+    axes: Axes,
+    rows: Sequence[Change],
+    heights: dict[tuple[str, str], float],
+    limits: tuple[float, float],
+) -> None:
     axes.axvline(0, color=FAINT, lw=1)
     named: set[str] = set()
     for row in rows:
@@ -89,9 +108,16 @@ def _panel(axes: Axes, rows: Sequence[Change], heights: dict[tuple[str, str], fl
         if row.relative_low is not None and row.relative_high is not None:
             ends = [100 * row.relative_low, 100 * row.relative_high]
             axes.plot(ends, [y, y], color=color, lw=2.2, alpha=0.6, solid_capstyle="butt")
+            for end, beyond, arrow in (
+                (limits[0], ends[0] < limits[0], "<"),
+                (limits[1], ends[1] > limits[1], ">"),
+            ):
+                if beyond:
+                    axes.plot(end, y, arrow, color=color, ms=7, mew=0, clip_on=False)
         label = row.verdict if row.verdict not in named else "_nolegend_"
-        axes.plot(100 * row.relative, y, mark, color=color, ms=7, mew=1.6 if mark == "|" else 0, label=label)
+        fill = "white" if row.verdict == "no difference" else color
+        axes.plot(100 * row.relative, y, mark, color=color, mfc=fill, ms=7, mew=1.6, label=label)
         named.add(row.verdict)
     axes.grid(visible=True, axis="x")
     axes.tick_params(axis="y", length=0)
-    axes.margins(x=0.12)
+    axes.set_xlim(limits)

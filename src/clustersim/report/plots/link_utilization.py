@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clustersim.errors import InputError
+from clustersim.report.numbers import round_up
 from clustersim.report.style import INK, Picture, house_style, new_picture, time_axis
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from clustersim.results import FabricReport, Result
 
 __all__ = ["link_utilization"]
+
+_LEAST_END = 1.0
 
 
 @house_style
@@ -29,9 +32,9 @@ def link_utilization(result: Result, *, links: int = 24) -> Picture:
         fabric.bin_edges_s,
         np.arange(len(chosen) + 1),
         100 * fabric.utilization[chosen],
-        cmap="cividis",
+        cmap="YlOrRd",
         vmin=0,
-        vmax=100,
+        vmax=_scale_end(fabric.utilization[chosen]),
         rasterized=True,
     )
     _label_rows(axes, fabric, chosen)
@@ -44,6 +47,12 @@ def link_utilization(result: Result, *, links: int = 24) -> Picture:
     bar.set_label("utilisation (%)")
     bar.outline.set_visible(False)
     return picture
+
+
+def _scale_end(utilization: np.ndarray) -> float:
+    """Return where the colours end (%): 100, or 50, 20, 10, … where no link ever gets there."""
+    highest = 100 * float(utilization.max())
+    return min(100.0, round_up(max(highest, _LEAST_END)))
 
 
 def _by_tier(fabric: FabricReport, links: int) -> list[int]:
@@ -61,7 +70,7 @@ def _label_rows(axes: Axes, fabric: FabricReport, chosen: list[int]) -> None:
     for tier in dict.fromkeys(tiers):
         first, size = tiers.index(tier), tiers.count(tier)
         if first:
-            axes.axhline(first, color="white", lw=2.5)
+            axes.axhline(first, color=INK, lw=1.2)
         axes.annotate(
             tier,
             (1.01, first + size / 2),

@@ -160,7 +160,9 @@ def _predicted(row: Mapping[str, str]) -> CollectiveRow:
     identity = f"{row['table_id']}:{row['size_bytes']}"
     try:
         size_bytes, measured_us = float(row["size_bytes"]), float(row["time_us"])
-        group = f"{row['table_id']} {row['collective']} {_range(size_bytes)}"
+        if not (size_bytes > 0 and measured_us > 0):
+            raise InputError("size or time is not positive")
+        group = _group(row["table_id"], row["collective"], size_bytes)
         system = system_of(row)
         group_of_gpus = communicator(system)
         kind = KINDS[row["collective"]]
@@ -185,8 +187,10 @@ def _predicted(row: Mapping[str, str]) -> CollectiveRow:
     )
 
 
-def _range(size_bytes: float) -> str:
-    return next((name for limit, name in _RANGES if size_bytes < limit), "> 64 MiB")
+def _group(table: str, collective: str, size_bytes: float) -> str:
+    """Errors are reported by table, collective and range of sizes."""
+    of_sizes = next((name for limit, name in _RANGES if size_bytes < limit), "> 64 MiB")
+    return f"{table} {of_sizes}" if collective in table else f"{table} {collective} {of_sizes}"
 
 
 def _title(system: System) -> str:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Row", "Validation", "ValidationReport", "read_table"]
 
+_COLOURS = ("#4477AA", "#EE6677", "#228833", "#AA3377", "#66CCEE", "#CCBB44", "#777777")
+_MARKS = "osD^vP"
+
 
 @dataclass(frozen=True)
 class Row:
@@ -79,27 +82,26 @@ class ValidationReport:
         return np.array([abs(row.error or 0.0) for row in self.modelled if group in (None, row.group)])
 
     def text(self) -> str:
-        """Return the table for the terminal: every row, then error by group."""
-        lines = [self.title, ""]
-        for row in self.rows:
-            if row.error is None or row.measured is None or row.predicted is None:
-                lines.append(f"{row.id:<28} {row.group:<34} not modelled: {row.reason}")
-            else:
-                lines.append(
-                    f"{row.id:<28} {row.group:<34} measured {row.measured:>12.5g}  predicted "
-                    f"{row.predicted:>12.5g} {row.unit:<14} {row.error:+8.1%}  {row.note}".rstrip()
-                )
+        """Return the table for the terminal: every row under its group, then error by group."""
+        lines = [self.title]
+        width = max((len(row.id) for row in self.rows), default=0)
+        for group in dict.fromkeys(row.group for row in self.rows):
+            members = [row for row in self.rows if row.group == group]
+            units = ", ".join(dict.fromkeys(row.unit for row in members if row.error is not None))
+            lines += ["", f"{group}{f' ({units})' if units else ''}"]
+            lines += [f"  {row.id:<{width}}  {_outcome(row)}".rstrip() for row in members]
         return "\n".join([*lines, "", *self.summary_lines()])
 
     def summary_lines(self) -> list[str]:
         """Error by group and over all: rows, median, mean, worst."""
-        header = f"{'group':<48} {'rows':>5} {'median':>8} {'mean':>8} {'worst':>8}"
-        lines = [header]
+        width = max((len(row.group) for row in self.modelled), default=5)
+        header = f"{'group':<{width}} {'rows':>5} {'median':>8} {'mean':>8} {'worst':>8}"
+        lines = ["absolute error", header]
         for group in [*dict.fromkeys(row.group for row in self.modelled), None]:
             errors = self.errors(group)
             if len(errors):
                 lines.append(
-                    f"{group or 'all':<48} {len(errors):>5} {np.median(errors):>8.1%} "
+                    f"{group or 'all':<{width}} {len(errors):>5} {np.median(errors):>8.1%} "
                     f"{errors.mean():>8.1%} {errors.max():>8.1%}"
                 )
         skipped = len(self.rows) - len(self.modelled)
@@ -178,22 +180,37 @@ def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     return rows
 
 
+def _outcome(row: Row) -> str:
+    """Return measured, predicted and error, or why there is no prediction."""
+    if row.error is None or row.measured is None or row.predicted is None:
+        return f"not modelled: {row.reason}"
+    numbers = f"measured {row.measured:>10,.5g}  predicted {row.predicted:>10,.5g}"
+    return f"{numbers}  {row.error:+8.1%}  {row.note}"
+
+
 def plot_against_measured(rows: Sequence[Row]) -> Figure:
-    """Scatter of predicted against measured, one colour per group, with ±10 % and ±20 % bands."""
+    """Scatter of predicted against measured, one mark per group, with ±10 % and ±20 % bands.
+
+    The legend stands beside the axes; each group has a colour and a shape of its own.
+    """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7.5, 6.5), layout="constrained")
-    axes = figure.add_subplot()
+    figure = Figure(figsize=(10.5, 6.5), layout="constrained")
+    axes = figure.add_subplot(box_aspect=1)
     measured = np.array([row.measured for row in rows], dtype=float)
     ends = np.array([measured.min() / 1.4, measured.max() * 1.4])
     for band in (0.2, 0.1):
         axes.fill_between(ends, ends * (1 - band), ends * (1 + band), color="0.5", alpha=0.15, lw=0)
     axes.plot(ends, ends, color="0.3", lw=1)
-    for group in dict.fromkeys(row.group for row in rows):
+    for n, group in enumerate(dict.fromkeys(row.group for row in rows)):
         points = np.array([(row.measured, row.predicted) for row in rows if row.group == group], dtype=float)
-        axes.scatter(points[:, 0], points[:, 1], s=26, label=group, alpha=0.85)
+        look = {"color": _COLOURS[n % len(_COLOURS)], "marker": _MARKS[n // len(_COLOURS) % len(_MARKS)]}
+        axes.scatter(*points.T, s=30, label=group, alpha=0.85, linewidths=0.4, edgecolors="white", **look)
     axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends)
     axes.set(xlabel=f"measured ({rows[0].unit})", ylabel=f"predicted ({rows[0].unit})")
-    axes.set_title("Predicted against measured; bands ±10 % and ±20 %")
-    axes.legend(fontsize=8, frameon=False)
+    axes.set_title("Predicted against measured; bands ±10 % and ±20 %", loc="left", fontweight="bold")
+    axes.grid(color="0.9", lw=0.7)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(fontsize=9, frameon=False, loc="outside right upper")
     return figure

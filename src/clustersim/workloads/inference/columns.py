@@ -13,16 +13,37 @@ METRICS: tuple[MetricInfo, ...] = (
     ),
     MetricInfo("e2e_s", "s", "From arrival to the last token.", "lower"),
     MetricInfo("queue_s", "s", "From arrival to the first step that computes some of the prompt.", "lower"),
-    MetricInfo("requests_per_s", "1/s", "Finished requests per second.", "higher"),
-    MetricInfo("input_tokens_per_s", "1/s", "Prompt tokens of finished requests per second.", "higher"),
-    MetricInfo("output_tokens_per_s", "1/s", "Generated tokens of finished requests per second.", "higher"),
+    MetricInfo(
+        "requests_per_s",
+        "1/s",
+        "Requests answered per second after the warm-up, whenever they arrived.",
+        "higher",
+    ),
+    MetricInfo(
+        "input_tokens_per_s",
+        "1/s",
+        "Prompt tokens of the requests answered after the warm-up, per second.",
+        "higher",
+    ),
+    MetricInfo(
+        "output_tokens_per_s",
+        "1/s",
+        "Generated tokens of the requests answered after the warm-up, per second.",
+        "higher",
+    ),
     MetricInfo("slo_attainment", "1", "Share of requests that kept all objectives given.", "higher"),
     MetricInfo(
-        "kv_occupancy", "1", "Share of the KV blocks in use, over the time the service ran.", "neither"
+        "kv_occupancy",
+        "1",
+        "Share of the KV blocks in use, from the end of the warm-up to the last step.",
+        "neither",
     ),
-    MetricInfo("batch", "requests", "Requests in an engine step.", "neither"),
+    MetricInfo("batch", "requests", "Requests in an engine step after the warm-up.", "neither"),
     MetricInfo(
-        "utilization", "1", "Share of the time in which engines ran steps, mean over replicas.", "neither"
+        "utilization",
+        "1",
+        "Share of that time in which engines ran steps, mean over replicas.",
+        "neither",
     ),
     MetricInfo("requests_sent", "requests", "Requests that arrived, warm-up left out.", "neither"),
     MetricInfo("requests_finished", "requests", "Requests that were answered, warm-up left out.", "higher"),

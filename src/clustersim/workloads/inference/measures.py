@@ -13,7 +13,7 @@ from clustersim.workloads.inference.attribution import request_shares
 from clustersim.workloads.inference.requests import Request
 from clustersim.workloads.inference.step_log import StepLog
 
-__all__ = ["Served", "growing_queue_note", "metrics", "request_table", "step_table"]
+__all__ = ["Served", "growing_queue_note", "metrics", "nothing_counted_note", "request_table", "step_table"]
 
 _PERCENTILES = {"p50": 50.0, "p90": 90.0, "p99": 99.0, "p99.9": 99.9}
 _MOST_STEP_ROWS = 200_000
@@ -32,7 +32,8 @@ class Served:
     start_s, now_s
         When the service opened, and the time of looking.
     warmup_s
-        Requests that arrived earlier than this after the start are not counted.
+        Requests that arrived earlier than this after the start are not counted, and rates and
+        the engines' means are over the time from then on.
     slo
         Objectives.
     """
@@ -44,6 +45,11 @@ class Served:
     now_s: float
     warmup_s: float
     slo: SloSpec
+
+    @property
+    def counted_from_s(self) -> float:
+        """The end of the warm-up."""
+        return self.start_s + self.warmup_s
 
 
 def request_table(served: Served) -> dict[str, np.ndarray]:
@@ -57,7 +63,7 @@ def request_table(served: Served) -> dict[str, np.ndarray]:
     table = {
         "request": np.array([request.index for request in requests], dtype=np.int64),
         "replica": np.array([request.replica for request in requests], dtype=np.int64),
-        "counted": arrival_s >= served.start_s + served.warmup_s,
+        "counted": arrival_s >= served.counted_from_s,
         "arrival_s": arrival_s,
         "prompt_tokens": np.array([request.prompt for request in requests], dtype=np.int64),
         "output_tokens": output,
@@ -131,18 +137,23 @@ def _mean(name: str, column: np.ndarray) -> dict[str, float]:
 
 
 def _throughput(served: Served, table: Table, finished: np.ndarray) -> dict[str, float]:
-    """Rates from the end of the warm-up to the last answer (to now, where some are unfinished)."""
+    """Rates from the end of the warm-up to the last answer (to now, where some are unfinished).
+
+    All answers in that time count, those to requests of the warm-up included: where these are
+    many, the engines work for them first, and leaving them out would understate the rate.
+    """
     if not finished.any():
         return {}
     complete = len(finished) == np.isfinite(table["finish_s"]).sum()
     end_s = float(table["finish_s"][finished].max()) if complete else served.now_s
-    span_s = end_s - served.start_s - served.warmup_s
+    span_s = end_s - served.counted_from_s
     if span_s <= 0.0:
         return {}
+    answered = table["finish_s"] > served.counted_from_s
     return {
-        "requests_per_s": float(finished.sum()) / span_s,
-        "input_tokens_per_s": float(table["prompt_tokens"][finished].sum()) / span_s,
-        "output_tokens_per_s": float(table["output_tokens"][finished].sum()) / span_s,
+        "requests_per_s": float(answered.sum()) / span_s,
+        "input_tokens_per_s": float(table["prompt_tokens"][answered].sum()) / span_s,
+        "output_tokens_per_s": float(table["output_tokens"][answered].sum()) / span_s,
     }
 
 
@@ -171,19 +182,23 @@ def _slo_attainment(served: Served, table: Table, counted: np.ndarray) -> dict[s
 
 
 def _engine_metrics(served: Served) -> dict[str, float]:
-    busy_s = kv_s = steps = batch_steps = 0.0
-    highest = 0.0
+    """Means over the time from the end of the warm-up to the last step; a row that began before
+    counts with the part that lies in it."""
+    since_s = served.counted_from_s
+    busy_s = kv_s = steps = batch_steps = highest = 0.0
     for log, blocks in zip(served.logs, served.kv_blocks, strict=True):
-        duration_s = log.column("end_s") - log.column("start_s")
+        start_s, end_s = log.column("start_s"), log.column("end_s")
+        inside_s = np.clip(end_s - np.maximum(start_s, since_s), 0.0, None)
+        inside = np.divide(inside_s, end_s - start_s, out=np.zeros(len(log)), where=end_s > start_s)
         occupied = (log.column("kv_start_blocks") + log.column("kv_end_blocks")) / (2.0 * blocks)
-        busy_s += float(duration_s.sum())
-        kv_s += float((duration_s * occupied).sum())
-        highest = max(highest, float(log.column("kv_end_blocks").max(initial=0)) / blocks)
-        steps += float(log.column("steps").sum())
-        batch_steps += float((log.column("steps") * log.column("batch")).sum())
-    end_s = max((log.end_s[-1] for log in served.logs if len(log)), default=served.start_s)
-    span_s = (end_s - served.start_s) * len(served.logs)
-    if span_s <= 0.0:
+        busy_s += float(inside_s.sum())
+        kv_s += float((inside_s * occupied).sum())
+        highest = max(highest, float(log.column("kv_end_blocks")[inside_s > 0.0].max(initial=0)) / blocks)
+        steps += float((inside * log.column("steps")).sum())
+        batch_steps += float((inside * log.column("steps") * log.column("batch")).sum())
+    last_s = max((log.end_s[-1] for log in served.logs if len(log)), default=since_s)
+    span_s = (last_s - since_s) * len(served.logs)
+    if span_s <= 0.0 or steps <= 0.0:
         return {}
     return {
         "kv_occupancy.mean": kv_s / span_s,
@@ -191,6 +206,16 @@ def _engine_metrics(served: Served) -> dict[str, float]:
         "batch.mean": batch_steps / steps,
         "utilization": busy_s / span_s,
     }
+
+
+def nothing_counted_note(table: Table, *, all_sent: bool) -> str | None:
+    """Return why there are no latencies where the service is open no more and counted nobody."""
+    if not all_sent or table["counted"].any():
+        return None
+    sent = len(table["counted"])
+    if sent:
+        return f"all {sent} requests arrived during the warm-up; none is counted"
+    return "no request was sent: none arrived before the service closed"
 
 
 def growing_queue_note(table: Table) -> str | None:

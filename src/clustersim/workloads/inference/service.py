@@ -16,7 +16,7 @@ from clustersim.cost.step_timer import StepTimer
 from clustersim.engine.world import World
 from clustersim.spec.inference import InferenceSpec
 from clustersim.topology import Topology
-from clustersim.workloads.base import Outcome
+from clustersim.workloads.base import Outcome, Table
 from clustersim.workloads.inference.attribution import service_shares
 from clustersim.workloads.inference.demand import plan_demand
 from clustersim.workloads.inference.engine import ReplicaEngine
@@ -26,6 +26,7 @@ from clustersim.workloads.inference.measures import (
     Served,
     growing_queue_note,
     metrics,
+    nothing_counted_note,
     request_table,
     step_table,
 )
@@ -118,7 +119,7 @@ class InferenceWorkload:
             tables={"requests": table, "steps": step_table(served)},
             attribution=service_shares(self._requests, served.logs),
             complete=self._all_sent and not unfinished,
-            notes=self._notes(growing_queue_note(table), unfinished),
+            notes=self._notes(table, unfinished),
             facts=self._facts(),
         )
 
@@ -192,10 +193,10 @@ class InferenceWorkload:
             slo=self._spec.slo,
         )
 
-    def _notes(self, growing: str | None, unfinished: int) -> tuple[str, ...]:
+    def _notes(self, table: Table, unfinished: int) -> tuple[str, ...]:
         notes = [*self._replicas[0].notes, *self._demand.notes]
-        if growing is not None:
-            notes.append(growing)
+        found = (growing_queue_note(table), nothing_counted_note(table, all_sent=self._all_sent))
+        notes += [note for note in found if note is not None]
         if unfinished and self._world is not None:
             notes.append(f"{unfinished} requests were sent and not finished when the run stopped")
         return tuple(notes)

@@ -42,7 +42,7 @@ METRICS: tuple[MetricInfo, ...] = (
     MetricInfo(
         "bus_bandwidth_bytes_per_s",
         "B/s",
-        "Bus bandwidth of the all-reduces in the convention of nccl-tests, weighted by bytes.",
+        "Bus bandwidth of all all-reduces together, in the convention of nccl-tests: bytes over time.",
         "higher",
     ),
     MetricInfo("mfu", "1", "Model FLOPs (no recomputation) over peak FLOPs of the precision.", "higher"),

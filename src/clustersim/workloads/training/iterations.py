@@ -43,8 +43,8 @@ class IterationLog:
     def __init__(self) -> None:
         self._rows: list[Iteration] = []
         self._seconds: dict[str, float] = {}
-        self._reduced_bytes = 0.0
-        self._weighted_bus_bandwidth = 0.0
+        self._bus_bytes = 0.0
+        self._reduced_s = 0.0
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -57,12 +57,14 @@ class IterationLog:
                 self._seconds[resource] = self._seconds.get(resource, 0.0) + seconds
 
     def add_collectives(self, reduced: Sequence[Reduced], *, bus_factor: float) -> None:
-        """Count all-reduces; `bus_factor` turns algorithm bandwidth into bus bandwidth."""
+        """Count all-reduces; `bus_factor` turns algorithm bandwidth into bus bandwidth.
+
+        *Equation.* bus bandwidth = bus_factor · Σ bytes / Σ seconds: a slow bucket counts with
+        the time that it took.
+        """
         for item in reduced:
-            seconds = item.record.end_s - item.record.start_s
-            if seconds > 0:
-                self._reduced_bytes += item.size_bytes
-                self._weighted_bus_bandwidth += item.size_bytes * (item.size_bytes / seconds * bus_factor)
+            self._bus_bytes += item.size_bytes * bus_factor
+            self._reduced_s += item.record.end_s - item.record.start_s
 
     def table(self) -> Table:
         """Return one row per complete iteration."""
@@ -93,8 +95,8 @@ class IterationLog:
         metrics |= {f"iteration_s.p{p}": float(np.percentile(duration_s, p)) for p in (50, 99)}
         metrics |= {name: float(table[name].mean()) for name in _MEANS}
         metrics["samples_per_s"] = float((table["samples_per_s"] * duration_s).sum() / duration_s.sum())
-        if self._reduced_bytes:
-            metrics["bus_bandwidth_bytes_per_s"] = self._weighted_bus_bandwidth / self._reduced_bytes
+        if self._reduced_s > 0.0:
+            metrics["bus_bandwidth_bytes_per_s"] = self._bus_bytes / self._reduced_s
         return metrics
 
 
