@@ -197,7 +197,7 @@ def pack(entry: CollectiveCosts, families: tuple[str, ...], *, base: bool) -> np
     """
     values = [np.log(entry.base_latency_s)] if base else []
     for family in families:
-        protocols = list(entry.protocols[family].values())
+        protocols = list(entry.families[family].values())
         starts_s = np.diff([protocol.start_latency_s for protocol in protocols])
         efficiencies = np.array([protocol.bandwidth_efficiency for protocol in protocols])
         logits = np.log(efficiencies / (1.0 - efficiencies))
@@ -213,21 +213,21 @@ def unpack(
     """Inverse of `pack`; what is not fitted is kept."""
     values = iter(np.clip(vector, -20.0, 6.0))
     base_s = float(np.exp(next(values))) if base else entry.base_latency_s
-    protocols = dict(entry.protocols)
+    protocols = dict(entry.families)
     for family in families:
-        names = list(entry.protocols[family])
+        names = list(entry.families[family])
         first_s = float(np.exp(next(values)))
         starts_s = np.cumsum([0.0, *(np.exp(next(values)) for _ in names[1:])])
         step_s = first_s
         if len(names) == 1:
-            starts_s[0], step_s = first_s, entry.protocols[family][names[0]].step_latency_s
+            starts_s[0], step_s = first_s, entry.families[family][names[0]].step_latency_s
         logits = np.cumsum([next(values), *(np.exp(next(values)) for _ in names[1:])])
         efficiencies = 1.0 / (1.0 + np.exp(-np.clip(logits, -4.0, 6.0)))
         protocols[family] = {
             name: Protocol(name, float(start_s), step_s, float(efficiency))
             for name, start_s, efficiency in zip(names, starts_s, efficiencies, strict=True)
         }
-    return replace(entry, base_latency_s=base_s, protocols=protocols)
+    return replace(entry, base_latency_s=base_s, families=protocols)
 
 
 def nelder_mead(loss: Callable[[np.ndarray], float], start: np.ndarray, *, scale: float) -> np.ndarray:
@@ -257,7 +257,7 @@ def nelder_mead(loss: Callable[[np.ndarray], float], start: np.ndarray, *, scale
 
 def print_entry(entry: CollectiveCosts) -> None:
     print(f"  {entry.name}:\n    base_latency: {1e6 * entry.base_latency_s:.3g} us\n    families:")
-    for family, protocols in entry.protocols.items():
+    for family, protocols in entry.families.items():
         step_s = next(iter(protocols.values())).step_latency_s
         print(f"      {family}:\n        step_latency: {1e6 * step_s:.3g} us\n        protocols:")
         for name, protocol in protocols.items():

@@ -12,8 +12,8 @@ from clustersim.catalog.collectives import SHELF, collective_costs
 @pytest.mark.parametrize("name", SHELF.names())
 def test_protocols_trade_latency_for_bandwidth_and_have_a_source(name: str) -> None:
     entry = SHELF.get(name)
-    assert "ring" in entry.protocols
-    for family in entry.protocols.values():
+    assert "ring" in entry.families
+    for family in entry.families.values():
         for less, more in pairwise(family.values()):
             assert less.start_latency_s <= more.start_latency_s
             assert less.bandwidth_efficiency <= more.bandwidth_efficiency
@@ -35,4 +35,4 @@ def test_a_link_takes_the_entry_of_its_kind_with_the_nearest_bandwidth(
 
 
 def test_only_nvlink_of_hopper_and_later_adds_in_the_switch() -> None:
-    assert [name for name in SHELF.names() if "nvls" in SHELF.get(name).protocols] == ["nvlink-4"]
+    assert [name for name in SHELF.names() if "nvls" in SHELF.get(name).families] == ["nvlink-4"]

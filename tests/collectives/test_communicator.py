@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from collective_bench import Bench
 
 from clustersim.collectives import Communicator
 from clustersim.collectives.algorithms import KINDS
 from clustersim.engine.trace import NETWORK_LATENCY, NO_CAUSE
 from clustersim.engine.world import World
 from clustersim.errors import InputError
-from conftest import Bench
 
 MIB = 2**20
 SYSTEMS = [

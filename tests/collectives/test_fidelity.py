@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from collective_bench import Bench
 
 from clustersim.collectives import Communicator
 from clustersim.collectives.stepwise import CHUNKS
 from clustersim.engine.world import World
 from clustersim.topology import Topology
-from conftest import Bench
 
 MIB = 2**20
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from collective_bench import Bench
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,7 +12,6 @@ from clustersim.collectives import Communicator
 from clustersim.collectives.algorithms import PASSES
 from clustersim.engine.world import World
 from clustersim.topology import Topology
-from conftest import Bench
 
 MIB = 2**20
 NODES = ("dgx-h100", "dgx-a100", "a100-40gb-x4", "mi300x-x8", "t4-x4", "dgx-1v", "l40s-x8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from collective_bench import Bench
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,7 +13,6 @@ from clustersim.collectives.macro import PhaseCost
 from clustersim.collectives.reference import ring_finish_s
 from clustersim.collectives.walks import walks
 from clustersim.engine.world import World
-from conftest import Bench
 
 MIB = 2**20
 
@@ -28,7 +28,7 @@ def test_a_ring_on_equal_links_takes_alpha_beta_time(
     schedule = group.candidates(kind)[0]
     connection = schedule.plan.phases[0].connections[0]
     rate = float(topology.link_bandwidth_bytes_per_s[connection.links[0]])
-    for name, protocol in connection.costs.protocols["ring"].items():
+    for name, protocol in connection.costs.families["ring"].items():
         step_s = protocol.step_latency_s + connection.latency_s
         step_s += 8 * MIB / ranks / (rate * protocol.bandwidth_efficiency)
         start_s = connection.costs.base_latency_s + protocol.start_latency_s

@@ -1,5 +1,6 @@
 """The roofline: corners in closed form, monotone, split by the roof that binds."""
 
+import csv
 from dataclasses import replace
 
 import pytest
@@ -56,6 +57,41 @@ def test_one_tile_more_than_a_wave_takes_another_wave():
     roofline = Roofline(A100)
     full, over = (roofline.time(bf16(m, 128 * 108, 8192)).seconds for m in (256, 257))
     assert over > 1.2 * full
+
+
+SWEPT = {
+    "A100-PCIe-80GB": "a100-pcie",
+    "A100-SXM4-80GB": "a100",
+    "H100-SXM5": "h100",
+    "H200-SXM": "h200",
+    "B200-SXM": "b200",
+    "B300-SXM": "b300",
+    "MI300X": "mi300x",
+    "MI325X": "mi325x",
+    "MI355X": "mi355x",
+    "Gaudi2": "gaudi2",
+    "Gaudi3": "gaudi3",
+}
+
+
+def best_rate(device):
+    roofline = Roofline(catalog.accelerator(device))
+    products = [bf16(m, m, k) for m in (4096, 8192, 16384) for k in (8192, 16384)]
+    return max(product.flops / roofline.time(product).seconds for product in products)
+
+
+def test_the_largest_products_are_as_fast_as_a_public_sweep_found(shared):
+    with shared("truth/D_accelerators.csv").open(encoding="utf-8") as file:
+        rows = {row["name"]: row for row in csv.DictReader(file)}
+    for name, device in SWEPT.items():
+        assert best_rate(device) == pytest.approx(float(rows[name]["mamf_bf16_tflops"]) * 1e12, rel=0.08)
+
+
+def test_no_product_beats_the_best_one_that_was_measured_on_its_device():
+    for device in map(catalog.accelerator, catalog.names("accelerators")):
+        limit = device.best_product_flops.get("bf16")
+        if limit is not None:
+            assert 0.9 * limit < best_rate(device.name) <= limit
 
 
 def test_decode_attention_is_affine_in_the_context_sum():

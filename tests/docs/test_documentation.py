@@ -13,6 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+OUTPUTS = ("tables/", "pictures/")
 FENCE = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -33,13 +34,13 @@ def blocks(language: str) -> list[object]:
 
 
 def commands() -> list[object]:
-    """Lines of `sh` blocks, one test each."""
-    return [
-        pytest.param(line, id=f"{block.id} {line[:60]}")  # type: ignore[attr-defined]
-        for block in blocks("sh")
-        for line in block.values[0].replace("\\\n", " ").splitlines()  # type: ignore[attr-defined]
-        if line.strip() and not line.startswith("#")
-    ]
+    """Lines of `sh` blocks, one test each; a line that several pages show is run once."""
+    found: dict[str, object] = {}
+    for block in blocks("sh"):
+        for line in block.values[0].replace("\\\n", " ").splitlines():  # type: ignore[attr-defined]
+            if line.strip() and not line.startswith("#"):
+                found.setdefault(line, pytest.param(line, id=f"{block.id} {line[:60]}"))  # type: ignore[attr-defined]
+    return list(found.values())
 
 
 @pytest.fixture
@@ -77,3 +78,12 @@ def test_a_shown_command_runs(line: str, workspace: Path) -> None:
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?:|#)([^)#\s]+)", page.read_text()):
         assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_that_a_page_names_exist(page: Path) -> None:
+    """Paths in backticks: from the root, or from the package as `spec/load.py`."""
+    places = (ROOT, ROOT / "src" / "clustersim", ROOT / "src" / "clustersim" / "engine")
+    for name in re.findall(r"`((?:[\w-]+/)+[\w-]+\.(?:py|yaml|csv|md|json))`", page.read_text()):
+        if not name.startswith(OUTPUTS):
+            assert any((place / name).exists() for place in places), name

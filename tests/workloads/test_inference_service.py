@@ -102,7 +102,7 @@ def test_under_overload_the_throughput_after_a_warm_up_is_that_of_the_engine():
     warm, _ = run(service(**OVERLOAD, warmup="5 s"))
     assert warm.metrics["requests_sent"] == 200
     for name in ("requests_per_s", "input_tokens_per_s", "output_tokens_per_s", "batch.mean"):
-        assert warm.metrics[name] == pytest.approx(whole.metrics[name], rel=0.03)
+        assert warm.metrics[name] == pytest.approx(whole.metrics[name], rel=0.06)
 
 
 def test_the_means_of_the_engines_leave_out_the_warm_up():
@@ -271,6 +271,23 @@ def test_a_trace_is_served_with_its_own_times_and_lengths(tmp_path):
     table = outcome.tables["requests"]
     assert table["arrival_s"].tolist() == [3.0, 4.0]
     assert table["prompt_tokens"].tolist() == [100, 200]
+
+
+def test_a_trace_needs_room_for_its_longest_request_and_not_for_its_longest_prompt_and_answer(tmp_path):
+    (tmp_path / "trace.csv").write_text("arrived_at,prompt,output\n0,70000,1\n0,10,60000\n")
+    spec = InferenceSpec.model_validate(
+        {
+            "kind": "inference",
+            "name": "chat",
+            "model": "llama-3.1-8b",
+            "arrivals": {"kind": "trace", "path": "trace.csv"},
+            "scheduler": {"memory_utilization": 0.95},
+        }
+    )
+    served = InferenceWorkload(spec, topology=cluster(), gpus=cluster().gpus[:1], base=tmp_path)
+    outcome, _ = run(served)
+    assert outcome.facts["kv_tokens"] < 130_000
+    assert outcome.metrics["requests_finished"] == 2
 
 
 def test_a_broken_trace_is_refused_before_the_run(tmp_path):

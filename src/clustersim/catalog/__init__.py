@@ -41,6 +41,7 @@ _MODULES = {
     "models": "models",
     "lengths": "length_tables",
     "engines": "serving",
+    "collectives": "collectives",
 }
 
 

@@ -27,6 +27,7 @@ _SUFFIXES: tuple[tuple[str, Dimension], ...] = (
     ("_bytes_per_s", BANDWIDTH),
     ("_bytes", SIZE),
     ("peak_flops", FLOP_RATE),
+    ("product_flops", FLOP_RATE),
     ("_s", TIME),
     ("_w", POWER),
 )
@@ -71,17 +72,19 @@ def _source_text(sources: Mapping[str, Source], name: str) -> str:
     return str(source) if source else ""
 
 
-def _values(name: str, value: Any) -> Iterator[tuple[str, str]]:
+def _values(label: str, value: Any, *, name: str = "") -> Iterator[tuple[str, str]]:
+    """Label and text of a field; of its parts where it is a mapping or a record."""
+    name = name or label
     if isinstance(value, Mapping):
         for key, part in value.items():
-            yield f"{name}.{key}", _text(name, part)
+            yield from _values(f"{label}.{key}", part, name=name)
     elif is_dataclass(value):
         for spec in fields(value):
             part = getattr(value, spec.name)
-            if part is not None:
-                yield f"{name}.{spec.name}", _text(spec.name, part)
+            if part is not None and spec.name not in _HIDDEN:
+                yield from _values(f"{label}.{spec.name}", part, name=spec.name)
     else:
-        yield name, _text(name, value)
+        yield label, _text(name, value)
 
 
 def _text(name: str, value: Any) -> str:

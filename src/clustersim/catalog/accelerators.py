@@ -22,6 +22,9 @@ class Accelerator:
     peak_flops
         FLOP/s by precision (fp32, tf32, fp16, bf16, fp8, int8): dense, no sparsity.
         A multiply-add counts as two.
+    best_product_flops
+        Highest rate of any matrix product that a public sweep found, by precision; empty
+        where there is none, or where the device's own curves say more.
     memory_bytes
         What the driver reports as total (`nvidia-smi`), where known; else the maker's
         number read as binary units. An 80 GB H100 has 81,559 MiB.
@@ -46,6 +49,7 @@ class Accelerator:
     vendor: str
     year: int
     peak_flops: Mapping[str, float]
+    best_product_flops: Mapping[str, float]
     memory_bytes: float
     memory_bandwidth_bytes_per_s: float
     scale_up_bandwidth_bytes_per_s: float | None
@@ -69,6 +73,22 @@ class Accelerator:
             hint = did_you_mean(precision, self.peak_flops)
             raise CatalogError(f"{self.name} has no peak rate for '{precision}'.{hint}") from None
 
+    def sustained(self, precision: str, *, share: float) -> float:
+        """Return `share` of the peak rate, but no more than the best product measured.
+
+        A precision without a measurement of its own takes the share of the peak that bf16 has.
+
+        Raises
+        ------
+        CatalogError
+            If the device has no rate for the precision.
+        """
+        peak, best = self.peak(precision), self.best_product_flops
+        if not best:
+            return share * peak
+        limit = best[precision] if precision in best else best["bf16"] / self.peak("bf16") * peak
+        return min(share * peak, limit)
+
 
 def _build(record: Record) -> Accelerator:
     fields = record.fields
@@ -78,7 +98,8 @@ def _build(record: Record) -> Accelerator:
         name=record.name,
         vendor=fields["vendor"],
         year=fields["year"],
-        peak_flops=MappingProxyType({key: parse_quantity(v, FLOP_RATE) for key, v in fields["peak"].items()}),
+        peak_flops=_rates(fields["peak"]),
+        best_product_flops=_rates(fields.get("best_product", {})),
         memory_bytes=parse_quantity(fields["memory"], SIZE),
         memory_bandwidth_bytes_per_s=parse_quantity(fields["memory_bandwidth"], BANDWIDTH),
         scale_up_bandwidth_bytes_per_s=None if scale_up is None else parse_quantity(scale_up, BANDWIDTH),
@@ -88,6 +109,10 @@ def _build(record: Record) -> Accelerator:
         efficiency=fields["efficiency"],
         sources=MappingProxyType(record.sources_of(tuple(key for key in fields if key not in _NOT_FACTS))),
     )
+
+
+def _rates(by_precision: Mapping[str, str]) -> Mapping[str, float]:
+    return MappingProxyType({key: parse_quantity(text, FLOP_RATE) for key, text in by_precision.items()})
 
 
 _NOT_FACTS = ("aliases", "sources", "vendor")

@@ -52,7 +52,7 @@ class CollectiveCosts:
         its entry.
     base_latency_s
         Time of each collective before its first byte moves (launch and synchronisation).
-    protocols
+    families
         By algorithm family (`ring`, `tree`, `nvls`, `direct`, `send_recv`): the protocols it may
         use. `ring` is always there, and stands for `tree`, `direct` and `send_recv` where those are
         not; without `nvls` the switch does not add.
@@ -67,7 +67,7 @@ class CollectiveCosts:
     kinds: tuple[str, ...]
     bandwidth_bytes_per_s: float
     base_latency_s: float
-    protocols: Mapping[str, Mapping[str, Protocol]]
+    families: Mapping[str, Mapping[str, Protocol]]
     sources: Mapping[str, Source]
 
 
@@ -102,7 +102,7 @@ def _build(record: Record) -> CollectiveCosts:
         kinds=tuple(fields["kinds"]),
         bandwidth_bytes_per_s=parse_quantity(fields["bandwidth"], BANDWIDTH),
         base_latency_s=parse_quantity(fields["base_latency"], TIME),
-        protocols=MappingProxyType(families),
+        families=MappingProxyType(families),
         sources=MappingProxyType(record.sources_of(("bandwidth", "base_latency", "families"))),
     )
 

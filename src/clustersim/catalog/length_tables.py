@@ -34,7 +34,7 @@ class LengthTable:
 
     **Valid when** requests are independent: the drift of a trace over the day is not kept.
     **Source:** `sources`; made by tools/fit_lengths.py. **Checked by:**
-    tests/catalog/test_lengths.py (mean, p50 and p99 against the traces).
+    tests/catalog/test_length_tables.py (mean, p50 and p99 against the traces).
     """
 
     name: str

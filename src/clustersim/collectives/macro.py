@@ -135,7 +135,7 @@ def _start_s(plan: Plan, name: str) -> float:
 
 def protocol_of(connection: Connection, family: str, name: str) -> Protocol | None:
     """Return the protocol of a connection for an algorithm family; None if it has none of this name."""
-    families = connection.costs.protocols
+    families = connection.costs.families
     table = next(families[key] for key in _FALLBACKS[family] if key in families)
     return table.get(name)
 
@@ -151,7 +151,7 @@ def _macro_phase(phase: Phase, family: str, capacities: np.ndarray) -> MacroPhas
         name
         for key in _FALLBACKS[family]
         for connection in phase.connections[:1]
-        for name in connection.costs.protocols.get(key, ())
+        for name in connection.costs.families.get(key, ())
     )
     costs = {name: _cost(phase, family, name, inverse) for name in names if _all_know(phase, family, name)}
     unit = min(connection.share for connection in phase.connections)

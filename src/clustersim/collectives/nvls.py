@@ -43,7 +43,7 @@ def _ports(group: Group, node: Sequence[str]) -> list[tuple[Connection, ...]]:
     ends = group.topology.link_ends
     up = tuple(group.over(*ends[route[0]], route[:1], share=share) for route in routes)
     down = tuple(group.over(*ends[route[1]], route[1:], share=share) for route in routes)
-    adds = all("nvls" in connection.costs.protocols for connection in (*up, *down))
+    adds = all("nvls" in connection.costs.families for connection in (*up, *down))
     switches = {connection.target for connection in up}
     return [up, down] if adds and len(switches) == 1 else []
 

@@ -124,8 +124,9 @@ class GemmCurve:
     latency_s
         Fixed time of a kernel.
     efficiency, tile_half
-        Share of peak of the 256×128 tile with k → ∞, and how fast smaller tiles lose:
-        operands are reused a·b/(a + b) times, r is half where that is `tile_half`.
+        Share of peak of the 256×128 tile with k → ∞ (at most what the device's
+        `best_product_flops` allow), and how fast smaller tiles lose: operands are reused
+        a·b/(a + b) times, r is half where that is `tile_half`.
     prologue_k
         Steps of the inner loop that filling and writing a tile amount to.
     memory_efficiency
@@ -147,10 +148,11 @@ class GemmCurve:
     def roofs(self, operator: Operator, accelerator: Accelerator) -> Roofs:
         """Return the three times of one execution."""
         assert isinstance(operator.shape, GemmShape)
-        unit_rate = accelerator.peak(operator.precision) / accelerator.compute_units
+        rate = accelerator.sustained(operator.precision, share=self.efficiency)
+        unit_rate = rate / accelerator.compute_units
         compute_s = self._compute_s(operator.shape, unit_rate, accelerator.compute_units)
-        rate = self.memory_efficiency * accelerator.memory_bandwidth_bytes_per_s
-        return Roofs(compute_s, operator.bytes_moved / rate, self.latency_s)
+        memory_rate = self.memory_efficiency * accelerator.memory_bandwidth_bytes_per_s
+        return Roofs(compute_s, operator.bytes_moved / memory_rate, self.latency_s)
 
     def _compute_s(self, shape: GemmShape, unit_rate: float, units: int) -> float:
         rows, columns = TILES[:, :1], TILES[:, 1:]
@@ -158,7 +160,7 @@ class GemmCurve:
         loss = 1.0 + self.tile_half * (rows + columns) / (rows * columns)
         loss /= 1.0 + self.tile_half * (256 + 128) / (256 * 128)
         steps = shape.k / SPLITS + self.prologue_k
-        tile_s = 2.0 * rows * columns * steps * loss / (self.efficiency * unit_rate)
+        tile_s = 2.0 * rows * columns * steps * loss / unit_rate
         return float((np.ceil(tiles / units) * tile_s + (SPLITS > 1.0) * self.split_s).min())
 
 
@@ -209,7 +211,8 @@ class PrefillAttentionCurve:
         mean_keys = operator.flops / (4.0 * shape.batch * shape.heads * shape.head_dim * shape.queries)
         spread = blocks * (mean_keys + self.prologue_keys)
         longest = accelerator.compute_units * (shape.keys + self.prologue_keys)
-        key_s = 4.0 * QUERY_TILE * shape.head_dim / (self.efficiency * accelerator.peak(operator.precision))
+        rate = accelerator.sustained(operator.precision, share=self.efficiency)
+        key_s = 4.0 * QUERY_TILE * shape.head_dim / rate
         memory_rate = self.memory_efficiency * accelerator.memory_bandwidth_bytes_per_s
         return AttentionWork(
             float(spread * key_s), float(longest * key_s), operator.bytes_moved / memory_rate

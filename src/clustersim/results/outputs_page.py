@@ -42,6 +42,10 @@ Every metric and every table column, by workload kind. All values are in SI unit
 of the name. A metric with a distribution appears once per statistic: `ttft_s.mean`, `ttft_s.p50`, `.p90`,
 `.p99`, `.p99.9`. A metric that could not be computed is absent. `better` is the direction that
 `clustersim compare` counts as an improvement.
+
+Percentiles interpolate linearly between the sorted values: p99.9 of fewer than 1,000 requests lies between the two
+slowest. Latencies are those of finished requests; where many are unfinished, `requests_unfinished` says so and
+latencies are too low.
 """
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ class OverlapSpec(SpecModel):
 class CollectiveSpec(SpecModel):
     """How collectives run on the fabric."""
 
-    algorithm: Literal["auto", "ring", "hierarchical", "nvls"] = "auto"
+    algorithm: Literal["auto", "ring", "tree", "hierarchical", "nvls"] = "auto"
     """`auto` takes the one that is fastest alone for the message size."""
     fidelity: Literal["macro", "stepwise"] = "macro"
     """`macro`: one fluid flow for the whole collective; `stepwise`: each step's messages

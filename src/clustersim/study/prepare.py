@@ -52,9 +52,8 @@ class CheckReport:
             f"  cluster: {_plural(nodes, 'node')}, {_plural(gpus, 'GPU')}, {_plural(links, 'link')}",
         ]
         for workload, placed in zip(self.prepared.workloads, self.prepared.gpus, strict=True):
-            lines.append(
-                f"  {workload.name} ({workload.kind}): {_plural(len(placed), 'GPU')}, {placed[0]} to {placed[-1]}"
-            )
+            where = f"{_plural(len(placed), 'GPU')}, {placed[0]} to {placed[-1]}"
+            lines.append(f"  {workload.name} ({workload.kind}): {where}")
             lines += [
                 f"    {name}: {_plain(name, value)}" for name, value in workload.outcome().facts.items()
             ]
@@ -145,7 +144,7 @@ def _plain(name: str, value: float | str) -> str:
     """Return a fact as people read it: bytes with a unit, other numbers short."""
     if isinstance(value, str):
         return value
-    if name.endswith("_bytes"):
+    if name.endswith(("_bytes", "_bytes_per_gpu")):
         step, unit = next((item for item in _SIZES if value >= item[0]), (1.0, "B"))
         return f"{value / step:,.3g} {unit}"
     return f"{value:,.0f}" if value >= 1000 else f"{value:.6g}"

@@ -81,7 +81,7 @@ class RunStore:
 
     Failed runs are not kept, so that they are tried again.
 
-    Checked by: tests/study/test_resume.py, which kills a study in the middle.
+    Checked by: tests/study/test_compare.py, which kills a study in the middle.
     """
 
     def __init__(self, directory: Path | str) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 
 import simpy
@@ -23,6 +25,7 @@ Progress = Callable[[float, float], None]
 
 _EVENTS_BETWEEN_LOOKS = 500
 _SECONDS_BETWEEN_REPORTS = 0.1
+_OBJECTS_BETWEEN_COLLECTIONS = 50_000
 
 
 def run(
@@ -94,7 +97,7 @@ def _let_time_pass(
     if until_s is not None:
         end = end | env.timeout(until_s)
     next_report = 0.0
-    with interrupt_flag() as interrupted:
+    with interrupt_flag() as interrupted, _rare_collection():
         while not end.processed:
             if interrupted:
                 return f"interrupted at {env.now:.6g} s of simulated time"
@@ -111,6 +114,17 @@ def _let_time_pass(
     if progress is not None:
         progress(1.0, env.now)
     return ""
+
+
+@contextmanager
+def _rare_collection() -> Iterator[None]:
+    """Look for reference cycles rarely: a run makes many small objects and hardly any cycles."""
+    before = gc.get_threshold()
+    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 def _fraction(world: World, workloads: Sequence[Workload], until_s: float | None) -> float:

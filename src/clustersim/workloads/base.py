@@ -52,7 +52,7 @@ class Outcome:
 
 
 class Workload(Protocol):
-    """A process over the engine. Implement these four to write one of your own."""
+    """A process over the engine. Give a class these names and methods to write one of your own."""
 
     name: str
     kind: str

@@ -44,7 +44,7 @@ class Fabric:
         For a capacity that is negative or not finite, or as many names as do not match.
 
     **Valid when** flows last longer than some round trips and their transport is fair per
-    connection; see docs/fabric.md. **Checked by:** tests/engine/test_fabric_reference.py
+    connection; see docs/fabric.md. **Checked by:** tests/engine/test_fabric_simgrid.py
     (SimGrid), test_fabric_properties.py (a slow twin).
     """
 

@@ -48,7 +48,7 @@ def replay_flows(links: Columns, flows: Columns) -> dict[str, Any]:
     InputError
         For a missing column, or rows that are no flows.
 
-    **Checked by:** SimGrid's answers in tests/engine/test_fabric_reference.py.
+    **Checked by:** SimGrid's answers in tests/engine/test_fabric_simgrid.py.
     """
     _need(links, "links", ("bandwidth_Bps",))
     _need(flows, "flows", ("bytes", "start", "path"))

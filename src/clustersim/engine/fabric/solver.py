@@ -1,11 +1,11 @@
 """The max-min solver: only what a change reaches is solved again ("ripple").
 
 A batch of changes starts a small set F of classes: those with new or lost flows, and those
-held back by a link that they use. F is filled progressively on what all others leave; then
-the others on those links are verified. Who now runs above the level at which a link froze,
-or is held back by a link that is no longer full or that somebody faster uses, joins F, and
-F is filled again, until nobody joins. The result is the one max-min allocation, because in
-the end every class owns a bottleneck: a full link on which nobody is faster, or its bound.
+held back by a link that they use. F is filled progressively on what all others leave; who
+runs above the level at which a link freezes joins on the way. Then the others are verified:
+who is held back by a link that is no longer full, or that somebody faster uses, joins F,
+and F is filled again, until nobody joins. The result is the one max-min allocation, because
+in the end every class owns a bottleneck: a full link on which nobody is faster, or its bound.
 """
 
 from __future__ import annotations

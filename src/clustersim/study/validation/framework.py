@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -84,9 +84,9 @@ class ValidationReport:
     def text(self) -> str:
         """Return the table for the terminal: every row under its group, then error by group."""
         lines = [self.title]
-        width = max((len(row.id) for row in self.rows), default=0)
         for group in dict.fromkeys(row.group for row in self.rows):
             members = [row for row in self.rows if row.group == group]
+            width = max(len(row.id) for row in members)
             units = ", ".join(dict.fromkeys(row.unit for row in members if row.error is not None))
             lines += ["", f"{group}{f' ({units})' if units else ''}"]
             lines += [f"  {row.id:<{width}}  {_outcome(row)}".rstrip() for row in members]
@@ -204,7 +204,10 @@ def plot_against_measured(rows: Sequence[Row]) -> Figure:
     axes.plot(ends, ends, color="0.3", lw=1)
     for n, group in enumerate(dict.fromkeys(row.group for row in rows)):
         points = np.array([(row.measured, row.predicted) for row in rows if row.group == group], dtype=float)
-        look = {"color": _COLOURS[n % len(_COLOURS)], "marker": _MARKS[n // len(_COLOURS) % len(_MARKS)]}
+        look: dict[str, Any] = {
+            "color": _COLOURS[n % len(_COLOURS)],
+            "marker": _MARKS[n // len(_COLOURS) % len(_MARKS)],
+        }
         axes.scatter(*points.T, s=30, label=group, alpha=0.85, linewidths=0.4, edgecolors="white", **look)
     axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends)
     axes.set(xlabel=f"measured ({rows[0].unit})", ylabel=f"predicted ({rows[0].unit})")

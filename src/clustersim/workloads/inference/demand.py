@@ -26,7 +26,8 @@ class Demand:
     Parameters
     ----------
     longest
-        Most prompt and most output tokens of a request.
+        Most prompt tokens of a request, and what the longest request has beyond them; without
+        a trace any prompt may meet any output, so these are the most output tokens.
     load
         Makes the sending process for a world and a workload's name.
     requests
@@ -73,8 +74,9 @@ def _trace_demand(spec: InferenceSpec, arrivals: TraceArrivals, base: Path | Non
     except InputError as error:
         raise InputError([_at_path(problem) for problem in error.problems]) from None
     kept = limited(scaled(trace, arrivals.rate_scale), count=spec.requests, duration_s=spec.duration)
+    longest_prompt = int(kept.prompt.max())
     return Demand(
-        (int(kept.prompt.max()), int(kept.output.max())),
+        (longest_prompt, int((kept.prompt + kept.output).max()) - longest_prompt),
         lambda world, name: OpenLoad(kept),
         len(kept.arrival_s),
     )

@@ -45,7 +45,7 @@ def plan_replicas(
     base
         Folder that a relative model path starts from.
     longest
-        Most prompt and most output tokens of a request.
+        Most prompt tokens of a request, and what the longest request has beyond them.
 
     Raises
     ------

@@ -61,7 +61,7 @@ def plan_memory(
     memory_bytes
         Of the smallest GPU of the replica.
     longest
-        Most prompt tokens and most output tokens of a request.
+        Most prompt tokens of a request, and what the longest request has beyond them.
 
     Raises
     ------
