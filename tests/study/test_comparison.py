@@ -153,3 +153,12 @@ def test_the_summary_fits_the_terminal_and_shows_before_after_and_interval() -> 
     assert all(len(line) <= 100 for line in text.splitlines())
     row = next(line for line in text.splitlines() if "ttft_s.p99" in line)
     assert " ".join(row.split()) == "ttft_s.p99 200 ms 103 ms -49 % -53 % … -44 % better"
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_the_table_is_no_wider_than_the_terminal_and_keeps_its_verdicts(width: int) -> None:
+    comparison = made([10.0, 12.0, 11.0], [5.0, 6.1, 5.4])
+    text = comparison.summary(width=width)
+    assert max(map(len, text.splitlines())) <= width
+    assert any(change.verdict in text for change in comparison.headline())
+    assert ("95 % interval" in text.splitlines()[1]) == (width == 100)

@@ -281,7 +281,7 @@ def test_a_trace_needs_room_for_its_longest_request_and_not_for_its_longest_prom
             "name": "chat",
             "model": "llama-3.1-8b",
             "arrivals": {"kind": "trace", "path": "trace.csv"},
-            "scheduler": {"memory_utilization": 0.95},
+            "scheduler": {"memory_utilization": 0.85},
         }
     )
     served = InferenceWorkload(spec, topology=cluster(), gpus=cluster().gpus[:1], base=tmp_path)

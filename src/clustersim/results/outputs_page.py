@@ -43,9 +43,9 @@ of the name. A metric with a distribution appears once per statistic: `ttft_s.me
 `.p99`, `.p99.9`. A metric that could not be computed is absent. `better` is the direction that
 `clustersim compare` counts as an improvement.
 
-Percentiles interpolate linearly between the sorted values: p99.9 of fewer than 1,000 requests lies between the two
-slowest. Latencies are those of finished requests; where many are unfinished, `requests_unfinished` says so and
-latencies are too low.
+Percentiles interpolate linearly between the sorted values: p99.9 of fewer than 1,000 requests lies between
+the two slowest. Latencies are those of finished requests; where `requests_unfinished` is many, they are too
+low.
 """
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -18,6 +17,7 @@ from clustersim.spec._base import LIST, FieldError, SpecModel
 from clustersim.spec._places import NOWHERE, Place
 from clustersim.spec.cluster import ClusterSpec
 from clustersim.spec.inference import InferenceSpec
+from clustersim.spec.library import library_digest
 from clustersim.spec.problems import validate
 from clustersim.spec.training import TrainingSpec
 from clustersim.units import TimeQuantity
@@ -173,8 +173,8 @@ class Scenario(SpecModel):
     def content_hash(self, seed: int | None = None) -> str:
         """Return what identifies the result of a run: a SHA-256 over all that decides it.
 
-        That is the resolved scenario with its seed (or `seed`), the version of the library
-        and the contents of the input files.
+        That is the resolved scenario with its seed (or `seed`), the library's code and
+        catalogue, and the contents of the input files.
 
         Raises
         ------
@@ -184,7 +184,7 @@ class Scenario(SpecModel):
         resolved = self.model_dump(mode="json")
         decisive = {
             "scenario": resolved if seed is None else {**resolved, "seed": seed},
-            "version": metadata.version("clustersim"),
+            "library": library_digest(),
             "files": files.digests(self, base=self.base_dir),
         }
         text = json.dumps(decisive, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

@@ -68,9 +68,9 @@ class Change:
     seeds
         Pairs.
     verdict
-        `better` or `worse` by the direction of the metric, `changed` where it has none, `no
-        difference` where the interval (the relative one, if there is one) holds 0, `one seed`
-        where there is no interval.
+        `better` or `worse` by the direction of the metric, `changed` where it has none,
+        `unclear` where the interval (the relative one, if there is one) holds 0, `one seed`
+        where there is no interval, `no difference` where it is rounding at most.
     """
 
     workload: str
@@ -305,7 +305,7 @@ def _verdict(better: str, change: float, low: float | None, high: float | None) 
     if low is None or high is None:
         return "one seed"
     if low <= 0 <= high:
-        return "no difference"
+        return "unclear"
     if better == "neither":
         return "changed"
     return "better" if (change < 0) == (better == "lower") else "worse"

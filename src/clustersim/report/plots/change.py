@@ -30,6 +30,7 @@ __all__ = ["change"]
 _MARKS = {
     "better": ("o", BLUE),
     "worse": ("X", RED),
+    "unclear": ("o", FAINT),
     "no difference": ("o", FAINT),
     "changed": ("D", PURPLE),
     "one seed": ("s", GREY),
@@ -115,7 +116,7 @@ def _panel(
                 if beyond:
                     axes.plot(end, y, arrow, color=color, ms=7, mew=0, clip_on=False)
         label = row.verdict if row.verdict not in named else "_nolegend_"
-        fill = "white" if row.verdict == "no difference" else color
+        fill = "white" if row.verdict in ("unclear", "no difference") else color
         axes.plot(100 * row.relative, y, mark, color=color, mfc=fill, ms=7, mew=1.6, label=label)
         named.add(row.verdict)
     axes.grid(visible=True, axis="x")

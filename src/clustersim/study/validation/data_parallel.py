@@ -188,7 +188,8 @@ def _group(row: Mapping[str, str]) -> str:
     """Model and task, framework, GPU: what errors are averaged over."""
     model = row["model"].partition(" (")[0].partition(" SQuAD")[0]
     task = " SQuAD" if _fine_tuning(row) else ""
-    return " ".join(f"{model}{task}, {row['framework']}, {row['gpu']}".split())
+    named = model.replace("BERT-large", "BERT-Large")  # the sources spell it both ways
+    return ", ".join(filter(None, (f"{named}{task}", row["framework"].strip(), row["gpu"].strip())))
 
 
 def _model(row: Mapping[str, str]) -> tuple[str, str]:

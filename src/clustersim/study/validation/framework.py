@@ -208,7 +208,16 @@ def plot_against_measured(rows: Sequence[Row]) -> Figure:
             "color": _COLOURS[n % len(_COLOURS)],
             "marker": _MARKS[n // len(_COLOURS) % len(_MARKS)],
         }
-        axes.scatter(*points.T, s=30, label=group, alpha=0.85, linewidths=0.4, edgecolors="white", **look)
+        axes.scatter(
+            points[:, 0],
+            points[:, 1],
+            s=30,
+            label=group,
+            alpha=0.85,
+            linewidths=0.4,
+            edgecolors="white",
+            **look,
+        )
     axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends)
     axes.set(xlabel=f"measured ({rows[0].unit})", ylabel=f"predicted ({rows[0].unit})")
     axes.set_title("Predicted against measured; bands ±10 % and ±20 %", loc="left", fontweight="bold")
