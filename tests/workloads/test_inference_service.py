@@ -213,10 +213,11 @@ def test_losing_the_links_for_oneself_in_mid_run_changes_no_answer_while_nobody_
     np.testing.assert_allclose(world.fabric.usage(now_s).bytes, other.fabric.usage(now_s).bytes, rtol=1e-6)
 
 
-def test_a_neighbour_on_the_links_makes_answers_later():
+def test_neighbours_on_the_links_make_answers_later():
     def prepare(world):
         route = world.topology.route(cluster().gpus[0], cluster().gpus[4])
-        world.fabric.start(world.fabric.route_set(route, owner="stranger"), 1e15)
+        for _ in range(4):
+            world.fabric.start(world.fabric.route_set(route, owner="stranger"), 1e15)
 
     alone, _ = run(across_nodes())
     beside, _ = run(across_nodes(), prepare=prepare)
