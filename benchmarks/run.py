@@ -16,22 +16,9 @@ import simpy
 
 import clustersim as cs
 from clustersim.engine.fabric import Fabric
+from fabric import simpy_events_per_s
 
 SCENARIOS = Path(__file__).parents[1] / "scenarios"
-
-
-def simpy_events_per_s(events: int) -> float:
-    """Plain simpy: one process that waits again and again."""
-
-    def waits(env: simpy.Environment):
-        for _ in range(events):
-            yield env.timeout(1.0)
-
-    env = simpy.Environment()
-    env.process(waits(env))
-    started = time.process_time()
-    env.run()
-    return events / (time.process_time() - started)
 
 
 def fabric_flows_per_s(flows: int, *, hosts: int, load: float) -> float:

@@ -49,3 +49,22 @@ def test_shipped_scenarios_and_compiled_files_do_not_count(package: Path) -> Non
     (package / "x.pyc").write_bytes(b"1")
     library.library_digest.cache_clear()
     assert library.library_digest() == before
+
+
+def test_the_contents_of_an_input_file_count_and_its_place_does_not(tmp_path: Path) -> None:
+    text = (ROOT / "scenarios" / "chat-on-one-dgx-h100.yaml").read_text()
+    trace = "{kind: trace, path: requests.csv}"
+    head, rest = text.split("    arrivals:")
+    text = head + f"    arrivals: {trace}\n" + rest.split("\n", 2)[2]
+    rows = "arrived_at,prompt,output\n0.5,100,20\n"
+    hashes = []
+    for folder, name, content in (
+        ("a", "requests", rows),
+        ("b", "moved", rows),
+        ("c", "requests", rows + "1,9,9\n"),
+    ):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / f"{name}.csv").write_text(content)
+        (tmp_path / folder / "s.yaml").write_text(text.replace("requests.csv", f"{name}.csv"))
+        hashes.append(cs.load(tmp_path / folder / "s.yaml").content_hash())
+    assert hashes[0] == hashes[1] != hashes[2]

@@ -11,7 +11,7 @@ Clusters Using Megatron-LM", SC21, section 4.2.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from clustersim.catalog.models import TransformerModel
@@ -232,17 +232,7 @@ def _fused(run: TransformerPass) -> tuple[tuple[list[Operator], list[Operator]],
         batch=run.samples,
         causal=model.causal,
     )
-    backward = prefill_attention(
-        "attention.backward",
-        queries=run.sequence,
-        heads=model.heads,
-        kv_heads=model.kv_heads,
-        head_dim=model.head_dim,
-        precision=run.precision,
-        batch=run.samples,
-        causal=model.causal,
-        count=_FUSED_BACKWARD_FLOPS,
-    )
+    backward = replace(kernel, name="attention.backward", count=_FUSED_BACKWARD_FLOPS)
     return ([kernel], [backward]), 4.0 * run.tokens * model.heads
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ from clustersim.spec import edit, yaml_io
 from clustersim.spec._base import FileReference, SpecModel
 from clustersim.spec._places import Place
 
-__all__ = ["Inlined", "digests", "inline_topology", "rebased", "references"]
+__all__ = ["Inlined", "digested", "inline_topology", "rebased", "references"]
 
 TOPOLOGY = ("cluster", "topology")
 
@@ -99,15 +99,14 @@ def rebased(model: SpecModel, data: Any, *, base: Path, folder: Path) -> Any:
     return data
 
 
-def digests(model: SpecModel, *, base: Path | None) -> Mapping[str, str]:
-    """Return the SHA-256 of each input file by the text that names it.
+def digested(model: SpecModel, data: Any, *, base: Path | None) -> Any:
+    """Return `data` of a model with the SHA-256 of each input file in place of its path.
 
     Raises
     ------
     InputError
         With one problem for each file that cannot be read.
     """
-    result: dict[str, str] = {}
     problems: list[Problem] = []
     for path, text, mark in references(model):
         source = _input_file(text, mark, base or Path())
@@ -115,9 +114,9 @@ def digests(model: SpecModel, *, base: Path | None) -> Mapping[str, str]:
             continue
         try:
             with source.open("rb") as file:
-                result[text] = hashlib.file_digest(file, "sha256").hexdigest()
+                data = edit.put(data, path, hashlib.file_digest(file, "sha256").hexdigest())
         except OSError as error:
             problems.append(Problem(path, f"'{text}' cannot be read: {error.strerror}"))
     if problems:
         raise InputError(problems)
-    return result
+    return data

@@ -173,19 +173,18 @@ class Scenario(SpecModel):
     def content_hash(self, seed: int | None = None) -> str:
         """Return what identifies the result of a run: a SHA-256 over all that decides it.
 
-        That is the resolved scenario with its seed (or `seed`), the library's code and
-        catalogue, and the contents of the input files.
+        That is the resolved scenario with its seed (or `seed`), in it the contents of input
+        files in place of their paths, and the library's code and catalogue.
 
         Raises
         ------
         InputError
             If an input file cannot be read.
         """
-        resolved = self.model_dump(mode="json")
+        resolved = files.digested(self, self.model_dump(mode="json"), base=self.base_dir)
         decisive = {
             "scenario": resolved if seed is None else {**resolved, "seed": seed},
             "library": library_digest(),
-            "files": files.digests(self, base=self.base_dir),
         }
         text = json.dumps(decisive, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()
