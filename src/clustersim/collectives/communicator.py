@@ -56,8 +56,9 @@ class Communicator:
     owner
         Who uses the links (for `private`).
     algorithm
-        `auto` takes what is fastest alone for the size, among `ring`, `tree`, `hierarchical` and
-        `nvls`; a named algorithm that does not apply to a group or kind falls back to `ring`.
+        `auto` takes what is fastest alone for the size, among `ring`, `tree` and `nvls`, as NCCL
+        does; `hierarchical` runs where it is named. A named algorithm that does not apply to a
+        group or kind falls back to `ring`.
     fidelity
         `macro`: one fluid flow per phase. `stepwise`: each message of each step as a flow.
     lane

@@ -34,7 +34,9 @@ class CollectiveSpec(SpecModel):
     """How collectives run on the fabric."""
 
     algorithm: Literal["auto", "ring", "tree", "hierarchical", "nvls"] = "auto"
-    """`auto` takes the one that is fastest alone for the message size."""
+    """`auto` takes what is fastest alone for the message size among `ring`, `tree` and `nvls`, as
+    NCCL does; `hierarchical` runs where it is named. One that does not apply to the group
+    falls back to `ring`."""
     fidelity: Literal["macro", "stepwise"] = "macro"
     """`macro`: one fluid flow for the whole collective; `stepwise`: each step's messages
     one by one: slow, the reference that the macro-flow is tested against."""
