@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import synthetic_result
-from clustersim.report.terminal import summary
+from clustersim.report.terminal import summary, to_text
 from clustersim.workloads.base import Outcome
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -68,3 +68,10 @@ def test_no_line_is_wider_than_the_terminal_and_no_link_is_broken_over_lines(wid
         any(name in line for line in text.splitlines())
         for name in (synthetic_result.UPLINK, synthetic_result.NVLINK)
     )
+
+
+def test_a_summary_that_ends_a_notebook_cell_shows_its_lines() -> None:
+    drawn = to_text("two\nlines")
+    assert repr(drawn) == "two\nlines\n"
+    assert drawn == "two\nlines\n"
+    assert isinstance(drawn, str)

@@ -49,14 +49,23 @@ def summary(result: Result, *, width: int = WIDTH) -> str:
     return to_text(renderable(result, width=width), width=width)
 
 
-def to_text(content: RenderableType, *, width: int = WIDTH) -> str:
+class Drawn(str):
+    """Text that a prompt or a notebook shows as it is, lines and all, when it is a value."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def to_text(content: RenderableType, *, width: int = WIDTH) -> Drawn:
     """Draw what rich can draw into plain text without trailing blanks."""
     from rich.console import Console
 
     buffer = io.StringIO()
     console = Console(file=buffer, width=width, color_system=None, force_terminal=False, legacy_windows=False)
     console.print(content)
-    return "".join(f"{line.rstrip()}\n" for line in buffer.getvalue().splitlines())
+    return Drawn("".join(f"{line.rstrip()}\n" for line in buffer.getvalue().splitlines()))
 
 
 def renderable(result: Result, *, width: int = WIDTH) -> RenderableType:
