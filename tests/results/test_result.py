@@ -9,6 +9,7 @@ import pickle
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import clustersim
@@ -186,6 +187,17 @@ def test_an_unknown_table_format_is_refused_before_anything_is_written(tmp_path:
     with pytest.raises(InputError, match="Did you mean 'parquet'"):
         synthetic_result.result().save(tmp_path / "out", formats=("parqet",))
     assert not (tmp_path / "out").exists()
+
+
+def test_parquet_tables_hold_the_columns_bit_for_bit(tmp_path: Path) -> None:
+    result = synthetic_result.result()
+    result.save(tmp_path, formats=("parquet",))
+    for name, outcome in result.outcomes.items():
+        for table, columns in outcome.tables.items():
+            frame = pd.read_parquet(tmp_path / "tables" / f"{name}.{table}.parquet")
+            assert list(frame.columns) == list(columns)
+            for column, values in columns.items():
+                np.testing.assert_array_equal(frame[column].to_numpy(), values)
 
 
 def test_parquet_without_pyarrow_says_what_to_install(
