@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from clustersim.engine.trace import COMPUTE, HOST, MEMORY_BANDWIDTH, QUEUEING, Activity, link_resource
-from clustersim.results import FabricReport, Result
+from clustersim.results import Ending, FabricReport, Result
 from clustersim.spec.scenario import Scenario
 from clustersim.workloads.base import Outcome
 
@@ -199,7 +199,7 @@ def result(**changes: object) -> Result:
         seed=3,
         version="0.0.0",
         content_hash="0123456789abcdef" * 4,
-        complete=True,
+        ending=Ending.COMPLETE,
         outcomes={"pretrain": training(), "chat": inference()},
         fabric=fabric(),
         simulated_s=2.05,

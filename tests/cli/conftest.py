@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from clustersim.cli import main
+from clustersim.results import Ending
 from clustersim.spec.scenario import Scenario
 
 CASES = Path(__file__).parents[1] / "cases"
@@ -25,9 +26,12 @@ class Said(NamedTuple):
 class StandInResult:
     """What the command line needs of a result."""
 
-    def __init__(self, scenario: Scenario, *, complete: bool = True, notes: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, scenario: Scenario, *, ending: Ending = Ending.COMPLETE, notes: tuple[str, ...] = ()
+    ) -> None:
         self.scenario = scenario
-        self.complete = complete
+        self.ending = ending
+        self.complete = ending is Ending.COMPLETE
         self.notes = notes
         self.saved: list[tuple[Path, tuple[str, ...]]] = []
 

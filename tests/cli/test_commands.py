@@ -12,6 +12,7 @@ import pytest
 
 from clustersim.cli._arguments import parse_settings, parse_variant
 from clustersim.errors import CannotRunError, InputError
+from clustersim.results import Ending
 from clustersim.spec.scenario import Scenario
 
 Say = Callable[..., Any]
@@ -60,7 +61,7 @@ def test_run_shows_progress_on_stderr_only_where_wanted(say: Say, runner: Any, m
 def test_an_interrupted_run_keeps_its_partial_result_and_says_so(
     say: Say, runner: Any, minimal: Path, tmp_path: Path
 ) -> None:
-    runner.ending = {"complete": False, "notes": ("interrupted at 3 s of simulated time",)}
+    runner.ending = {"ending": Ending.INTERRUPTED, "notes": ("interrupted at 3 s of simulated time",)}
     said = say("run", minimal, "--out", tmp_path)
     assert said.code == 130
     assert said.out == "summary of minimal\n"
@@ -69,7 +70,7 @@ def test_an_interrupted_run_keeps_its_partial_result_and_says_so(
 
 
 def test_a_run_in_which_nothing_can_move_any_more_exits_with_3(say: Say, runner: Any, minimal: Path) -> None:
-    runner.ending = {"complete": False, "notes": ("nothing can move any more at 3 s",)}
+    runner.ending = {"ending": Ending.STALLED, "notes": ("nothing can move any more at 3 s",)}
     assert say("run", minimal).code == CannotRunError.exit_code
 
 

@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 import pytest
 
 import synthetic_result
+from clustersim.results import Ending
 
 
 class _Balanced(HTMLParser):
@@ -21,14 +22,14 @@ class _Balanced(HTMLParser):
         assert self.open.pop() == tag
 
 
-@pytest.mark.parametrize("complete", [True, False])
-def test_the_card_of_a_result_is_balanced_html_with_its_headlines(complete: bool) -> None:
-    card = synthetic_result.result(complete=complete)._repr_html_()
+@pytest.mark.parametrize("ending", Ending)
+def test_the_card_of_a_result_is_balanced_html_with_its_headlines(ending: Ending) -> None:
+    card = synthetic_result.result(ending=ending)._repr_html_()
     parser = _Balanced()
     parser.feed(card)
     assert parser.open == []
     assert "ttft_s.p99" in card
-    assert ("PARTIAL" in card) == (not complete)
+    assert ("PARTIAL" in card) == (ending is not Ending.COMPLETE)
 
 
 def test_names_in_a_card_are_escaped() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 import synthetic_result
 from clustersim.report.terminal import summary, to_text
+from clustersim.results import Ending
 from clustersim.workloads.base import Outcome
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -18,7 +19,7 @@ GOLDEN = Path(__file__).parent / "golden"
     ("name", "changes"),
     [
         ("complete", {}),
-        ("partial", {"complete": False, "notes": ("interrupted at 1.2 s of simulated time",)}),
+        ("partial", {"ending": Ending.INTERRUPTED, "notes": ("interrupted at 1.2 s of simulated time",)}),
     ],
 )
 def test_the_summary_of_a_fixed_result_is_the_golden_text(name: str, changes: dict[str, object]) -> None:
@@ -32,7 +33,7 @@ def test_no_line_is_wider_than_the_terminal(width: int) -> None:
 
 
 def test_a_partial_result_says_so_in_its_second_line_with_the_reason() -> None:
-    text = synthetic_result.result(complete=False, notes=("interrupted at 1.2 s",)).summary()
+    text = synthetic_result.result(ending=Ending.INTERRUPTED, notes=("interrupted at 1.2 s",)).summary()
     assert text.splitlines()[1].startswith("PARTIAL RESULT: interrupted at 1.2 s.")
 
 

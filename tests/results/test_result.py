@@ -15,6 +15,7 @@ import pytest
 import clustersim
 import synthetic_result
 from clustersim.errors import InputError
+from clustersim.results import Ending
 from clustersim.results.saving import load_metrics
 
 
@@ -54,7 +55,7 @@ def test_frames_hold_what_the_tables_hold() -> None:
 
 
 def test_a_frame_says_which_run_it_comes_from() -> None:
-    attributes = synthetic_result.result(complete=False).iterations("pretrain").attrs
+    attributes = synthetic_result.result(ending=Ending.INTERRUPTED).iterations("pretrain").attrs
     assert attributes == {
         "scenario": "synthetic",
         "seed": 3,
@@ -220,6 +221,6 @@ def test_a_result_survives_pickling() -> None:
 
 
 def test_its_short_form_says_when_it_is_partial() -> None:
-    assert repr(synthetic_result.result(complete=False)) == (
+    assert repr(synthetic_result.result(ending=Ending.INTERRUPTED)) == (
         "<Result of 'synthetic': pretrain, chat; 2.05 s, seed 3, PARTIAL>"
     )

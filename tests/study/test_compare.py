@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from clustersim.errors import CannotRunError, InputError
+from clustersim.results import Ending
 from clustersim.results.columns import FABRIC
 from clustersim.spec.scenario import Scenario
 from clustersim.study import runner
@@ -114,7 +115,9 @@ def test_an_interrupted_run_interrupts_the_comparison_and_is_not_kept(
 ) -> None:
     real = runner.run
     note = ("interrupted at 1 s of simulated time",)
-    monkeypatch.setattr(runner, "run", lambda scenario: replace(real(scenario), complete=False, notes=note))
+    monkeypatch.setattr(
+        runner, "run", lambda scenario: replace(real(scenario), ending=Ending.INTERRUPTED, notes=note)
+    )
     with pytest.raises(KeyboardInterrupt):
         compare({"one": small(), "two": small()}, seeds=2, jobs=1, store=tmp_path)
     assert list(tmp_path.iterdir()) == []

@@ -13,14 +13,11 @@ import sys
 import traceback
 from collections.abc import Sequence
 
+from clustersim.cli._exit_codes import BROKEN_PIPE, BUG, INTERRUPTED
 from clustersim.cli._parser import make_parser, parse
 from clustersim.errors import ClusterSimError
 
 __all__ = ["main"]
-
-BUG = 70
-INTERRUPTED = 130
-BROKEN_PIPE = 141
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -16,6 +16,7 @@ from clustersim.cli._arguments import (
     seed,
     terminal_width,
 )
+from clustersim.cli._exit_codes import INTERRUPTED
 from clustersim.cli._progress import progress_bar
 from clustersim.errors import CannotRunError, InputError
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from clustersim.results import Result
 
 HELP = "simulate a scenario and print a summary"
-_INTERRUPTED = 130
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -66,7 +66,5 @@ def execute(args: argparse.Namespace) -> int:
 
 def _stopped(result: Result) -> int:
     """Say that the result is partial; return the exit code."""
-    reason = "; ".join(result.notes) or "stopped early"
-    print(f"partial result: {reason}", file=sys.stderr)
-    interrupted = any(note.startswith("interrupted") for note in result.notes)
-    return _INTERRUPTED if interrupted else CannotRunError.exit_code
+    print(f"partial result: {'; '.join(result.notes)}", file=sys.stderr)
+    return INTERRUPTED if result.ending == "interrupted" else CannotRunError.exit_code

@@ -10,12 +10,10 @@ from collections.abc import Iterable, Mapping
 from importlib import import_module
 from importlib.util import find_spec
 
+from clustersim.spec.scenario import FABRIC
 from clustersim.workloads.columns import ColumnInfo, MetricInfo
 
 __all__ = ["FABRIC", "KINDS", "documented_metrics", "documented_tables", "metric_info"]
-
-FABRIC = "fabric"
-"""Name under which the network stands among the workloads."""
 
 KINDS = ("training", "inference")
 """Workload kinds that are documented; a kind of one's own falls back on names and suffixes."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from clustersim.errors import InputError, did_you_mean
 from clustersim.results.attribution import Segment
 from clustersim.results.columns import FABRIC
+from clustersim.results.ending import Ending
 from clustersim.results.fabric_report import FabricReport
 from clustersim.results.frozen import FrozenMapping, frozen_outcome
 
@@ -46,8 +47,9 @@ class Result:
         Of clustersim.
     content_hash
         Of all that decides the result (`Scenario.content_hash`).
-    complete
-        False where the run was stopped before its end; what is here happened until then.
+    ending
+        Whether the run came to its end, was interrupted or stalled; what is here happened
+        until then.
     outcomes
         By workload name.
     fabric
@@ -64,7 +66,7 @@ class Result:
     seed: int
     version: str
     content_hash: str
-    complete: bool
+    ending: Ending
     outcomes: Mapping[str, Outcome]
     fabric: FabricReport
     simulated_s: float
@@ -86,26 +88,32 @@ class Result:
         world: World,
         outcomes: Sequence[Outcome],
         version: str,
-        stopped: str,
+        ending: Ending,
+        why: str,
         wall_s: float,
     ) -> Result:
         """Make the result of a world whose time has come to an end.
 
-        `stopped` says why it ended early, and is empty where it did not.
+        `why` says why it ended early, and is empty where it did not.
         """
         return cls(
             scenario=scenario,
             seed=world.seed,
             version=version,
             content_hash=scenario.content_hash(),
-            complete=not stopped,
+            ending=ending,
             outcomes={outcome.name: outcome for outcome in outcomes},
             fabric=FabricReport.of(world.fabric.usage(world.env.now), world.topology),
             trace=world.trace.rows,
             simulated_s=float(world.env.now),
             wall_s=wall_s,
-            notes=(stopped,) if stopped else (),
+            notes=(why,) if why else (),
         )
+
+    @property
+    def complete(self) -> bool:
+        """Whether the run came to its end; else this is what had happened until it was stopped."""
+        return self.ending is Ending.COMPLETE
 
     # What happened ------------------------------------------------------------------
 

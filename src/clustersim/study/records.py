@@ -9,12 +9,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from clustersim.errors import ClusterSimError
+from clustersim.results import Ending
 from clustersim.results.atomic import write_text
 from clustersim.spec.scenario import Scenario
 
 __all__ = ["RunRecord", "RunStore", "simulate"]
-
-_INTERRUPTED = "interrupted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +60,9 @@ def simulate(scenario: Scenario) -> RunRecord:
         # One run of many: whatever went wrong in it must not cost the others.
         return RunRecord(identity, scenario.seed, error=_reason(error))
     if not result.complete:
-        reason = "; ".join(result.notes)
-        if reason.startswith(_INTERRUPTED):
+        if result.ending is Ending.INTERRUPTED:
             raise KeyboardInterrupt
+        reason = "; ".join(result.notes)
         return RunRecord(identity, scenario.seed, error=f"stopped before its end: {reason}")
     kinds = {name: outcome.kind for name, outcome in result.outcomes.items()}
     return RunRecord(identity, scenario.seed, kinds, result.metrics(), result.simulated_s, result.wall_s)

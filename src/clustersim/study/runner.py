@@ -12,7 +12,7 @@ import simpy
 from simpy.core import EmptySchedule
 
 from clustersim.engine.world import World
-from clustersim.results import Result
+from clustersim.results import Ending, Result
 from clustersim.spec.scenario import Scenario
 from clustersim.study.interrupts import interrupt_flag
 from clustersim.study.prepare import CapacityChange, prepare
@@ -68,13 +68,14 @@ def run(
     for change in prepared.changes:
         world.env.process(_change_capacity(world, change))
     processes = [workload.start(world) for workload in everyone]
-    stopped = _let_time_pass(world, processes, everyone, scenario.run.until, progress)
+    ending, why = _let_time_pass(world, processes, everyone, scenario.run.until, progress)
     return Result.collect(
         scenario=scenario,
         world=world,
         outcomes=[workload.outcome() for workload in everyone],
         version=version("clustersim"),
-        stopped=stopped,
+        ending=ending,
+        why=why,
         wall_s=time.perf_counter() - started,
     )
 
@@ -90,8 +91,8 @@ def _let_time_pass(
     workloads: Sequence[Workload],
     until_s: float | None,
     progress: Progress | None,
-) -> str:
-    """Run events until all are done; return why it stopped early, or an empty text."""
+) -> tuple[Ending, str]:
+    """Run events until all are done; return how it ended, and why if that was early."""
     env = world.env
     end: simpy.Event = env.all_of(processes)
     if until_s is not None:
@@ -100,7 +101,7 @@ def _let_time_pass(
     with interrupt_flag() as interrupted, _rare_collection():
         while not end.processed:
             if interrupted:
-                return f"interrupted at {env.now:.6g} s of simulated time"
+                return Ending.INTERRUPTED, f"interrupted at {env.now:.6g} s of simulated time"
             if progress is not None and time.monotonic() >= next_report:
                 next_report = time.monotonic() + _SECONDS_BETWEEN_REPORTS
                 progress(_fraction(world, workloads, until_s), env.now)
@@ -110,10 +111,10 @@ def _let_time_pass(
                     if end.processed:
                         break
             except EmptySchedule:
-                return _why_nothing_moves(world, processes, workloads)
+                return Ending.STALLED, _why_nothing_moves(world, processes, workloads)
     if progress is not None:
         progress(1.0, env.now)
-    return ""
+    return Ending.COMPLETE, ""
 
 
 @contextmanager

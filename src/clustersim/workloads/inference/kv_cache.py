@@ -50,7 +50,3 @@ class KvCache:
     def give_back(self, blocks: int) -> None:
         """Return blocks of a request that finished or was preempted."""
         self.used_blocks -= blocks
-
-    def longest_request_tokens(self) -> int:
-        """Tokens of the longest request that can be served alone."""
-        return (self.total_blocks - self.watermark_blocks) * self.block_tokens
