@@ -44,6 +44,22 @@ def test_a_stranger_on_one_link_ends_privacy_and_tells_once(merge_from: int) -> 
     assert calls == ["shared"]
 
 
+@pytest.mark.parametrize("merge_from", [1, 8])
+def test_a_changed_capacity_ends_privacy_for_route_sets_of_before_and_after(merge_from: int) -> None:
+    _, fabric = make(1.0, 1.0, 1.0, merge_from=merge_from)
+    before = fabric.route_set([0, 1], owner="job")
+    calls: list[str] = []
+    before.on_shared.append(lambda: calls.append("changed"))
+    fabric.set_capacity(1, 1.0)
+    assert fabric.private(before)
+    fabric.set_capacity(1, 0.5)
+    fabric.set_capacity(1, 1.0)
+    assert not fabric.private(before)
+    assert calls == ["changed"]
+    assert not fabric.private(fabric.route_set([1, 2], owner="job"))
+    assert fabric.private(fabric.route_set([2], owner="job"))
+
+
 def test_anonymous_route_sets_are_strangers_to_each_other() -> None:
     _, fabric = make(1.0, 1.0)
     first, second = fabric.route_set([0]), fabric.route_set([0, 1])

@@ -184,7 +184,7 @@ class Communicator:
 
     @property
     def private(self) -> bool:
-        """Whether nobody else uses a link of what this communicator has run or planned so far.
+        """Whether nobody else uses a link of what it has run or planned so far, and none has changed.
 
         False before it has planned anything.
         """
@@ -194,7 +194,7 @@ class Communicator:
         )
 
     def on_shared(self, callback: Callable[[], None]) -> None:
-        """Have `callback` called when somebody else begins to use a link of this communicator."""
+        """Have `callback` called when `private` ends: somebody else uses a link, or one has changed."""
         self._on_shared.append(callback)
         for route_set in self._route_sets.values():
             route_set.on_shared.append(callback)

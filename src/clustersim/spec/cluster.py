@@ -108,7 +108,7 @@ class LinkChangeSpec(SpecModel):
     """When, from the start of the run."""
     link: str
     """`source>target` by vertex names; `source<>target` for both directions."""
-    capacity: Annotated[float, Field(ge=0.0)]
+    capacity: Annotated[float, Field(ge=0.0, le=1.0)]
     """Fraction of the link's full bandwidth from then on: 0 failed, 1 recovered."""
 
 

@@ -125,6 +125,8 @@ class Partition:
 
     def __init__(self, capacities: Sequence[float], *, merge_from: int) -> None:
         self.capacities = list(capacities)
+        self.altered: set[int] = set()
+        """Links whose capacity was changed: closed forms made for the one before do not hold."""
         self.merge_from = merge_from
         self.bundles: list[Bundle] = []
         self.bundle_of: list[Bundle | None] = [None] * len(self.capacities)
@@ -159,11 +161,17 @@ class Partition:
         for bundle, groups in used.items():
             for part, ratio in self._refine(bundle, groups, now_s, changed):
                 self._attach(route_set, part, ratio)
+        if not self.altered.isdisjoint(route_set.links):
+            route_set.lose_privacy()
         return changed
 
     def set_capacity(self, link: int, bytes_per_s: float, now_s: float) -> Bundle | None:
         """Change a link; return its bundle if flows on it may feel it."""
         bundle = self.bundle_of[link]
+        if bytes_per_s != self.capacities[link]:
+            self.altered.add(link)
+            for route_set in list(bundle.route_sets) if bundle is not None else ():
+                route_set.lose_privacy()
         if bundle is not None:
             self._credit_all(bundle, now_s)
         self.capacities[link] = bytes_per_s
@@ -214,7 +222,7 @@ class Partition:
             bundle.shared = bundle.owner != route_set.owner or not route_set.owner
             if bundle.shared:
                 for other in list(bundle.route_sets):
-                    other.become_shared()
+                    other.lose_privacy()
         if bundle.shared:
             route_set.private = False
             if len(bundle.members) == 1:

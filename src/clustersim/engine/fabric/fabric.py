@@ -128,7 +128,7 @@ class Fabric:
         return route_set
 
     def private(self, route_set: RouteSet) -> bool:
-        """Whether no route set of another owner uses any of its links."""
+        """Whether no other owner uses any of its links and none has changed its capacity."""
         return route_set.private
 
     def start(self, route_set: RouteSet, size_bytes: float, *, bound_bytes_per_s: float = math.inf) -> Flow:

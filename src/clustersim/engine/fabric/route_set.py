@@ -54,7 +54,8 @@ class RouteSet:
         self.weights = weights
         self.owner = owner
         self.private = True
-        """Whether no route set of another owner uses any of its links."""
+        """Whether no route set of another owner uses any of its links, and all have the capacity
+        that they began with: what the owner computed for itself alone holds."""
         self._on_shared: list[Callable[[], None]] | None = None
         self.pairs: list[tuple[Bundle, float]] = []
         """Its bundles, with its coefficient on each."""
@@ -68,8 +69,8 @@ class RouteSet:
             self._on_shared = []
         return self._on_shared
 
-    def become_shared(self) -> None:
-        """Note that a stranger uses one of the links, and tell who asked to be told."""
+    def lose_privacy(self) -> None:
+        """Note that a stranger uses one of the links, or that one changed; tell who asked."""
         if self.private:
             self.private = False
             callbacks, self._on_shared = self._on_shared, None
