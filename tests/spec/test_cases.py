@@ -43,8 +43,10 @@ BEYOND_THE_SCHEMA = {
     "topology-file-missing",
     "topology-file-with-a-duplicate",
     "trace-with-lengths",
+    "two-collective-algorithms",
     "two-ends",
     "workload-named-fabric",
+    "wrap-of-another-length",
     "zero-rate",
 }
 

@@ -57,6 +57,16 @@ def test_a_problem_in_a_topology_file_has_that_files_name_and_position(folder: P
         load("a/x.yaml")
 
 
+def test_the_dumped_machine_of_a_topology_file_elsewhere_is_found_from_the_scenario(folder: Path) -> None:
+    write(folder / "a/x.yaml", SCENARIO.format(topology="../b/t.yaml"))
+    site = "{name: %s, topology: {kind: star, nodes: 2, node: %s}}"
+    members = ", ".join(site % pair for pair in (("here", "dumps/one.xml"), ("there", "dgx-h100")))
+    links = "[{between: [here, there], bandwidth: 1 Gbit/s, latency: 1 ms}]"
+    write(folder / "b/t.yaml", f"{{kind: sites, sites: [{members}], links: {links}}}")
+    topology = load("a/x.yaml").cluster.topology
+    assert [site.topology.node for site in topology.sites] == ["../b/dumps/one.xml", "dgx-h100"]  # type: ignore[union-attr]
+
+
 def test_the_graph_of_a_topology_file_elsewhere_is_found_from_the_scenario(folder: Path) -> None:
     write(folder / "a/x.yaml", SCENARIO.format(topology="../b/t.yaml"))
     write(folder / "b/t.yaml", "{kind: graph, path: g.graphml}")

@@ -72,7 +72,13 @@ def test_another_kind_of_graph_is_refused_with_what_to_do(graph):
         check(graph)
 
 
-@pytest.mark.parametrize(("name", "value"), [("level", 0), ("level", "2"), ("level", True), ("node", 3)])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("level", 0), ("level", "2"), ("level", True), ("node", 3)),
+        *(("forwards", "yes"), ("reduces", 1), ("coordinates", (0, 1.5)), ("coordinates", "0 1")),
+    ],
+)
 def test_optional_attributes_of_a_vertex_are_checked_too(two_gpus, name, value):
     two_gpus.nodes["switch"][name] = value
     ((_, message),) = problems(two_gpus)

@@ -3,8 +3,10 @@ import sys
 
 import pytest
 
-from clustersim.topology import draw, figure, from_graph
+from clustersim.spec.cluster import ClusterSpec
+from clustersim.topology import build, describe, draw, figure, from_graph
 from clustersim.topology._boxes import MOST_BOXES, boxes_of
+from clustersim.topology._lattice import lattice_of
 from clustersim.topology.levels import levels_of
 
 CASES = [
@@ -13,6 +15,17 @@ CASES = [
     ("leaf-spine", 64, "a100-40gb-x4", {"nodes_per_leaf": 1}),
     ("rail-optimized", 64, "dgx-h100", {}),
     ("fat-tree", 64, "dgx-h100", {}),
+    ("leaf-spine", 8, "a100-40gb-x4", {"nodes_per_leaf": 2, "planes": 2}),
+    ("dragonfly", 24, "dgx-h100", {"adapters_per_router": 4}),
+    ("dragonfly-plus", 32, "dgx-h100", {"adapters_per_leaf": 8, "leaves_per_group": 8}),
+    ("full-mesh", 8, "dgx-a100", {"nodes_per_switch": 2}),
+    ("full-mesh", 3, "dgx-a100", {}),
+]
+GRIDS = [
+    {"kind": "torus", "dimensions": [4, 4, 4], "node": "tpu-v4"},
+    {"kind": "torus", "dimensions": [5], "node": "dgx-h100"},
+    {"kind": "hypercube", "dimensions": 5, "node": "t4-x1"},
+    {"kind": "hyperx", "dimensions": [4, 3], "node": "t4-x1"},
 ]
 
 
@@ -50,6 +63,34 @@ def test_labels_do_not_overlap_and_stay_inside_the_picture(make, kind, nodes, no
         assert one.y0 >= 0
         assert one.y1 <= picture.bbox.y1
         assert not any(one.overlaps(other) for other in extents[:n])
+
+
+@pytest.mark.parametrize("spec", GRIDS, ids=lambda spec: spec["kind"])
+def test_a_grid_shows_every_place_once_and_every_cable(spec):
+    topology = build(ClusterSpec.model_validate({"topology": spec}))
+    lattice = lattice_of(topology)
+    places = {name for name, fields in topology.graph.nodes(data=True) if fields.get("coordinates")}
+    chips = spec["node"].startswith("tpu")
+    assert set(lattice.places) == {name for name in places if chips or name.startswith("switch")}
+    assert len(set(lattice.places.values())) == len(lattice.places)
+    cables = [tier for tier in describe(topology).tiers if tier.tier.startswith(("dimension", "hypercube"))]
+    assert len(lattice.cables) == sum(tier.cables for tier in cables)
+    assert _title_and_footer_are_apart(figure(topology))
+
+
+def test_a_grid_that_is_too_large_to_read_is_drawn_in_boxes():
+    torus = {"kind": "torus", "dimensions": [32, 32], "node": "tpu-v5e"}
+    assert lattice_of(build(ClusterSpec.model_validate({"topology": torus}))) is None
+
+
+def _title_and_footer_are_apart(picture):
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(picture)
+    canvas.draw()
+    title, footer = (text.get_window_extent(canvas.get_renderer()) for text in picture.axes[0].texts[-2:])
+    inside = all(box.y0 >= 0 and box.y1 <= picture.bbox.y1 and box.x0 >= 0 for box in (title, footer))
+    return inside and not title.overlaps(footer)
 
 
 def test_nodes_joined_without_a_switch_are_drawn_beside_each_other(tmp_path, two_gpus):

@@ -40,6 +40,19 @@ def test_parallel_links_survive_the_round_trip(two_gpus, tmp_path, ending):
     assert same(read_graph(path), two_gpus)
 
 
+@pytest.mark.parametrize("ending", ["graphml", "json"])
+def test_a_torus_keeps_its_coordinates_and_chips_that_forward(tmp_path, ending):
+    spec = {"topology": {"kind": "torus", "dimensions": [4, 2, 2], "node": "tpu-v4"}}
+    torus = build(ClusterSpec.model_validate(spec))
+    path = tmp_path / f"torus.{ending}"
+    write_graph(torus.graph, path)
+    again = from_file(path)
+    assert again.dimensions == (4, 2, 2)
+    assert [again.coordinates(gpu) for gpu in again.gpus] == [torus.coordinates(gpu) for gpu in torus.gpus]
+    ends = torus.gpus[0], torus.gpus[-1]
+    assert again.route(*ends) == torus.route(*ends)
+
+
 UNDIRECTED = {
     "directed": False,
     "multigraph": False,

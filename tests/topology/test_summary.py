@@ -16,12 +16,16 @@ def test_the_text_says_what_the_command_line_prints(make):
         "nodes             20 with 80 × a100-sxm4-40gb",
         "switches          4 leaf, 5 spine",
         "links             scale-up: 80 × nvlink, 2,065 Gbit/s usable each way, 0.25 us",
-        "                  pcie: 240 × pcie, 192 Gbit/s usable each way, 0.5 us",
+        "                  pcie: 200 × pcie, 192 Gbit/s usable each way, 0.25 us",
         "                  nic: 80 × ethernet, 92 Gbit/s usable each way, 1 us",
         "                  leaf-spine: 20 × ethernet, 92 Gbit/s usable each way, 0.5 us",
         "oversubscription  leaf 4 : 1",
         "bisection         920 Gbit/s, 25.0% of injection",
         "diameter          4 links between network ports",
+        "path diversity    5 shortest paths between the farthest",
+        "all-to-all        30.28 Gbit/s per GPU, limited by leaf-spine (leaf0>spine0)",
+        "                  busiest link of each tier then: scale-up 0.1%, pcie 15.2%, nic 31.7%, "
+        "leaf-spine 100.0%",
     ]
 
 

@@ -37,6 +37,8 @@ __all__ = [
 _MODULES = {
     "accelerators": "accelerators",
     "links": "links",
+    "packets": "packets",
+    "encodings": "encodings",
     "node-types": "nodes",
     "models": "models",
     "lengths": "length_tables",
@@ -100,7 +102,7 @@ def model(name_or_path: str, *, base: Path | None = None) -> TransformerModel | 
 
 
 def kinds() -> tuple[str, ...]:
-    """Return the kinds of entries: accelerators, links, node-types, models, lengths."""
+    """Return the kinds of entries: accelerators, links, packets, encodings, node-types, …"""
     return tuple(_MODULES)
 
 

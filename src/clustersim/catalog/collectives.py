@@ -31,12 +31,17 @@ class Protocol:
         Software time of one step on one connection, beyond the links' own latency.
     bandwidth_efficiency
         Fraction of the links' usable bandwidth that the protocol reaches.
+    local_copy
+        Time of a byte that a rank copies in its own memory, relative to one that it sends. A rank
+        copies one block beside the k that it sends, by the same cores, so few ranks reach less
+        bandwidth than many: a fraction of 1 / (1 + local_copy / k).
     """
 
     name: str
     start_latency_s: float
     step_latency_s: float
     bandwidth_efficiency: float
+    local_copy: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,22 +101,31 @@ def _by_kind() -> dict[str, list[CollectiveCosts]]:
 
 def _build(record: Record) -> CollectiveCosts:
     fields = record.fields
-    families = {family: _protocols(table) for family, table in fields["families"].items()}
+    base_s = parse_quantity(fields["base_latency"], TIME)
+    families = {family: _protocols(table, base_s) for family, table in fields["families"].items()}
     return CollectiveCosts(
         name=record.name,
         kinds=tuple(fields["kinds"]),
         bandwidth_bytes_per_s=parse_quantity(fields["bandwidth"], BANDWIDTH),
-        base_latency_s=parse_quantity(fields["base_latency"], TIME),
+        base_latency_s=base_s,
         families=MappingProxyType(families),
         sources=MappingProxyType(record.sources_of(("bandwidth", "base_latency", "families"))),
     )
 
 
-def _protocols(family: Mapping[str, Any]) -> Mapping[str, Protocol]:
-    step_s = parse_quantity(family["step_latency"], TIME)
+def _protocols(family: Mapping[str, Any], base_s: float) -> Mapping[str, Protocol]:
+    """Protocols of a family; where it has a base latency of its own, starts make up for the entry's."""
+    own_s = parse_quantity(family["base_latency"], TIME) - base_s if "base_latency" in family else 0.0
+    copy = float(family.get("local_copy", 0.0))
     return MappingProxyType(
         {
-            name: Protocol(name, parse_quantity(row["start_latency"], TIME), step_s, float(row["efficiency"]))
+            name: Protocol(
+                name,
+                own_s + parse_quantity(row["start_latency"], TIME),
+                parse_quantity(row["step_latency"], TIME),
+                float(row["efficiency"]),
+                copy,
+            )
             for name, row in family["protocols"].items()
         }
     )

@@ -40,10 +40,21 @@ class NodeType:
     nic_attachment
         `gpu`: adapter n·nics/gpus sits on a PCIe switch beside GPU n, so that traffic does
         not pass the host; `host`: all adapters hang on the host.
+    pcie_switches
+        Switches that GPUs (and adapters beside them) hang on in order, evenly; each has one
+        link to the host. 0 where GPUs hang on the host directly, or where it is not known.
+    sockets
+        Parts of the host, each with its own PCIe, that the rest is spread over evenly.
+    socket_link
+        Link type between each two sockets; None with a single one.
     gpu_nic_link
-        PCIe link type of each GPU and each adapter.
+        PCIe link type of each GPU, adapter and switch.
     nic_link
-        Link type of each adapter's port as the maker ships it.
+        Link type of each adapter's port as the maker ships it; of chips that forward (TPUs),
+        of each of their links.
+    chip_grid
+        Shape of the block of chips in one host, for chips that forward and have no adapter;
+        else empty.
     host_memory_bytes
         Memory of the host CPUs.
     sources
@@ -60,8 +71,12 @@ class NodeType:
     scale_up_lanes: tuple[Lane, ...]
     nics: int
     nic_attachment: Literal["gpu", "host"]
+    pcie_switches: int
+    sockets: int
+    socket_link: str | None
     gpu_nic_link: str
     nic_link: str
+    chip_grid: tuple[int, ...]
     host_memory_bytes: float
     sources: Mapping[str, Source]
 
@@ -72,10 +87,13 @@ _FACTS = (
     "scale_up",
     "nics",
     "nic_attachment",
+    "pcie_switches",
+    "sockets",
     "gpu_nic_link",
     "nic_link",
     "host_memory",
 )
+_CITED_WHERE_GIVEN = {"socket_link": "sockets", "chip_grid": "chip_grid"}
 
 
 def _build(record: Record) -> NodeType:
@@ -89,11 +107,16 @@ def _build(record: Record) -> NodeType:
         scale_up_lanes=tuple(tuple(lane) for lane in fields.get("scale_up_lanes", ())),
         nics=fields["nics"],
         nic_attachment=fields["nic_attachment"],
+        pcie_switches=fields.get("pcie_switches", 0),
+        sockets=fields.get("sockets", 1),
+        socket_link=fields.get("socket_link"),
         gpu_nic_link=fields["gpu_nic_link"],
         nic_link=fields["nic_link"],
+        chip_grid=tuple(fields.get("chip_grid", ())),
         host_memory_bytes=parse_quantity(fields["host_memory"], SIZE),
         sources=MappingProxyType(
             {"host_memory_bytes" if key == "host_memory" else key: record.source(key) for key in _FACTS}
+            | {key: record.source(cited) for key, cited in _CITED_WHERE_GIVEN.items() if key in fields}
         ),
     )
 

@@ -1,4 +1,4 @@
-"""`clustersim topology show`: counts, bisection and oversubscription of a cluster."""
+"""`clustersim topology show`: counts, bisection, paths and all-to-all of a cluster."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import asdict
 from clustersim.cli._arguments import picture_file
 from clustersim.errors import InputError
 
-HELP = "show the counts, bisection and oversubscription of a topology, and draw it"
+HELP = "show the counts, bisection, oversubscription and all-to-all of a topology, and draw it"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -29,8 +29,8 @@ class Inlined(NamedTuple):
 def inline_topology(data: Any, place: Place, folders: Sequence[Path]) -> Inlined:
     """Replace `cluster.topology: path.yaml` by what the file holds, positions included.
 
-    The file is looked for in `folders`, in their order. The path of a graph in it is
-    relative to the topology file, and is rewritten relative to the first folder.
+    The file is looked for in `folders`, in their order. Paths of files in it are relative to
+    the topology file, and are rewritten relative to the first folder.
     """
     cluster = data.get("cluster") if isinstance(data, dict) else None
     name = cluster.get("topology") if isinstance(cluster, dict) else None
@@ -45,7 +45,7 @@ def inline_topology(data: Any, place: Place, folders: Sequence[Path]) -> Inlined
         document = yaml_io.read(found, label=label)
     except InputError as error:
         return Inlined(data, place, tuple(_inside(problem) for problem in error.problems))
-    topology = _rebase_graph(document.data, found.parent, folders[0])
+    topology = _rebase_paths(document.data, found.parent, folders[0])
     problems = tuple(_inside(problem) for problem in document.problems)
     merged = {**data, "cluster": {**cluster, "topology": topology}}
     return Inlined(merged, place.put(TOPOLOGY, document.place), problems)
@@ -55,11 +55,18 @@ def _inside(problem: Problem) -> Problem:
     return Problem(TOPOLOGY + problem.path, problem.message, problem.file, problem.line, problem.column)
 
 
-def _rebase_graph(topology: Any, folder: Path, base: Path) -> Any:
-    path = topology.get("path") if isinstance(topology, dict) else None
-    if not isinstance(path, str) or Path(path).is_absolute() or folder.resolve() == base.resolve():
+def _rebase_paths(topology: Any, folder: Path, base: Path) -> Any:
+    """Return a topology, or part of one, whose paths of files lead from `base` instead of `folder`."""
+    if isinstance(topology, list):
+        return [_rebase_paths(item, folder, base) for item in topology]
+    if not isinstance(topology, dict) or folder.resolve() == base.resolve():
         return topology
-    return {**topology, "path": Path(os.path.relpath(folder / path, base)).as_posix()}
+    moved = {key: _rebase_paths(value, folder, base) for key, value in topology.items()}
+    for key, value in topology.items():
+        names_file = key == "path" or (key == "node" and str(value).endswith(".xml"))
+        if names_file and isinstance(value, str) and not Path(value).is_absolute():
+            moved[key] = Path(os.path.relpath(folder / value, base)).as_posix()
+    return moved
 
 
 def references(

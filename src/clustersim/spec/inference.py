@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from clustersim.spec._base import FieldError, InputPath, ModelName, SpecModel
 from clustersim.spec.placement import PlacementSpec
+from clustersim.spec.traffic import TrafficSpec
 from clustersim.spec.training import CollectiveSpec
 from clustersim.units import TIME, RateQuantity, TimeQuantity, quantity
 
@@ -161,6 +162,8 @@ class InferenceSpec(SpecModel):
     """Which replica gets the next request."""
     collective: CollectiveSpec = CollectiveSpec()
     """Algorithm and fidelity of tensor-parallel all-reduce."""
+    traffic: TrafficSpec = TrafficSpec()
+    """How its bytes compete with those of other workloads."""
     host_overhead: TimeQuantity | None = None
     """CPU time per engine step that GPUs wait for. Default: the catalogue's."""
     skip_ahead: bool = True

@@ -6,8 +6,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from clustersim.spec._base import FieldError, ModelName, SpecModel
+from clustersim.spec._base import FieldError, FileReference, ModelName, SpecModel
 from clustersim.spec.placement import PlacementSpec
+from clustersim.spec.traffic import TrafficSpec
 from clustersim.units import SIZE, TIME, SizeQuantity, TimeQuantity, quantity
 
 __all__ = ["CollectiveSpec", "OverlapSpec", "TrainingParallelismSpec", "TrainingSpec"]
@@ -33,13 +34,45 @@ class OverlapSpec(SpecModel):
 class CollectiveSpec(SpecModel):
     """How collectives run on the fabric."""
 
-    algorithm: Literal["auto", "ring", "tree", "hierarchical", "nvls"] = "auto"
-    """`auto` takes what is fastest alone for the message size among `ring`, `tree` and `nvls`, as
-    NCCL does; `hierarchical` runs where it is named. One that does not apply to the group
-    falls back to `ring`."""
+    algorithm: Literal[
+        "auto",
+        "ring",
+        "bidirectional-ring",
+        "tree",
+        "binomial",
+        "recursive-doubling",
+        "halving-doubling",
+        "rabenseifner",
+        "bruck",
+        "direct",
+        "one-shot",
+        "hierarchical",
+        "hierarchical-3-level",
+        "torus",
+        "nvls",
+        "nvlstree",
+        "sharp",
+    ] = "auto"
+    """`auto` takes what is fastest alone for the message size among what NCCL has: `ring`, `tree`,
+    `nvls` and, where switches add, `sharp`. One of these that does not apply falls back to `ring`;
+    any other that does not is an error. docs/collectives.md says which is for which collective."""
+    schedule: Annotated[str | None, FileReference()] = None
+    """File with an algorithm of one's own: a step list in YAML or JSON, or MSCCL's XML (`.xml`). It is
+    for one kind of collective; others run with `auto`."""
+    channels: Annotated[int, Field(ge=1)] | None = None
+    """Rings, pairs of trees or switch trees side by side. Default: one per rail."""
+    chunks: Annotated[int, Field(ge=1)] | None = None
+    """Chunks that pipelines (trees, chains, in-network reduction) divide a message into. Default: enough
+    that filling them takes no time."""
     fidelity: Literal["macro", "stepwise"] = "macro"
     """`macro`: one fluid flow for the whole collective; `stepwise`: each step's messages
     one by one: slow, the reference that the macro-flow is tested against."""
+
+    @model_validator(mode="after")
+    def _one_algorithm(self) -> Self:
+        if self.schedule is not None and self.algorithm != "auto":
+            raise FieldError("gives an algorithm, and so does 'algorithm'; leave one of them out", "schedule")
+        return self
 
 
 class TrainingSpec(SpecModel):
@@ -76,6 +109,8 @@ class TrainingSpec(SpecModel):
     """Overlap of gradient communication."""
     collective: CollectiveSpec = CollectiveSpec()
     """Algorithm and fidelity of gradient all-reduce."""
+    traffic: TrafficSpec = TrafficSpec()
+    """How its bytes compete with those of other workloads."""
     kernel_jitter: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
     """Coefficient of variation of each GPU's compute time per pass (log-normal): the
     collective waits for the slowest GPU."""

@@ -43,8 +43,8 @@ def boxes_of(topology: Topology, levels: Levels) -> list[list[Box]]:
     """Return the rows of a drawing, nodes first, each row at most `MOST_BOXES` long.
 
     Where a tier has more switches, those of one pod, else those with the same neighbours
-    below, are drawn as one box; nodes go together with the box that they hang on. The
-    middle of what is still too long is left out.
+    below or above, else those of one group of a dragonfly, are drawn as one box; nodes go
+    together with the box that they hang on. The middle of what is still too long is left out.
     """
     switch_rows = [_switch_boxes(topology, levels, level) for level in range(1, levels.top + 1)]
     return [_node_boxes(topology, switch_rows), *switch_rows]
@@ -58,7 +58,11 @@ def _switch_boxes(topology: Topology, levels: Levels, level: int) -> list[Box]:
         pods = _pods(topology, levels)
         by_pod = _grouped(members, lambda vertex: pods.get(vertex, vertex))
         by_neighbours = _grouped(members, lambda vertex: _below(topology, levels, vertex))
-        coarser = [grouping for grouping in (by_pod, by_neighbours) if len(grouping) <= len(members) / 2]
+        by_roof = _grouped(members, lambda vertex: _above(topology, levels, vertex))
+        by_group = _grouped(members, lambda vertex: _group(topology, vertex))
+        shared = [grouping for grouping in (by_roof, by_group) if len(grouping) > 1]
+        options = (by_pod, by_neighbours, *shared)
+        coarser = [grouping for grouping in options if len(grouping) <= len(members) / 2]
         groups = coarser[0] if coarser else groups
     return _cut([Box([wires.names[vertex] for vertex in group], vertices=set(group)) for group in groups])
 
@@ -81,6 +85,18 @@ def _below(topology: Topology, levels: Levels, vertex: int) -> frozenset[str | i
     wires, own = topology.wires, levels.of[vertex] or 0
     beside = (other for other, _ in wires.out[vertex] if (levels.of[other] or 0) < own)
     return frozenset(wires.node[other] or other for other in beside)
+
+
+def _above(topology: Topology, levels: Levels, vertex: int) -> frozenset[int]:
+    """Return the switches that a switch joins from above."""
+    own = levels.of[vertex] or 0
+    return frozenset(other for other, _ in topology.wires.out[vertex] if (levels.of[other] or 0) > own)
+
+
+def _group(topology: Topology, vertex: int) -> int:
+    """Return the group of a dragonfly that a switch is in; its own number where it is in none."""
+    at = topology.graph.nodes[topology.wires.names[vertex]].get("coordinates")
+    return vertex if at is None else -1 - int(at[0])
 
 
 def _node_boxes(topology: Topology, switch_rows: Sequence[Sequence[Box]]) -> list[Box]:

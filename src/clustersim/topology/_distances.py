@@ -1,38 +1,88 @@
-"""Hop counts over the fabric's switches, one breadth-first search per destination."""
+"""Next hops over the fabric, one breadth-first search per destination."""
 
 from __future__ import annotations
+
+from array import array
 
 import numpy as np
 
 from clustersim.topology._wires import Wires
 
-__all__ = ["UNREACHED", "FabricDistances"]
+__all__ = ["UNREACHED", "FabricDistances", "Step", "Toward"]
 
-UNREACHED = 1 << 30
+Step = tuple[int, int]
+"""A next vertex, and the link to it."""
+
+UNREACHED = int(np.iinfo(np.int32).max)
 """Hop count of what cannot be reached."""
+
+_NO_STEPS: tuple[Step, ...] = ()
+
+
+class Toward:
+    """Next hops from anywhere to the nearest of some fabric vertices, found when asked for.
+
+    Parameters
+    ----------
+    entries
+        The vertices that are gone to.
+    hops
+        Fewest links to one of them, by the place in `local`.
+    local
+        Place of each vertex among the fabric's, or -1.
+    """
+
+    __slots__ = ("_kept", "_local", "_out", "entries", "hops")
+
+    def __init__(
+        self,
+        entries: tuple[int, ...],
+        hops: array[int],
+        local: list[int],
+        out: tuple[tuple[Step, ...], ...],
+    ) -> None:
+        self.entries = frozenset(entries)
+        self.hops = hops
+        self._local = local
+        self._out = out
+        self._kept: dict[int, tuple[Step, ...]] = {}
+
+    def steps(self, at: int) -> tuple[Step, ...]:
+        """Return the steps into the fabric with the fewest hops left; none if none leads there."""
+        found = self._kept.get(at)
+        if found is None:
+            hops, local = self.hops, self._local
+            left = [hops[local[other]] if local[other] >= 0 else UNREACHED for other, _ in self._out[at]]
+            least = min(left, default=UNREACHED)
+            found = _NO_STEPS
+            if least < UNREACHED:
+                found = tuple(step for step, far in zip(self._out[at], left, strict=True) if far == least)
+            self._kept[at] = found
+        return found
 
 
 class FabricDistances:
-    """Hops from every fabric vertex to a set of them, computed once per set and kept.
+    """Ways to every set of fabric vertices that is asked for, computed once per set and kept.
 
-    The fabric's vertices are those outside all nodes that forward. GPUs that hang on the
-    same switch share one search, so a cluster of N GPUs costs as many searches as it has
-    leaf switches, each over switches only.
+    The fabric's vertices are `Wires.in_fabric`. GPUs that hang on the same switch share one
+    search, so a cluster of N GPUs costs as many searches as it has leaf switches, each over
+    switches only.
 
-    `local` maps a vertex to its place among the fabric's vertices, or to −1; `searches`
+    `local` maps a vertex to its place among the fabric's vertices, or to -1; `searches`
     counts what routing has cost so far.
     """
 
     def __init__(self, wires: Wires) -> None:
-        fabric = [v for v, node in enumerate(wires.node) if node is None and wires.forwards[v]]
+        fabric = [vertex for vertex, inside in enumerate(wires.in_fabric) if inside]
         self.local = [-1] * len(wires.node)
         for place, vertex in enumerate(fabric):
             self.local[vertex] = place
         self._into = wires.into
+        self._out = wires.out
         behind = [sorted({self.local[other] for other, _ in wires.into[vertex]} - {-1}) for vertex in fabric]
         self._sources = np.array([place for places in behind for place in places], dtype=np.int64)
         self._first = np.cumsum([0, *map(len, behind)])
-        self._kept: dict[tuple[int, ...], list[int]] = {}
+        self._kept: dict[tuple[int, ...], Toward] = {}
         self._entries: dict[int, tuple[int, ...]] = {}
         self.searches = 0
 
@@ -44,25 +94,30 @@ class FabricDistances:
             found = self._entries[port] = tuple(sorted(v for v in here if self.local[v] >= 0))
         return found
 
-    def to(self, entries: tuple[int, ...]) -> list[int]:
-        """Return the hops to the nearest of `entries`, by the place in `local`."""
-        hops = self._kept.get(entries)
-        if hops is None:
+    def toward(self, entries: tuple[int, ...]) -> Toward:
+        """Return the ways to the nearest of `entries`."""
+        found = self._kept.get(entries)
+        if found is None:
             self.searches += 1
-            hops = self._kept[entries] = self._search([self.local[vertex] for vertex in entries])
-        return hops
+            hops = self._search([self.local[vertex] for vertex in entries])
+            found = self._kept[entries] = Toward(entries, hops, self.local, self._out)
+        return found
 
-    def _search(self, targets: list[int]) -> list[int]:
-        hops = np.full(len(self._first) - 1, UNREACHED)
+    def to(self, entries: tuple[int, ...]) -> array[int]:
+        """Return the hops to the nearest of `entries`, by the place in `local`."""
+        return self.toward(entries).hops
+
+    def _search(self, targets: list[int]) -> array[int]:
+        hops = np.full(len(self._first) - 1, UNREACHED, dtype=np.int32)
         frontier = np.array(targets, dtype=np.int64)
         distance = 0
+        hops[frontier] = 0
         while frontier.size:
-            hops[frontier] = distance
+            distance += 1
             starts = self._first[frontier]
             counts = self._first[frontier + 1] - starts
             offsets = np.repeat(starts - np.cumsum(counts) + counts, counts)
             behind = self._sources[offsets + np.arange(counts.sum())]
-            frontier = np.unique(behind[hops[behind] == UNREACHED])
-            distance += 1
-        found: list[int] = hops.tolist()
-        return found
+            hops[behind[hops[behind] == UNREACHED]] = distance
+            frontier = np.flatnonzero(hops == distance)
+        return array("i", hops.tobytes())

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from clustersim.topology._wires import Wires
 
-__all__ = ["Pick", "ports", "route_inside"]
+__all__ = ["Pick", "joined_by_scale_up", "ports", "route_inside"]
 
 Pick = Callable[[Sequence[tuple[int, int]], int], tuple[int, int]]
 """Chooses one of several equal (vertex, link) at a hop."""
@@ -21,6 +21,11 @@ def route_inside(wires: Wires, source: int, target: int, pick: Pick) -> list[int
     return _route(wires, source, target, pick, scale_up=True) or _route(
         wires, source, target, pick, scale_up=False
     )
+
+
+def joined_by_scale_up(wires: Wires, source: int, target: int) -> bool:
+    """Whether scale-up links of their node lead from one vertex to another."""
+    return source != target and source in _hops_to(wires, source, target, scale_up=True)
 
 
 def _route(wires: Wires, source: int, target: int, pick: Pick, *, scale_up: bool) -> list[int] | None:

@@ -24,7 +24,10 @@ class Wires:
     node
         Name of the node that a vertex is part of, or None for the fabric's own.
     forwards
-        Whether a vertex passes on what is not for it: switches, NICs, and hosts inside a node.
+        Whether a vertex passes on what is not for it: switches, NICs, hosts inside a node, and
+        what says so.
+    in_fabric
+        Whether a vertex joins nodes: it forwards, and is of no node or a chip that forwards itself.
     out, into
         For each vertex its (other vertex, link), leaving and arriving.
     ends, is_scale_up
@@ -35,6 +38,7 @@ class Wires:
     kind: tuple[str, ...]
     node: tuple[str | None, ...]
     forwards: tuple[bool, ...]
+    in_fabric: tuple[bool, ...]
     out: tuple[tuple[tuple[int, int], ...], ...]
     into: tuple[tuple[tuple[int, int], ...], ...]
     ends: tuple[tuple[int, int], ...]
@@ -51,19 +55,28 @@ class Wires:
             into[target].append((source, link))
         kinds = tuple(_attribute(graph, "kind").values())
         node = _nodes(graph)
+        forwards = tuple(
+            _forwards_by_kind(kind, home) if own is None else bool(own)
+            for kind, home, own in zip(kinds, node, _attribute(graph, "forwards").values(), strict=True)
+        )
         return cls(
             names=tuple(index),
             kind=kinds,
             node=node,
-            forwards=tuple(
-                kind in ("switch", "nic") or (kind == "host" and home is not None)
-                for kind, home in zip(kinds, node, strict=True)
+            forwards=forwards,
+            in_fabric=tuple(
+                passes and (home is None or kind == "gpu")
+                for passes, home, kind in zip(forwards, node, kinds, strict=True)
             ),
             out=tuple(map(tuple, out)),
             into=tuple(map(tuple, into)),
             ends=tuple(ends),
             is_scale_up=tuple(fields["kind"] in SCALE_UP_KINDS for _, _, fields in graph.edges(data=True)),
         )
+
+
+def _forwards_by_kind(kind: str, node: str | None) -> bool:
+    return kind in ("switch", "nic") or (kind == "host" and node is not None)
 
 
 def _nodes(graph: nx.MultiDiGraph[str]) -> tuple[str | None, ...]:

@@ -4,33 +4,71 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import networkx as nx
 
 from clustersim import catalog
-from clustersim.errors import CatalogError, InputError, Problem
-from clustersim.spec.cluster import (
-    ClusterSpec,
-    FabricSpec,
+from clustersim.errors import CatalogError, InputError, PathPart, Problem
+from clustersim.spec.cluster import ClusterSpec, FabricSpec
+from clustersim.spec.topology import (
+    AstraSimSpec,
+    DragonflyPlusSpec,
+    DragonflySpec,
     FatTreeSpec,
+    FullMeshSpec,
     GraphSpec,
+    HypercubeSpec,
+    HyperXSpec,
     LeafSpineSpec,
+    RailOnlySpec,
     RailOptimizedSpec,
+    SiteSpec,
+    SitesSpec,
     StarSpec,
+    TorusSpec,
 )
+from clustersim.topology.builders.dragonfly import build_dragonfly
+from clustersim.topology.builders.dragonfly_plus import build_dragonfly_plus
+from clustersim.topology.builders.fat_tree import build_fat_tree
+from clustersim.topology.builders.full_mesh import build_full_mesh
+from clustersim.topology.builders.hypercube import build_hypercube
+from clustersim.topology.builders.hyperx import build_hyperx
+from clustersim.topology.builders.leaf_spine import build_leaf_spine
+from clustersim.topology.builders.node import NodeTemplate, template_of
+from clustersim.topology.builders.rail_only import build_rail_only
+from clustersim.topology.builders.rail_optimized import build_rail_optimized
+from clustersim.topology.builders.sites import build_sites
+from clustersim.topology.builders.star import build_star
+from clustersim.topology.builders.torus import build_torus
+from clustersim.topology.builders.wiring import scale_out
 from clustersim.topology.contract import check
-from clustersim.topology.fat_tree import build_fat_tree
-from clustersim.topology.importers import read_graph
-from clustersim.topology.leaf_spine import build_leaf_spine
-from clustersim.topology.network import Topology, from_graph
-from clustersim.topology.rail_optimized import build_rail_optimized
-from clustersim.topology.star import build_star
-from clustersim.topology.wiring import scale_out
+from clustersim.topology.faults import broken, check_reachable
+from clustersim.topology.importers.astra_sim import read_astra_sim
+from clustersim.topology.importers.graph_files import read_graph
+from clustersim.topology.importers.nccl_xml import read_nccl_xml
+from clustersim.topology.network import Topology
 
 __all__ = ["build"]
 
 Found = TypeVar("Found")
+
+_BUILDERS: dict[type, Callable[..., nx.MultiDiGraph[str]]] = {
+    StarSpec: build_star,
+    LeafSpineSpec: build_leaf_spine,
+    FatTreeSpec: build_fat_tree,
+    RailOptimizedSpec: build_rail_optimized,
+    RailOnlySpec: build_rail_only,
+    DragonflySpec: build_dragonfly,
+    DragonflyPlusSpec: build_dragonfly_plus,
+    TorusSpec: build_torus,
+    HypercubeSpec: build_hypercube,
+    HyperXSpec: build_hyperx,
+    FullMeshSpec: build_full_mesh,
+}
+_GRIDS = (TorusSpec, HypercubeSpec, HyperXSpec)
+_MAY_BE_CUT = (GraphSpec, SitesSpec)
+"""Topologies whose GPUs need not all reach each other."""
 
 
 def build(cluster: ClusterSpec, *, base: Path | None = None, seed: int = 0) -> Topology:
@@ -39,7 +77,7 @@ def build(cluster: ClusterSpec, *, base: Path | None = None, seed: int = 0) -> T
     Parameters
     ----------
     base
-        Folder that the path of a `graph` topology starts from; the working folder where None.
+        Folder that the paths of files start from; the working folder where None.
     seed
         Of the ECMP hash.
 
@@ -48,36 +86,80 @@ def build(cluster: ClusterSpec, *, base: Path | None = None, seed: int = 0) -> T
     InputError
         With all problems; paths are relative to the cluster, as `("topology", "node")`.
     CannotRunError
-        If GPUs of an imported graph cannot reach each other.
+        If GPUs of an imported graph cannot reach each other, or faults cut them off.
 
     **Checked by:** tests/topology/test_builders.py.
     """
-    if isinstance(cluster.topology, GraphSpec):
-        return _imported(cluster, cluster.topology, base=base, seed=seed)
-    graph = _standard(cluster, cluster.topology)
+    folder, fabric = base or Path(), cluster.fabric
+    graph = _graph_of(cluster, folder)
+    if fabric.in_network_reduction:
+        _let_switches_reduce(graph)
+    whole = broken(graph, cluster.faults)
+    topology = Topology(whole, seed=seed, routing=fabric.routing, connections=fabric.connections)
+    if cluster.faults or isinstance(cluster.topology, _MAY_BE_CUT):
+        check_reachable(topology, cluster.faults, graph=graph)
+    return topology
+
+
+def _graph_of(cluster: ClusterSpec, folder: Path) -> nx.MultiDiGraph[str]:
+    """Return a graph that keeps the contract."""
+    spec = cluster.topology
+    if isinstance(spec, (GraphSpec, AstraSimSpec)):
+        return _imported(cluster.fabric, spec, folder)
+    if isinstance(spec, SitesSpec):
+        graph = build_sites(spec, build_site=lambda number, site: _site(number, site, cluster.fabric, folder))
+    else:
+        graph = _standard(spec, cluster.fabric, folder)
     check(graph)
-    return Topology(graph, seed=seed, routing=cluster.fabric.routing)
+    return graph
 
 
-def _standard(
-    cluster: ClusterSpec, spec: StarSpec | LeafSpineSpec | FatTreeSpec | RailOptimizedSpec
-) -> nx.MultiDiGraph[str]:
+def _site(number: int, site: SiteSpec, fabric: FabricSpec, folder: Path) -> nx.MultiDiGraph[str]:
+    try:
+        return _standard(site.topology, fabric, folder)
+    except InputError as error:
+        raise type(error)(
+            [_moved(problem, ("topology", "sites", number)) for problem in error.problems]
+        ) from None
+
+
+def _moved(problem: Problem, to: tuple[PathPart, ...]) -> Problem:
+    """Put what is wrong with the topology of a site under the site."""
+    inside = problem.path[:1] == ("topology",)
+    return Problem((*to, *problem.path), problem.message) if inside else problem
+
+
+def _standard(spec: Any, fabric: FabricSpec, folder: Path) -> nx.MultiDiGraph[str]:
     problems: list[Problem] = []
-    node_type = _look_up(catalog.node_type, spec.node, ("topology", "node"), problems)
-    if cluster.fabric.link:
-        _look_up(catalog.link, cluster.fabric.link, ("fabric", "link"), problems)
-    if node_type is None or problems:
+    node = _node(spec.node, folder, problems)
+    link = fabric.link or (node.nic_link if node is not None else None)
+    if link:
+        _look_up(catalog.link, link, ("fabric", "link"), problems)
+    if node is not None:
+        problems += _misplaced(spec, node)
+    if node is None or problems:
         raise InputError(problems)
-    via = scale_out(cluster.fabric, node=node_type)
-    match spec:
-        case StarSpec():
-            return build_star(spec, node_type=node_type, via=via)
-        case LeafSpineSpec():
-            return build_leaf_spine(spec, node_type=node_type, via=via)
-        case FatTreeSpec():
-            return build_fat_tree(spec, node_type=node_type, via=via)
-        case RailOptimizedSpec():
-            return build_rail_optimized(spec, node_type=node_type, via=via)
+    return _BUILDERS[type(spec)](spec, node=node, via=scale_out(fabric, nic_link=node.nic_link))
+
+
+def _node(name: str, folder: Path, problems: list[Problem]) -> NodeTemplate | None:
+    """Return the inside of the nodes: of a type of the catalogue, or as NCCL saw a machine."""
+    if not name.endswith(".xml"):
+        node_type = _look_up(catalog.node_type, name, ("topology", "node"), problems)
+        return None if node_type is None else template_of(node_type)
+    try:
+        return read_nccl_xml(folder / name, label=name)
+    except InputError as error:
+        problems += [Problem(("topology", "node"), str(problem)) for problem in error.problems]
+        return None
+
+
+def _misplaced(spec: Any, node: NodeTemplate) -> list[Problem]:
+    """Problems of a node that has nothing to be joined to others with."""
+    if node.nics or (node.chip_grid and isinstance(spec, _GRIDS)) or getattr(spec, "nodes", 0) == 1:
+        return []
+    instead = "; kind 'torus' joins its chips" if node.chip_grid else ""
+    return [Problem(("topology", "node"), f"'{node.name}' has no network adapter{instead}")]
 
 
 def _look_up(
@@ -90,6 +172,28 @@ def _look_up(
         return None
 
 
+def _let_switches_reduce(graph: nx.MultiDiGraph[str]) -> None:
+    for _, fields in graph.nodes(data=True):
+        if fields["kind"] == "switch" and fields.get("node") is None:
+            fields.setdefault("reduces", True)
+
+
+def _imported(fabric: FabricSpec, spec: GraphSpec | AstraSimSpec, folder: Path) -> nx.MultiDiGraph[str]:
+    problems = _without_effect(fabric)
+    try:
+        if isinstance(spec, GraphSpec):
+            graph = read_graph(folder / spec.path)
+        else:
+            graph = read_astra_sim(folder / spec.path, accelerator=spec.accelerator)
+        check(graph)
+    except InputError as error:
+        found = [Problem(("topology", "path"), f"{spec.path}: {problem}") for problem in error.problems]
+        raise (InputError(problems + found) if problems else type(error)(found)) from None
+    if problems:
+        raise InputError(problems)
+    return graph
+
+
 def _without_effect(fabric: FabricSpec) -> list[Problem]:
     """Problems of fabric fields that an imported graph would silently ignore."""
     default = FabricSpec()
@@ -98,16 +202,3 @@ def _without_effect(fabric: FabricSpec) -> list[Problem]:
         for field in ("link", "bandwidth", "latency")
         if getattr(fabric, field) not in (None, getattr(default, field))
     ]
-
-
-def _imported(cluster: ClusterSpec, spec: GraphSpec, *, base: Path | None, seed: int) -> Topology:
-    path = (base or Path()) / spec.path
-    problems = _without_effect(cluster.fabric)
-    try:
-        topology = from_graph(read_graph(path), seed=seed, routing=cluster.fabric.routing)
-    except InputError as error:
-        found = [Problem(("topology", "path"), f"{spec.path}: {problem}") for problem in error.problems]
-        raise (InputError(problems + found) if problems else type(error)(found)) from None
-    if problems:
-        raise InputError(problems)
-    return topology

@@ -1,7 +1,9 @@
 """What an annotated graph must say to be a topology, and the check of it.
 
-Vertices carry `kind`; GPUs also `node` and `accelerator`; switches may say their `level`.
-Links carry `bandwidth_bytes_per_s`, `latency_s` and `kind`, and may say their `tier`.
+Vertices carry `kind`; GPUs also `node` and `accelerator`; switches may say their `level` and
+whether they can reduce (`reduces`), GPUs whether they forward (`forwards`) and where they
+stand in a grid (`coordinates`; the graph then says its `dimensions`). Links carry
+`bandwidth_bytes_per_s`, `latency_s` and `kind`, and may say their `tier`.
 docs/topology.md is the long form.
 """
 
@@ -69,6 +71,12 @@ def _vertex_messages(fields: Mapping[str, Any], known: dict[str, str | None]) ->
     level = fields.get("level")
     if level is not None and (isinstance(level, bool) or not isinstance(level, int) or level < 1):
         yield f"'level' is {level!r}; expected the tier of a switch, a whole number from 1"
+    for name in ("forwards", "reduces"):
+        if not isinstance(fields.get(name, False), bool):
+            yield f"'{name}' is {fields[name]!r}; expected true or false"
+    coordinates = fields.get("coordinates")
+    if coordinates is not None and not _are_whole_numbers(coordinates):
+        yield f"'coordinates' is {coordinates!r}; expected whole numbers, one per dimension"
     if kind != "gpu":
         return
     if node is None:
@@ -78,6 +86,10 @@ def _vertex_messages(fields: Mapping[str, Any], known: dict[str, str | None]) ->
         yield f"a GPU needs 'accelerator', a name of the catalogue{_near_miss('accelerator', fields)}"
     elif message := _accelerator_message(str(accelerator), known):
         yield message
+
+
+def _are_whole_numbers(values: object) -> bool:
+    return isinstance(values, (tuple, list)) and all(type(value) is int for value in values)
 
 
 def _accelerator_message(name: str, known: dict[str, str | None]) -> str | None:
@@ -108,6 +120,13 @@ def _link_messages(fields: Mapping[str, Any]) -> Iterator[str]:
         elif value < 0 or (value == 0 and name != "latency_s"):
             bound = "zero or more" if name == "latency_s" else "more than zero"
             yield f"'{name}' is {value!r}; expected {bound}"
+    overhead_s = fields.get("message_overhead_s", 0.0)
+    if (
+        isinstance(overhead_s, bool)
+        or not isinstance(overhead_s, (int, float))
+        or not 0 <= overhead_s < math.inf
+    ):
+        yield f"'message_overhead_s' is {overhead_s!r}; expected seconds, zero or more"
     kind = fields.get("kind")
     if not isinstance(kind, str) or not kind:
         near = _near_miss("kind", fields)

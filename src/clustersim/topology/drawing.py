@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clustersim.topology._boxes import Box, boxes_of, cables_between
+from clustersim.topology._lattice import Lattice, lattice_of
 from clustersim.topology.levels import Levels, levels_of
 from clustersim.topology.network import Topology
 from clustersim.topology.summary import TopologySummary, describe, gigabit_per_s
@@ -20,9 +21,16 @@ __all__ = ["draw", "figure"]
 
 _WIDTH_INCHES = 12.0
 _ROW_INCHES = 1.9
+_GRID_INCHES = 8.0
+"""Height of a grid at most."""
 _BOX_HEIGHT = 0.46
 _LEFT, _RIGHT = 0.13, 0.99
 _PARTS_IN_LINE = 3
+_MOST_NAMED = 36
+"""Places of a grid; more are drawn without names."""
+_ARC_STEPS = 16
+_ARC_HEIGHT = 0.09
+"""Of a cable within a row, between the row and what is above it."""
 _COLOURS = ("#dcebf7", "#fbe3c4", "#f6d0c8", "#dcd6ee", "#d7ead4")
 """Of the rows, nodes first."""
 
@@ -31,7 +39,8 @@ def draw(topology: Topology, path: Path | str) -> None:
     """Draw a topology into a file; the ending says the format (`.png`, `.svg`, `.pdf`).
 
     Each tier of switches is a row above the nodes. A row of more than twelve shows
-    switches with the same neighbours, and nodes on the same switches, as one box.
+    switches with the same neighbours, and nodes on the same switches, as one box. A torus,
+    hypercube or HyperX is drawn as the grid that it is, where that can be read.
 
     **Checked by:** tests/topology/test_drawing.py.
     """
@@ -40,6 +49,57 @@ def draw(topology: Topology, path: Path | str) -> None:
 
 def figure(topology: Topology) -> Figure:
     """Return the drawing as a matplotlib figure."""
+    lattice = lattice_of(topology)
+    return _figure_of_tiers(topology) if lattice is None else _figure_of_grid(topology, lattice)
+
+
+def _figure_of_grid(topology: Topology, lattice: Lattice) -> Figure:
+    """Draw places as dots, cables between neighbours straight, longer ones as arcs."""
+    from matplotlib.figure import Figure
+
+    across, up = zip(*lattice.places.values(), strict=True)
+    width, height = max(across) + 1.6, max(up) + 2.2
+    scale = min(_WIDTH_INCHES / width, _GRID_INCHES / height)
+    shown = Figure(figsize=(max(6.0, scale * width), max(3.0, scale * height)))
+    axes = shown.add_axes((0.0, 0.0, 1.0, 1.0))
+    axes.set_axis_off()
+    axes.set_xlim(-0.8, max(across) + 0.8)
+    axes.set_ylim(-1.2, max(up) + 1.0)
+    for cable in lattice.cables:
+        xs, ys = _arc(cable.start, cable.end, 0.3 if cable.wraps else 0.0)
+        axes.plot(xs, ys, color="#7a8794", linewidth=0.6 if cable.wraps else 1.1, zorder=1)
+    axes.scatter(
+        across, up, s=90 if len(across) <= 64 else 22, color=_COLOURS[1], edgecolor="#555555", zorder=2
+    )
+    if len(across) <= _MOST_NAMED:
+        for name, (x, y) in lattice.places.items():
+            axes.annotate(name, (x, y), (5, -9), textcoords="offset points", fontsize=6.5, color="#333333")
+    summary = describe(topology)
+    middle: dict[str, Any] = {"x": max(across) / 2, "ha": "center", "va": "center"}
+    axes.text(y=max(up) + 0.75, s=_title(summary), fontsize=12, weight="bold", **middle)
+    axes.text(y=-0.85, s=_footer(summary), fontsize=9, color="#444444", linespacing=1.5, **middle)
+    return shown
+
+
+def _arc(
+    start: tuple[float, float], end: tuple[float, float], bulge: float
+) -> tuple[list[float], list[float]]:
+    """Return points of a curve that leaves the straight line by `bulge` upwards, or else to the left."""
+    (x, y), (to_x, to_y) = start, end
+    length = max(1e-9, ((to_x - x) ** 2 + (to_y - y) ** 2) ** 0.5)
+    side = (-(to_y - y) / length, (to_x - x) / length)
+    is_upright = abs(side[1]) < 1e-9
+    if side[0] > 0 if is_upright else side[1] < 0:
+        side = (-side[0], -side[1])
+    steps = [n / _ARC_STEPS for n in range(_ARC_STEPS + 1)] if bulge else [0.0, 1.0]
+    lifts = [4 * bulge * step * (1 - step) for step in steps]
+    xs = [x + (to_x - x) * step + side[0] * lift for step, lift in zip(steps, lifts, strict=True)]
+    ys = [y + (to_y - y) * step + side[1] * lift for step, lift in zip(steps, lifts, strict=True)]
+    return xs, ys
+
+
+def _figure_of_tiers(topology: Topology) -> Figure:
+    """Draw each tier as a row of boxes."""
     from matplotlib.figure import Figure
 
     levels = levels_of(topology)
@@ -104,12 +164,11 @@ def _draw_cables(axes: Axes, topology: Topology, rows: Sequence[Sequence[Box]]) 
     for (row, box, other_row, other_box), count in cables.items():
         x, y = _centre(row, box, len(rows[row]))
         to_x, to_y = _centre(other_row, other_box, len(rows[other_row]))
-        if row == other_row:
-            y = to_y = y + _BOX_HEIGHT / 2
-        else:
-            y, to_y = y + _BOX_HEIGHT / 2, to_y - _BOX_HEIGHT / 2
+        beside = row == other_row
+        ends = (x, y + _BOX_HEIGHT / 2), (to_x, to_y + _BOX_HEIGHT / 2 * (1 if beside else -1))
+        xs, ys = _arc(*ends, _ARC_HEIGHT if beside else 0.0)
         width = min(4.0, 0.8 + 0.35 * count**0.5) / crowd**0.5
-        axes.plot((x, to_x), (y, to_y), color="#7a8794", linewidth=width, zorder=1, solid_capstyle="round")
+        axes.plot(xs, ys, color="#7a8794", linewidth=width, zorder=1, solid_capstyle="round")
 
 
 def _label_row(axes: Axes, levels: Levels, row: int, summary: TopologySummary) -> None:

@@ -52,9 +52,9 @@ def levels_of(topology: Topology) -> Levels:
 
 
 def _stem(names: tuple[str, ...], levels: list[int | None], level: int) -> str:
-    """Return what the names of a level's switches have in common: letters before a number."""
+    """Return what the names of a level's switches have in common: letters before a number, after `/`."""
     stems = {
-        re.split(r"[\d.]", name)[0].rstrip("-_/")
+        re.split(r"[\d.]", name.rpartition("/")[2])[0].rstrip("-_")
         for name, own in zip(names, levels, strict=True)
         if own == level
     }

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
-from typing import Literal
+from typing import Any
 
 import networkx as nx
 import numpy as np
@@ -14,17 +14,17 @@ from clustersim import catalog
 from clustersim.errors import CannotRunError, InputError, Problem, did_you_mean
 from clustersim.topology._wires import Wires
 from clustersim.topology.contract import check
+from clustersim.topology.paths import LinkUse, Path, PathFinder, Routing
 from clustersim.topology.routing import Router
 
-__all__ = ["Topology", "from_graph"]
-
-Routing = Literal["ecmp", "single-path"]
+__all__ = ["Topology", "from_graph", "link_names", "unreachable"]
 
 
 class Topology:
     """Vertices and directed links of a cluster, and the path of each connection.
 
-    Made by `build` or `from_graph`, which check the graph; never changes afterwards.
+    Made by `build` or `from_graph`, which check the graph. It never changes afterwards, but that
+    adaptive routing remembers where it has laid connections.
 
     Parameters
     ----------
@@ -33,7 +33,10 @@ class Topology:
     seed
         Of the ECMP hash.
     routing
-        `ecmp`, or `single-path`: always the first shortest path.
+        `ecmp`, `single-path`, `spray` or `adaptive`; see `clustersim.spec.cluster.FabricSpec`.
+    connections
+        Transport connections (queue pairs) per pair of vertices of different nodes, each routed on
+        its own.
 
     Attributes
     ----------
@@ -47,23 +50,40 @@ class Topology:
         `source>target` of each link; `#0`, `#1`, … follow where links are parallel.
     link_ends, link_kind, link_tier
         Of each link: its (source, target), technology and tier.
-    link_bandwidth_bytes_per_s, link_latency_s
-        Of each link: usable rate per direction, latency of one traversal.
+    link_bandwidth_bytes_per_s, link_latency_s, link_message_overhead_s
+        Of each link: usable rate per direction, latency of one traversal, and what the software
+        over its technology costs once per message.
     wires
         The graph as lists by index, for algorithms over it.
 
     **Valid when** the fabric routes by shortest paths. **Checked by:** tests/topology.
     """
 
-    def __init__(self, graph: nx.MultiDiGraph[str], *, seed: int = 0, routing: Routing = "ecmp") -> None:
+    def __init__(
+        self,
+        graph: nx.MultiDiGraph[str],
+        *,
+        seed: int = 0,
+        routing: Routing = "ecmp",
+        connections: int = 1,
+    ) -> None:
         self.graph = nx.freeze(graph)
         self.seed = seed
-        self.routing = routing
+        self.routing: Routing = routing
+        self.connections = connections
         self._index = {vertex: n for n, vertex in enumerate(graph)}
         self.wires = Wires.of(graph, index=self._index)
         self._router = Router(self.wires, seed=seed, single_path=routing == "single-path")
         self._read_gpus(graph)
         self._read_links(graph)
+        widest = float(self.link_bandwidth_bytes_per_s.max(initial=0.0))
+        self._paths = PathFinder(
+            self._router,
+            latency_s=self._latency_s,
+            capacity=[rate / widest for rate in self.link_bandwidth_bytes_per_s.tolist()],
+            routing=routing,
+            connections=connections,
+        )
 
     def _read_gpus(self, graph: nx.MultiDiGraph[str]) -> None:
         by_node: dict[str, list[str]] = {}
@@ -78,11 +98,12 @@ class Topology:
     def _read_links(self, graph: nx.MultiDiGraph[str]) -> None:
         rows = [fields for _, _, fields in graph.edges(data=True)]
         self.link_ends: tuple[tuple[str, str], ...] = tuple(graph.edges())
-        self.link_names: tuple[str, ...] = tuple(_link_names(graph))
+        self.link_names: tuple[str, ...] = tuple(link_names(graph))
         self.link_kind: tuple[str, ...] = tuple(row["kind"] for row in rows)
         self.link_tier: tuple[str, ...] = tuple(row.get("tier") or row["kind"] for row in rows)
         self.link_bandwidth_bytes_per_s = _frozen([row["bandwidth_bytes_per_s"] for row in rows])
         self.link_latency_s = _frozen([row["latency_s"] for row in rows])
+        self.link_message_overhead_s = _frozen([row.get("message_overhead_s", 0.0) for row in rows])
         self._latency_s: list[float] = self.link_latency_s.tolist()
 
     @property
@@ -135,11 +156,17 @@ class Topology:
         return near or list(self.link_names)
 
     def route(self, source: str, target: str, *, connection: int = 0) -> tuple[int, ...]:
-        """Return the links that a connection takes, in order; none where source is target.
+        """Return the links that one connection takes by its hash, in order; none where source is target.
 
         Between nodes: to the NIC nearest to the source, over the fewest switches, from the
         NIC nearest to the target. Inside a node: scale-up links where they lead there, else
-        PCIe. `connection` tells apart parallel connections of one pair: each is hashed anew.
+        PCIe. Pairs whose own NICs no switch joins (rail-only) go over a GPU of an end's node. A
+        transfer's whole path, under every way of routing, is `path`.
+
+        Parameters
+        ----------
+        connection
+            Tells apart parallel connections of one pair: each is hashed anew.
 
         Raises
         ------
@@ -148,18 +175,64 @@ class Topology:
         CannotRunError
             If no path leads there.
         """
-        return self._router.route(self._vertex(source), self._vertex(target), connection)
+        return self._paths.route(self._vertex(source), self._vertex(target), connection)
+
+    def path(self, source: str, target: str, *, connection: int = 0) -> Path:
+        """Return what a lasting connection from one vertex to another uses.
+
+        The same arguments always give the same path. Under `adaptive` routing a connection is laid
+        when it is first asked for, over the equally short path whose links have the fewest
+        connections laid on them, in proportion to capacity.
+
+        Raises
+        ------
+        InputError
+            For a name that is no vertex.
+        CannotRunError
+            If no path leads there.
+
+        **Checked by:** tests/topology/test_routing_modes.py.
+        """
+        return self._paths.path(self._vertex(source), self._vertex(target), connection)
+
+    def momentary_path(self, source: str, target: str, use: LinkUse, *, connection: int = 0) -> Path:
+        """Return what a single transfer uses that begins now; as `path`, but for `adaptive` routing.
+
+        Parameters
+        ----------
+        use
+            From a link's index to how much it is used at this instant: 1 is one connection that
+            could fill it. The equally short path whose busiest link is least used is taken.
+
+        Raises
+        ------
+        InputError, CannotRunError
+            As `path`.
+        """
+        if self.routing != "adaptive":
+            return self.path(source, target, connection=connection)
+        return self._paths.momentary(self._vertex(source), self._vertex(target), connection, use)
 
     def latency_s(self, route: tuple[int, ...]) -> float:
         """Return the sum of the links' latencies."""
         return sum((self._latency_s[link] for link in route), 0.0)
+
+    def message_overhead_s(self, links: Sequence[int]) -> float:
+        """Return what software costs once per message over these links.
+
+        It is the largest of the technologies between nodes; inside a node, of all links.
+        """
+        node, ends = self.wires.node, self.wires.ends
+        homes = ((link, node[ends[link][0]], node[ends[link][1]]) for link in links)
+        outside = [link for link, source, target in homes if source is None or source != target]
+        return max((float(self.link_message_overhead_s[link]) for link in outside or links), default=0.0)
 
     def rail(self, gpu: str) -> int:
         """Return which of its node's NICs (from 0) is nearest to a GPU.
 
         A GPU that has the network port itself counts its own place in the node.
         """
-        ports = self._router.ports(self._vertex(self._gpu(gpu)), leaving=True)
+        ports = self._router.adapters.of(self._vertex(self._gpu(gpu)), leaving=True)
         node = self.node_of(gpu)
         if ports and self.wires.kind[ports[0]] == "nic":
             return self._nics_by_node[node].index(ports[0])
@@ -173,12 +246,21 @@ class Topology:
                 found.setdefault(self.wires.node[vertex], []).append(vertex)
         return found
 
+    @cached_property
+    def dimensions(self) -> tuple[int, ...] | None:
+        """Size of a torus, hypercube or HyperX along each axis; None where there is no such shape."""
+        return _whole_numbers(self.graph.graph.get("dimensions"))
+
+    def coordinates(self, gpu: str) -> tuple[int, ...] | None:
+        """Return where a GPU stands in a torus, hypercube or HyperX; None in other shapes."""
+        return _whole_numbers(self.graph.nodes[self._gpu(gpu)].get("coordinates"))
+
     def attachment(self, node: str) -> str:
         """Return the vertex outside a node that its first port hangs on, or `node` if none does."""
         if node not in self.gpus_by_node:
             raise InputError(f"no node '{node}'.{did_you_mean(node, self.gpus_by_node)}")
         first = self._vertex(self.gpus_by_node[node][0])
-        for port in self._router.ports(first, leaving=True):
+        for port in self._router.adapters.of(first, leaving=True):
             for other, _ in self.wires.out[port]:
                 if self.wires.node[other] != node:
                     return self.wires.names[other]
@@ -196,7 +278,9 @@ class Topology:
         return name
 
 
-def from_graph(graph: nx.MultiDiGraph[str], *, seed: int = 0, routing: Routing = "ecmp") -> Topology:
+def from_graph(
+    graph: nx.MultiDiGraph[str], *, seed: int = 0, routing: Routing = "ecmp", connections: int = 1
+) -> Topology:
     """Make a topology of a graph of one's own, which is copied.
 
     Raises
@@ -207,14 +291,14 @@ def from_graph(graph: nx.MultiDiGraph[str], *, seed: int = 0, routing: Routing =
         If the graph keeps the contract, but some GPUs cannot reach each other.
     """
     check(graph)
-    topology = Topology(graph.copy(), seed=seed, routing=routing)
-    problems = list(_unreachable(topology))
+    topology = Topology(graph.copy(), seed=seed, routing=routing, connections=connections)
+    problems = list(unreachable(topology))
     if problems:
         raise CannotRunError(problems)
     return topology
 
 
-def _unreachable(topology: Topology) -> Iterator[Problem]:
+def unreachable(topology: Topology) -> Iterator[Problem]:
     """One problem per GPU that the first GPU cannot reach, or that cannot reach it."""
     first = topology.gpus[0]
     for gpu in topology.gpus[1:]:
@@ -226,13 +310,18 @@ def _unreachable(topology: Topology) -> Iterator[Problem]:
                 break
 
 
-def _link_names(graph: nx.MultiDiGraph[str]) -> Iterator[str]:
+def link_names(graph: nx.MultiDiGraph[str]) -> Iterator[str]:
+    """Yield the name of each link, in the order of the graph's edges."""
     for source, targets in graph.adjacency():
         for target, links in targets.items():
             if len(links) == 1:
                 yield f"{source}>{target}"
             else:
                 yield from (f"{source}>{target}#{n}" for n in range(len(links)))
+
+
+def _whole_numbers(values: Any) -> tuple[int, ...] | None:
+    return None if values is None else tuple(int(value) for value in values)
 
 
 def _frozen(values: list[float]) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Shortest-path routing with ECMP by a seeded hash.
+"""Shortest-path routing: which next hops a connection has, and ECMP's choice by a seeded hash.
 
 A path between nodes is made of three parts: inside the source's node to the NIC nearest
 to it, over the fabric's switches to the NIC nearest to the target, and inside the
@@ -9,15 +9,30 @@ of (seed, source, target, connection, hop) picks one. Nothing is computed for al
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
 
 from clustersim.errors import CannotRunError
-from clustersim.topology._distances import UNREACHED, FabricDistances
-from clustersim.topology._inside import Pick, ports, route_inside
+from clustersim.topology._adapters import Adapters
+from clustersim.topology._distances import FabricDistances, Step
+from clustersim.topology._inside import Pick, route_inside
 from clustersim.topology._wires import Wires
 
-__all__ = ["Router"]
+__all__ = ["Layer", "Router", "Way"]
 
 _MASK = (1 << 64) - 1
+_NO_WAY: tuple[int, ...] = ()
+
+Layer = list[tuple[int, Sequence[Step]]]
+"""The vertices that a connection may be at after some hops, each with its next steps."""
+
+
+class Way(NamedTuple):
+    """A path but for its hops over the fabric: vertices from the source to the port that it
+    leaves by, and from the port that it enters by to the target (none: it stays in the node)."""
+
+    before: tuple[int, ...]
+    after: tuple[int, ...]
 
 
 def _mix(value: int) -> int:
@@ -46,8 +61,13 @@ class Router:
         self._seed = _mix(seed & _MASK)
         self._single_path = single_path
         self._distances = FabricDistances(wires)
-        self._ports: dict[tuple[int, bool], tuple[int, ...]] = {}
-        self._place = _places(wires)
+        self.adapters = Adapters(wires)
+        self._inside: dict[tuple[int, int], tuple[int, ...]] = {}
+
+    @property
+    def searches(self) -> int:
+        """Breadth-first searches so far: at most one per switch that destinations hang on."""
+        return self._distances.searches
 
     def route(self, source: int, target: int, connection: int) -> tuple[int, ...]:
         """Return the links from one vertex to another.
@@ -59,69 +79,68 @@ class Router:
         """
         if source == target:
             return ()
-        wires, pick = self._wires, self._picker(source, target, connection)
-        if wires.node[source] is not None and wires.node[source] == wires.node[target]:
-            inside = route_inside(wires, source, target, pick)
-            if inside is not None:
-                return tuple(inside)
-        for leave in self.ports(source, leaving=True):
-            for enter in self.ports(target, leaving=False):
-                middle = self._across(leave, enter, pick)
-                if middle is not None:
-                    before = self._stub(source, leave, pick)
-                    after = self._stub(enter, target, pick)
-                    return (*before, *middle, *after)
+        way, pick = self.way(source, target), self.picker(source, target, connection)
+        if not way.after:
+            return self.inside(way.before, pick)
+        middle = self._across(way.before[-1], way.after[0], pick)
+        return (*self.inside(way.before, pick), *middle, *self.inside(way.after, pick))
+
+    def way(self, source: int, target: int) -> Way:
+        """Return where connections from one vertex to another leave and enter their nodes.
+
+        Raises
+        ------
+        CannotRunError
+            If no path leads there.
+        """
+        wires, adapters = self._wires, self.adapters
+        if self.share_a_node(source, target) and self._stub(source, target, _first):
+            return Way((source, target), ())
+        for leave in adapters.of(source, leaving=True):
+            for enter in adapters.of(target, leaving=False):
+                if self._joined(leave, enter):
+                    return Way((source, leave), (enter, target))
+        for before, after in adapters.relayed(source, target):
+            if self._joined(before[-1], after[0]):
+                return Way(before, after)
         names = wires.names
         raise CannotRunError(
             f"no path leads from '{names[source]}' to '{names[target]}'; add links between them"
         )
 
-    @property
-    def searches(self) -> int:
-        """Breadth-first searches so far: at most one per switch that destinations hang on."""
-        return self._distances.searches
+    def share_a_node(self, source: int, target: int) -> bool:
+        """Whether both are of one node that they need not leave, since they do not forward themselves."""
+        wires = self._wires
+        node = wires.node[source]
+        if node is None or node != wires.node[target]:
+            return False
+        return not (wires.in_fabric[source] and wires.in_fabric[target])
 
-    def ports(self, vertex: int, *, leaving: bool) -> tuple[int, ...]:
-        """Return the vertex's nearest ports to the fabric, the one of its rail first."""
-        key = (vertex, leaving)
-        found = self._ports.get(key)
-        if found is None:
-            near = ports(self._wires, vertex, leaving=leaving)
-            place, gpus = self._place.get(vertex, (0, 1))
-            first = place * len(near) // gpus
-            found = self._ports[key] = near[first:] + near[:first]
-        return found
+    def inside(self, vertices: tuple[int, ...], pick: Pick) -> tuple[int, ...]:
+        """Return the links of a path inside one node that passes these vertices."""
+        if len(vertices) == 2:
+            return self._stub(*vertices, pick)
+        return tuple(link for ends in pairwise(vertices) for link in self._stub(*ends, pick))
 
-    def _stub(self, source: int, target: int, pick: Pick) -> list[int]:
-        return [] if source == target else route_inside(self._wires, source, target, pick) or []
+    def layers(self, leave: int, enter: int) -> list[Layer]:
+        """Return every shortest path over the fabric from one port to another, hop by hop."""
+        layers: list[Layer] = []
+        frontier = [leave]
+        while frontier != [enter]:
+            layer: Layer = [(at, self._steps(at, enter, first=not layers)) for at in frontier]
+            layers.append(layer)
+            frontier = list(dict.fromkeys(other for _, steps in layer for other, _ in steps))
+        return layers
 
-    def _across(self, leave: int, enter: int, pick: Pick) -> list[int] | None:
-        """Links from a port to another over the fabric, or None."""
-        if leave == enter:
-            return []
-        out = self._wires.out
-        direct = [step for step in out[leave] if step[0] == enter]
-        if direct:
-            return [pick(direct, 0)[1]]
-        local, hops = self._distances.local, self._distances.to(self._distances.entries(enter))
-        links: list[int] = []
-        at = leave
-        while local[at] < 0 or hops[local[at]] != 0:
-            ahead = _nearest(out[at], local, hops)
-            if not ahead:
-                return None
-            at, link = pick(ahead, len(links))
-            links.append(link)
-        if at != enter:
-            links.append(pick([step for step in out[at] if step[0] == enter], len(links))[1])
-        return links
-
-    def _picker(self, source: int, target: int, connection: int) -> Pick:
+    def picker(self, source: int, target: int, connection: int) -> Pick:
+        """Return what chooses among equal steps for one connection, by its hash."""
+        if self._single_path:
+            return _first
         key: int | None = None
 
-        def pick(choices: Sequence[tuple[int, int]], hop: int) -> tuple[int, int]:
+        def pick(choices: Sequence[Step], hop: int) -> Step:
             nonlocal key
-            if len(choices) == 1 or self._single_path:
+            if len(choices) == 1:
                 return choices[0]
             if key is None:
                 key = _mix(_mix(self._seed ^ (source << 32) ^ target) + connection & _MASK)
@@ -129,20 +148,58 @@ class Router:
 
         return pick
 
+    def _stub(self, source: int, target: int, pick: Pick) -> tuple[int, ...]:
+        """Links between two vertices of a node; kept where there is nothing to choose."""
+        if source == target:
+            return ()
+        kept = self._inside.get((source, target))
+        if kept is not None:
+            return kept
+        chosen = False
 
-def _nearest(
-    steps: Sequence[tuple[int, int]], local: Sequence[int], hops: Sequence[int]
-) -> list[tuple[int, int]]:
-    """Return the steps into the fabric whose vertex has the fewest hops left."""
-    known = [(hops[local[step[0]]], step) for step in steps if local[step[0]] >= 0]
-    least = min((left for left, _ in known), default=UNREACHED)
-    return [step for left, step in known if left == least < UNREACHED]
+        def noting(choices: Sequence[Step], hop: int) -> Step:
+            nonlocal chosen
+            chosen = chosen or len(choices) > 1
+            return pick(choices, hop)
+
+        found = tuple(route_inside(self._wires, source, target, noting) or _NO_WAY)
+        if not chosen:
+            self._inside[source, target] = found
+        return found
+
+    def _joined(self, leave: int, enter: int) -> bool:
+        """Whether the fabric leads from one port to another."""
+        return leave == enter or bool(self._steps(leave, enter, first=True))
+
+    def _steps(self, at: int, enter: int, *, first: bool) -> Sequence[Step]:
+        """Next steps towards a port; two ports that are cabled to each other need no switch."""
+        if first:
+            direct = self._links_between(at, enter)
+            if direct:
+                return direct
+        toward = self._distances.toward(self._distances.entries(enter))
+        return self._links_between(at, enter) if at in toward.entries else toward.steps(at)
+
+    def _links_between(self, one: int, other: int) -> list[Step]:
+        return [(other, link) for behind, link in self._wires.into[other] if behind == one]
+
+    def _across(self, leave: int, enter: int, pick: Pick) -> list[int]:
+        """Links from a port to another over the fabric."""
+        if leave == enter:
+            return []
+        direct = self._links_between(leave, enter)
+        if direct:
+            return [pick(direct, 0)[1]]
+        toward = self._distances.toward(self._distances.entries(enter))
+        links: list[int] = []
+        at, entries = leave, toward.entries
+        while at not in entries:
+            at, link = pick(toward.steps(at), len(links))
+            links.append(link)
+        if at != enter:
+            links.append(pick(self._links_between(at, enter), len(links))[1])
+        return links
 
 
-def _places(wires: Wires) -> dict[int, tuple[int, int]]:
-    """Return for each GPU its index in its node and the node's number of GPUs."""
-    by_node: dict[str | None, list[int]] = {}
-    for vertex, kind in enumerate(wires.kind):
-        if kind == "gpu":
-            by_node.setdefault(wires.node[vertex], []).append(vertex)
-    return {gpu: (n, len(gpus)) for gpus in by_node.values() for n, gpu in enumerate(gpus)}
+def _first(choices: Sequence[Step], hop: int) -> Step:
+    return choices[0]

@@ -1,4 +1,4 @@
-"""What a topology amounts to: counts, bandwidth per tier, oversubscription, bisection, diameter."""
+"""What a topology amounts to: counts, bandwidth, oversubscription, bisection, paths, all-to-all."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import networkx as nx
-
-from clustersim.topology._distances import UNREACHED, FabricDistances
+from clustersim.topology.all_to_all import AllToAll, UniformTraffic
+from clustersim.topology.bisection import bisection
 from clustersim.topology.levels import Levels, levels_of
 from clustersim.topology.network import Topology
 
@@ -43,14 +42,18 @@ class TopologySummary:
         Tier of switches to bandwidth from below / bandwidth upwards, of its worst switch.
     bisection_bytes_per_s
         Most bytes per second from the first half of the nodes (in rank order) to the
-        second. Switches of one tier that serve the same half are taken together: exact
-        for the standard topologies, never too low for others. None with a single node.
+        second, or less along a dimension of a grid; see `clustersim.topology.bisection`. None
+        with a single node.
     injection_bytes_per_s
         What the first half of the nodes can send at most; bisection / injection is 1 in a
         fabric that never blocks.
     diameter_links
         Links on the longest shortest path between two network ports. None where there is
         only one.
+    path_diversity
+        Least and greatest number of shortest paths between ports that are so far apart.
+    all_to_all
+        What limits uniform traffic among all GPUs; None with a single GPU.
     """
 
     nodes: int
@@ -61,6 +64,8 @@ class TopologySummary:
     bisection_bytes_per_s: float | None
     injection_bytes_per_s: float | None
     diameter_links: int | None
+    path_diversity: tuple[int, int] | None
+    all_to_all: AllToAll | None
 
     def __str__(self) -> str:
         gpus = ", ".join(f"{count} × {name}" for name, count in self.gpus.items())
@@ -74,9 +79,14 @@ class TopologySummary:
             lines.append(
                 f"bisection         {gigabit_per_s(self.bisection_bytes_per_s)}, {share:.1%} of injection"
             )
-        if self.diameter_links is not None:
-            lines.append(f"diameter          {self.diameter_links} links between network ports")
-        return "\n".join(lines)
+        if self.diameter_links is not None and self.path_diversity is not None:
+            least, most = self.path_diversity
+            count = f"{least:,.6g}" if least == most else f"{least:,.6g} to {most:,.6g}"
+            lines += [
+                f"diameter          {self.diameter_links} links between network ports",
+                f"path diversity    {count} shortest path{'' if most == 1 else 's'} between the farthest",
+            ]
+        return "\n".join([*lines, *(_all_to_all_lines(self.all_to_all) if self.all_to_all else ())])
 
 
 def gigabit_per_s(bytes_per_s: float) -> str:
@@ -88,9 +98,22 @@ def gigabit_per_s(bytes_per_s: float) -> str:
     )
 
 
+def _all_to_all_lines(result: AllToAll) -> list[str]:
+    used = ", ".join(f"{tier} {share:.1%}" for tier, share in result.utilisation.items())
+    return [
+        f"all-to-all        {gigabit_per_s(result.rate_per_gpu_bytes_per_s)} per GPU, "
+        f"limited by {result.tier} ({result.link})",
+        f"                  busiest link of each tier then: {used}",
+    ]
+
+
+def _delay(seconds: float) -> str:
+    return f"{seconds * 1e6:.3g} us" if seconds < 1e-3 else f"{seconds * 1e3:.3g} ms"
+
+
 def _tier_line(tier: TierSummary) -> str:
     low, high = (gigabit_per_s(rate) for rate in tier.bandwidth_bytes_per_s)
-    fast, slow = (f"{seconds * 1e6:.3g} us" for seconds in tier.latency_s)
+    fast, slow = map(_delay, tier.latency_s)
     rate = low if low == high else f"{low} to {high}"
     delay = fast if fast == slow else f"{fast} to {slow}"
     return f"{tier.tier}: {tier.cables} × {tier.kind}, {rate} usable each way, {delay}"
@@ -102,7 +125,9 @@ def describe(topology: Topology) -> TopologySummary:
     **Checked by:** tests/topology/test_summary.py, against the builders' closed forms.
     """
     levels = levels_of(topology)
-    bisection, injection = _bisection(topology, levels)
+    halves = bisection(topology, levels)
+    traffic = UniformTraffic(topology)
+    reach = traffic.reach()
     names = [levels.names[level or 0] for level in levels.of]
     switches = Counter(name for name, level in zip(names, levels.of, strict=True) if level)
     return TopologySummary(
@@ -111,9 +136,11 @@ def describe(topology: Topology) -> TopologySummary:
         switches={name: switches[name] for name in levels.names[1:]},
         tiers=_tiers(topology),
         oversubscription=_oversubscription(topology, levels),
-        bisection_bytes_per_s=bisection,
-        injection_bytes_per_s=injection,
-        diameter_links=_diameter(topology),
+        bisection_bytes_per_s=halves[0] if halves else None,
+        injection_bytes_per_s=halves[1] if halves else None,
+        diameter_links=reach.diameter_links if reach else None,
+        path_diversity=reach.path_diversity if reach else None,
+        all_to_all=traffic.all_to_all(),
     )
 
 
@@ -148,62 +175,3 @@ def _oversubscription(topology: Topology, levels: Levels) -> dict[str, float]:
                 name = levels.names[level]
                 worst[name] = max(worst.get(name, 0.0), float(below / above))
     return worst
-
-
-def _bisection(topology: Topology, levels: Levels) -> tuple[float | None, float | None]:
-    """Maximum flow between the halves over switches merged by tier and half."""
-    nodes = list(topology.gpus_by_node)
-    if len(nodes) < 2:
-        return None, None
-    group = _groups(topology, levels, set(nodes[: len(nodes) // 2]))
-    flow: nx.DiGraph[object] = nx.DiGraph()
-    flow.add_nodes_from(("first", "second"))
-    wires = topology.wires
-    for link, rate in enumerate(topology.link_bandwidth_bytes_per_s.tolist()):
-        source, target = (group[end] for end in wires.ends[link])
-        if source != target:
-            known = flow.get_edge_data(source, target, default={"capacity": 0.0})["capacity"]
-            flow.add_edge(source, target, capacity=known + rate)
-    injection = sum(fields["capacity"] for _, _, fields in flow.out_edges("first", data=True))
-    return float(nx.maximum_flow_value(flow, "first", "second")), float(injection)
-
-
-def _groups(topology: Topology, levels: Levels, first_half: set[str]) -> list[object]:
-    """Return each vertex's group: its half for nodes, (tier, halves below) for switches."""
-    wires = topology.wires
-    halves: list[frozenset[str]] = [
-        frozenset() if node is None else frozenset({"first" if node in first_half else "second"})
-        for node in wires.node
-    ]
-    for level in range(1, levels.top + 1):
-        for switch in levels.members(level):
-            below = [halves[other] for other, _ in wires.into[switch] if (levels.of[other] or 0) < level]
-            halves[switch] = frozenset().union(*below)
-    return [
-        next(iter(halves[vertex])) if node is not None else (levels.of[vertex], halves[vertex])
-        for vertex, node in enumerate(wires.node)
-    ]
-
-
-def _diameter(topology: Topology) -> int | None:
-    """Longest shortest path between network ports, over distinct attachments."""
-    wires = topology.wires
-    distances = FabricDistances(wires)
-    ports = [
-        vertex
-        for vertex, node in enumerate(wires.node)
-        if node is not None and any(wires.node[other] != node for other, _ in wires.out[vertex])
-    ]
-    if len(ports) < 2:
-        return None
-    leaving = {
-        tuple(sorted({place for other, _ in wires.out[port] if (place := distances.local[other]) >= 0}))
-        for port in ports
-    }
-    longest = 1
-    for entries in {distances.entries(port) for port in ports}:
-        hops = distances.to(entries) if entries else []
-        for places in leaving:
-            nearest = min((hops[place] for place in places), default=UNREACHED) if hops else UNREACHED
-            longest = max(longest, nearest + 2 if nearest < UNREACHED else 0)
-    return longest

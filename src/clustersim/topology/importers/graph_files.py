@@ -18,7 +18,11 @@ __all__ = ["read_graph", "write_graph"]
 _QUANTITIES: Mapping[str, tuple[str, Dimension]] = {
     "bandwidth": ("bandwidth_bytes_per_s", BANDWIDTH),
     "latency": ("latency_s", TIME),
+    "message_overhead": ("message_overhead_s", TIME),
 }
+
+_PLACES = frozenset({"coordinates", "dimensions"})
+"""Attributes that hold several whole numbers."""
 
 
 def read_graph(path: Path) -> nx.MultiDiGraph[str]:
@@ -42,6 +46,7 @@ def read_graph(path: Path) -> nx.MultiDiGraph[str]:
     except OSError as error:
         raise InputError(f"cannot read the file: {error.strerror or error}") from None
     graph: nx.MultiDiGraph[str] = nx.MultiDiGraph(found)
+    _read_places(graph)
     if not all(isinstance(vertex, str) for vertex in graph):
         graph = nx.relabel_nodes(graph, {vertex: str(vertex) for vertex in graph})
     problems = list(_convert_quantities(graph))
@@ -53,7 +58,7 @@ def read_graph(path: Path) -> nx.MultiDiGraph[str]:
 def write_graph(graph: nx.MultiDiGraph[str], path: Path) -> None:
     """Write a graph so that `read_graph` gives it back: `.graphml` or node-link `.json`."""
     if path.suffix.lower() == ".graphml":
-        nx.write_graphml_xml(graph, path)
+        nx.write_graphml_xml(_with_places_as_text(graph), path)
     elif path.suffix.lower() == ".json":
         path.write_text(json.dumps(nx.node_link_data(graph, edges="links"), indent=1), encoding="utf-8")
     else:
@@ -87,6 +92,30 @@ def _read_json(path: Path) -> nx.Graph[Any]:
 
 
 _READERS: Mapping[str, Callable[[Path], nx.Graph[Any]]] = {".graphml": _read_graphml, ".json": _read_json}
+
+
+def _with_places_as_text(graph: nx.MultiDiGraph[str]) -> nx.MultiDiGraph[str]:
+    """Return a copy that GraphML can hold: it knows no lists."""
+    copy: nx.MultiDiGraph[str] = nx.MultiDiGraph(graph)
+    for fields in _with_places(copy):
+        fields.update({name: " ".join(map(str, fields[name])) for name in _PLACES if name in fields})
+    return copy
+
+
+def _read_places(graph: nx.MultiDiGraph[str]) -> None:
+    """Turn `coordinates` and `dimensions`, text in GraphML and lists in JSON, into whole numbers."""
+    for fields in _with_places(graph):
+        for name in _PLACES & fields.keys():
+            values = fields[name]
+            if isinstance(values, str) and values.replace(" ", "").isdecimal():
+                values = tuple(map(int, values.split()))
+            fields[name] = tuple(values) if isinstance(values, list) else values
+
+
+def _with_places(graph: nx.MultiDiGraph[str]) -> Iterator[dict[str, Any]]:
+    yield graph.graph
+    for _, fields in graph.nodes(data=True):
+        yield fields
 
 
 def _convert_quantities(graph: nx.MultiDiGraph[str]) -> Iterator[Problem]:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import networkx as nx
 
-from clustersim.catalog.nodes import NodeType
-from clustersim.spec.cluster import StarSpec
-from clustersim.topology.node import add_node
-from clustersim.topology.wiring import ScaleOut, add_switches, connect_nic
+from clustersim.spec.topology import StarSpec
+from clustersim.topology.builders.node import NodeTemplate
+from clustersim.topology.builders.wiring import ScaleOut, add_switches, connect_nic
 
 __all__ = ["build_star"]
 
 
-def build_star(spec: StarSpec, *, node_type: NodeType, via: ScaleOut) -> nx.MultiDiGraph[str]:
+def build_star(spec: StarSpec, *, node: NodeTemplate, via: ScaleOut) -> nx.MultiDiGraph[str]:
     """Return nodes whose adapters all hang on `switch0`.
 
     *Equation.* Bisection = nodes/2 · adapters · bandwidth; diameter 2.
@@ -23,6 +22,6 @@ def build_star(spec: StarSpec, *, node_type: NodeType, via: ScaleOut) -> nx.Mult
     graph: nx.MultiDiGraph[str] = nx.MultiDiGraph()
     add_switches(graph, ["switch0"], level=1)
     for n in range(spec.nodes):
-        for nic in add_node(graph, f"node{n}", node_type=node_type):
+        for nic in node.add(graph, f"node{n}"):
             connect_nic(graph, nic, "switch0", via=via)
     return graph

@@ -1,0 +1,1 @@
+"""Importers: graphs, machines and networks that others wrote, one file per format."""
