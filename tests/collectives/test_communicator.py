@@ -7,7 +7,7 @@ import pytest
 from collective_bench import Bench
 
 from clustersim.collectives import Communicator
-from clustersim.collectives.algorithms import KINDS
+from clustersim.collectives.kinds import KINDS
 from clustersim.engine.trace import NETWORK_LATENCY, NO_CAUSE
 from clustersim.engine.world import World
 from clustersim.errors import InputError

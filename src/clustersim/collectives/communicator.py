@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import simpy
+from numpy.typing import ArrayLike
 
-from clustersim.collectives.algorithms import ALGORITHMS, bus_bytes_factor, plans
+from clustersim.collectives.choice import Chooser
 from clustersim.collectives.group import Group
-from clustersim.collectives.macro import MacroPhase, Schedule, schedule
+from clustersim.collectives.kinds import BARRIER_BYTES, bus_bytes_factor, parse_kind
+from clustersim.collectives.macro import MacroPhase, Schedule
 from clustersim.collectives.macro_run import Choice, Leg, MacroRun
+from clustersim.collectives.phase_cost import Timing
 from clustersim.collectives.stepwise import StepwiseRun
 from clustersim.engine.trace import NETWORK_LATENCY, NO_CAUSE, link_resource
-from clustersim.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
+    from clustersim.collectives.user_algorithm import UserAlgorithm
     from clustersim.engine.fabric import RouteSet
     from clustersim.engine.world import World
 
@@ -42,10 +43,10 @@ class CollectiveRecord(NamedTuple):
 class Communicator:
     """Runs collectives of a fixed group; made once, used many times.
 
-    Sizes follow nccl-tests: all-reduce, broadcast and send_recv the buffer of one rank,
-    all-gather and reduce-scatter the whole (gathered) buffer, all-to-all the buffer that one
-    rank sends. Each call returns an event whose value is a `CollectiveRecord`; calls do not wait
-    for each other.
+    Sizes follow nccl-tests: all-reduce, broadcast, reduce and send_recv the buffer of one rank;
+    all-gather, reduce-scatter, gather and scatter the whole (gathered) buffer; all-to-all the
+    buffer that one rank sends. Each call returns an event whose value is a `CollectiveRecord`;
+    calls do not wait for each other.
 
     Parameters
     ----------
@@ -56,13 +57,18 @@ class Communicator:
     owner
         Who uses the links (for `private`).
     algorithm
-        `auto` takes what is fastest alone for the size, among `ring`, `tree` and `nvls`, as NCCL
-        does; `hierarchical` runs where it is named. A named algorithm that does not apply to a
-        group or kind falls back to `ring`.
+        `auto` takes what is fastest alone for the size among what NCCL has; else a name of
+        `clustersim.collectives.algorithms.ALGORITHMS`, or an algorithm of one's own (`StepList`,
+        `MscclProgram`) for the kind that it is for, and `auto` for others. An algorithm of NCCL
+        that does not apply falls back as NCCL does; `algorithm_of` tells.
     fidelity
         `macro`: one fluid flow per phase. `stepwise`: each message of each step as a flow.
     lane
         Stream in the trace.
+    channels, chunks
+        As `clustersim.collectives.group.Group` takes them.
+    traffic
+        Traffic class of its bytes on shared links. Default: that of plain transfers.
 
     Raises
     ------
@@ -79,21 +85,20 @@ class Communicator:
         gpus: Sequence[str],
         *,
         owner: str,
-        algorithm: str = "auto",
+        algorithm: str | UserAlgorithm = "auto",
         fidelity: Literal["macro", "stepwise"] = "macro",
         lane: str = "collectives",
+        channels: int | None = None,
+        chunks: int | None = None,
+        traffic: Any = None,
     ) -> None:
-        if algorithm not in ALGORITHMS:
-            raise InputError(
-                f"unknown collective algorithm '{algorithm}'.{did_you_mean(algorithm, ALGORITHMS)}"
-            )
-        self.group = Group(world.topology, gpus)
+        self.group = Group(world.topology, gpus, channels=channels, chunks=chunks)
         self.owner = owner
         self.lane = lane
-        self.algorithm = algorithm
         self.world = world
+        self._chooser = Chooser(self.group, algorithm)
+        self._traffic = {} if traffic is None else {"traffic": traffic}
         self._run = self._stepwise if fidelity == "stepwise" else self._macro
-        self._schedules: dict[str, tuple[Schedule, ...]] = {}
         self._choices: dict[tuple[str, float], Choice] = {}
         self._route_sets: dict[int, RouteSet] = {}
         self._on_shared: list[Callable[[], None]] = []
@@ -125,6 +130,13 @@ class Communicator:
         """Send a different N-th part from each rank to each other."""
         return self._start("all_to_all", size_bytes, repeat, cause, label)
 
+    def all_to_all_v(
+        self, bytes_by_pair: ArrayLike, *, repeat: int = 1, cause: int = NO_CAUSE, label: str = "all-to-all-v"
+    ) -> simpy.Event:
+        """Send from rank i to rank j what row i, column j says, in bytes; the diagonal does not count."""
+        kind, size_bytes = self._chooser.uneven(bytes_by_pair)
+        return self._start(kind, size_bytes, repeat, cause, label)
+
     def broadcast(
         self,
         size_bytes: float,
@@ -135,8 +147,43 @@ class Communicator:
         label: str = "broadcast",
     ) -> simpy.Event:
         """Copy the buffer of rank `root` to every rank."""
-        self._check_rank(root)
-        return self._start(f"broadcast:{root}", size_bytes, repeat, cause, label)
+        return self._rooted("broadcast", root, size_bytes, repeat, cause, label)
+
+    def reduce(
+        self,
+        size_bytes: float,
+        *,
+        root: int = 0,
+        repeat: int = 1,
+        cause: int = NO_CAUSE,
+        label: str = "reduce",
+    ) -> simpy.Event:
+        """Sum the buffers of all ranks into rank `root`."""
+        return self._rooted("reduce", root, size_bytes, repeat, cause, label)
+
+    def gather(
+        self,
+        size_bytes: float,
+        *,
+        root: int = 0,
+        repeat: int = 1,
+        cause: int = NO_CAUSE,
+        label: str = "gather",
+    ) -> simpy.Event:
+        """Collect the N-th parts of all ranks in rank `root`."""
+        return self._rooted("gather", root, size_bytes, repeat, cause, label)
+
+    def scatter(
+        self,
+        size_bytes: float,
+        *,
+        root: int = 0,
+        repeat: int = 1,
+        cause: int = NO_CAUSE,
+        label: str = "scatter",
+    ) -> simpy.Event:
+        """Send a different N-th part from rank `root` to each rank."""
+        return self._rooted("scatter", root, size_bytes, repeat, cause, label)
 
     def send_recv(
         self,
@@ -149,38 +196,43 @@ class Communicator:
         label: str = "send-recv",
     ) -> simpy.Event:
         """Send a buffer from one rank to another."""
-        self._check_rank(source)
-        self._check_rank(target)
+        self._chooser.check_rank(source)
+        self._chooser.check_rank(target)
         if source == target:
             size_bytes = 0.0
         return self._start(f"send_recv:{source}:{target}", size_bytes, repeat, cause, label)
 
+    def barrier(self, *, repeat: int = 1, cause: int = NO_CAUSE, label: str = "barrier") -> simpy.Event:
+        """Wait until all ranks have come: an all-reduce of four bytes, or Bruck's where it is named."""
+        return self._start("barrier", BARRIER_BYTES, repeat, cause, label)
+
     # ---- closed forms and skipping ahead
 
-    def alone_s(self, kind: str, size_bytes: float) -> float:
+    def alone_s(self, kind: str, size_bytes: float | ArrayLike) -> float:
         """Return the duration of a collective when nothing shares its links.
 
-        `kind` is `all_reduce`, `reduce_scatter`, `all_gather`, `all_to_all`, `broadcast:ROOT` or
-        `send_recv:SOURCE:TARGET`.
+        `kind` is `all_reduce`, `reduce_scatter`, `all_gather`, `all_to_all`, `barrier`,
+        `broadcast:ROOT`, `reduce:ROOT`, `gather:ROOT`, `scatter:ROOT` or `send_recv:SOURCE:TARGET`;
+        or `all_to_all_v` with the bytes by pair in place of the size. A barrier takes no size: any
+        will do.
         """
-        return self._choice(kind, size_bytes).alone_s if self._moves(size_bytes) else 0.0
+        choice = self._asked(kind, size_bytes)
+        return choice.alone_s if choice else 0.0
 
-    def alone_shares(self, kind: str, size_bytes: float) -> dict[str, float]:
+    def alone_shares(self, kind: str, size_bytes: float | ArrayLike) -> dict[str, float]:
         """Return the seconds by resource of a collective when nothing shares its links."""
-        if not self._moves(size_bytes):
+        choice = self._asked(kind, size_bytes)
+        if choice is None:
             return {}
-        choice = self._choice(kind, size_bytes)
         shares: dict[str, float] = {}
         for leg in choice.legs:
             self.add_share(shares, leg.slowest_link, leg.flow_s * leg.bandwidth_part)
         return self._with_latency(shares, choice.alone_s)
 
-    def algorithm_of(self, kind: str, size_bytes: float) -> str:
+    def algorithm_of(self, kind: str, size_bytes: float | ArrayLike) -> str:
         """Return `algorithm/protocol` that a collective of this kind and size runs with, or `none`."""
-        if not self._moves(size_bytes):
-            return "none"
-        choice = self._choice(kind, size_bytes)
-        return f"{choice.schedule.plan.algorithm}/{choice.protocol}"
+        choice = self._asked(kind, size_bytes)
+        return f"{choice.schedule.plan.algorithm}/{choice.protocol}" if choice else "none"
 
     @property
     def private(self) -> bool:
@@ -199,25 +251,44 @@ class Communicator:
         for route_set in self._route_sets.values():
             route_set.on_shared.append(callback)
 
-    def account(self, kind: str, size_bytes: float, *, repeat: int, start_s: float, end_s: float) -> None:
+    def account(
+        self, kind: str, size_bytes: float | ArrayLike, *, repeat: int, start_s: float, end_s: float
+    ) -> None:
         """Book the bytes of `repeat` collectives on the links' meters, spread over a time span."""
-        if not self._moves(size_bytes):
-            return
-        for leg in self._choice(kind, size_bytes).legs:
+        choice = self._asked(kind, size_bytes)
+        for leg in choice.legs if choice else ():
             self.world.fabric.account(leg.route_set, repeat * leg.flow_bytes, start_s, end_s)
+            own_s = repeat * leg.flow_s * leg.bandwidth_part
+            self.note_waits(leg, {}, own_s, until_s=end_s)
 
     def bus_bytes_factor(self, kind: str) -> float:
         """Return what nccl-tests multiplies size/time with to get bus bandwidth."""
         return bus_bytes_factor(kind, ranks=len(self.group))
 
-    # ---- how it works
+    def candidates(self, kind: str) -> tuple[Schedule, ...]:
+        """Return the schedules that are chosen from for a kind of collective."""
+        return self._chooser.candidates(kind)
 
-    def _check_rank(self, rank: int) -> None:
-        if not 0 <= rank < len(self.group):
-            raise InputError(f"rank {rank} is not among the {len(self.group)} ranks 0…{len(self.group) - 1}")
+    # ---- how it works
 
     def _moves(self, size_bytes: float) -> bool:
         return size_bytes > 0 and len(self.group) > 1
+
+    def _asked(self, kind: str, size_bytes: float | ArrayLike) -> Choice | None:
+        """Return what a collective runs with that somebody asks about; None if it moves nothing."""
+        parsed = parse_kind(kind)
+        if parsed.name == "all_to_all_v" and not parsed.ranks:
+            kind, total = self._chooser.uneven(size_bytes)
+        else:
+            total = BARRIER_BYTES if parsed.name == "barrier" else float(size_bytes)  # type: ignore[arg-type]
+        to_itself = parsed.name == "send_recv" and len(set(parsed.ranks)) == 1
+        return self._choice(kind, total) if self._moves(total) and not to_itself else None
+
+    def _rooted(
+        self, name: str, root: int, size_bytes: float, repeat: int, cause: int, label: str
+    ) -> simpy.Event:
+        self._chooser.check_rank(root)
+        return self._start(f"{name}:{root}", size_bytes, repeat, cause, label)
 
     def _start(self, kind: str, size_bytes: float, repeat: int, cause: int, label: str) -> simpy.Event:
         done = self.world.env.event()
@@ -235,7 +306,18 @@ class Communicator:
     def _stepwise(
         self, choice: Choice, size_bytes: float, repeat: int, cause: int, label: str, done: simpy.Event
     ) -> None:
-        run = StepwiseRun(self.world, choice.schedule, choice.protocol, owner=self.owner)
+        purpose = choice.legs[0].route_set.purpose
+
+        def route_set(links: Sequence[int], weights: Sequence[float]) -> RouteSet:
+            made = self._route_set(links, weights)
+            made.use_for(purpose)
+            return made
+
+        def waited(link: int, full_s: float, protocol_s: float) -> None:
+            waits, now_s = self.world.link_waits, self.world.env.now
+            waits.add(self.owner, purpose, link, full_s=full_s, protocol_s=protocol_s, until_s=now_s)
+
+        run = StepwiseRun(self.world, choice.schedule, choice.protocol, route_set=route_set, waited=waited)
 
         def process() -> Generator[simpy.Event, Any, None]:
             start_s = self.world.env.now
@@ -253,42 +335,31 @@ class Communicator:
         return found
 
     def _choose(self, kind: str, size_bytes: float) -> Choice:
-        alone_s, best, protocol = min(
-            (
-                (candidate.alone_s(size_bytes, protocol), candidate, protocol)
-                for candidate in self.candidates(kind)
-                for protocol in candidate.start_s
-            ),
-            key=lambda option: option[0],
-        )
+        best, protocol, alone_s = self._chooser.pick(kind, size_bytes)
+        timings = best.timings(size_bytes, protocol)
         legs = tuple(
-            self._leg(phase, size_bytes, protocol, 0.0 if index else best.start_s[protocol])
-            for index, phase in enumerate(best.phases)
+            self._leg(phase, kind, size_bytes, timing, 0.0 if index else best.start_s[protocol])
+            for index, (phase, timing) in enumerate(zip(best.phases, timings, strict=True))
         )
         return Choice(best, protocol, alone_s, legs)
 
-    def candidates(self, kind: str) -> tuple[Schedule, ...]:
-        """Return the schedules that `auto` chooses from for a kind of collective."""
-        if kind not in self._schedules:
-            capacities = self.world.topology.link_bandwidth_bytes_per_s
-            self._schedules[kind] = tuple(
-                schedule(plan, capacities) for plan in plans(self.group, kind, self.algorithm)
-            )
-        return self._schedules[kind]
-
-    def _leg(self, phase: MacroPhase, size_bytes: float, protocol: str, base_s: float) -> Leg:
+    def _leg(self, phase: MacroPhase, kind: str, size_bytes: float, timing: Timing, base_s: float) -> Leg:
         return Leg(
-            route_set=self._register(phase),
-            delay_s=base_s + phase.costs[protocol].delay_s,
+            route_set=self._register(phase, kind),
+            delay_s=base_s + timing.delay_s,
             flow_bytes=phase.bytes_moved(size_bytes),
-            flow_s=phase.flow_s(size_bytes, protocol),
-            bandwidth_part=phase.bandwidth_part(size_bytes, protocol),
-            slowest_link=phase.slowest_link,
+            flow_s=timing.flow_s,
+            bandwidth_part=timing.bandwidth_part,
+            slowest_link=phase.load.slowest_link,
         )
 
-    def _register(self, phase: MacroPhase) -> RouteSet:
+    def _route_set(self, links: Sequence[int], weights: Sequence[float]) -> RouteSet:
+        return self.world.fabric.route_set(links, weights, owner=self.owner, **self._traffic)
+
+    def _register(self, phase: MacroPhase, kind: str) -> RouteSet:
         fabric = self.world.fabric
-        route_set = fabric.route_set(phase.links, phase.weights, owner=self.owner)
+        route_set = self._route_set(phase.load.links, phase.weights)
+        route_set.use_for(parse_kind(kind).words)
         if id(route_set) not in self._route_sets:
             self._route_sets[id(route_set)] = route_set
             route_set.on_shared.extend(self._on_shared)
@@ -303,6 +374,15 @@ class Communicator:
         if resource is None:
             resource = self._resources[link] = link_resource(self.world.topology.link_names[link])
         shares[resource] = shares.get(resource, 0.0) + seconds
+
+    def note_waits(self, leg: Leg, full_s: Mapping[int, float], own_s: float, *, until_s: float) -> None:
+        """Tell the world which full links held a leg back how long, and how long its own protocol did."""
+        waits, purpose = self.world.link_waits, leg.route_set.purpose
+        for link, seconds in full_s.items():
+            own_here_s = own_s if link == leg.slowest_link else 0.0
+            waits.add(self.owner, purpose, link, full_s=seconds, protocol_s=own_here_s, until_s=until_s)
+        if leg.slowest_link not in full_s:
+            waits.add(self.owner, purpose, leg.slowest_link, protocol_s=own_s, until_s=until_s)
 
     @staticmethod
     def _with_latency(shares: dict[str, float], duration_s: float) -> dict[str, float]:

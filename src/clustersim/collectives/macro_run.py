@@ -101,9 +101,11 @@ class MacroRun:
 
     def _flowed(self, flow: Flow) -> None:
         leg, communicator = self._choice.legs[self._next], self._communicator
-        for link, seconds in flow.held_by().items():
+        held_s, own_s = flow.held_by(), flow.bound_s * leg.bandwidth_part
+        for link, seconds in held_s.items():
             communicator.add_share(self._shares, link, seconds)
-        communicator.add_share(self._shares, leg.slowest_link, flow.bound_s * leg.bandwidth_part)
+        communicator.add_share(self._shares, leg.slowest_link, own_s)
+        communicator.note_waits(leg, held_s, own_s, until_s=communicator.world.env.now)
         self._next += 1
         if self._next < len(self._choice.legs):
             self._wait()

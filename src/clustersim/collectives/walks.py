@@ -19,7 +19,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-__all__ = ["walks"]
+__all__ = ["upper_envelope", "walks"]
 
 _SAME = 1e-9
 """Rates that differ by less, relatively, are the same."""
@@ -27,7 +27,7 @@ _FARTHEST = 24
 """Connections before and behind the slowest one that a walk with a stay takes in at most."""
 
 
-def walks(paces: Sequence[tuple[float, float]], steps: int) -> tuple[tuple[float, float], ...]:
+def walks(paces: Sequence[tuple[float, float]] | np.ndarray, steps: int) -> tuple[tuple[float, float], ...]:
     """Return the walks that are longest for some b.
 
     Parameters
@@ -45,21 +45,20 @@ def walks(paces: Sequence[tuple[float, float]], steps: int) -> tuple[tuple[float
     table = np.array(paces, dtype=float)
     slowest = np.flatnonzero(table[:, 0] >= table[:, 0].max() * (1 - _SAME))
     size, whole = len(table), (steps - 1) // len(table)
+    near = _surroundings(table, slowest)
     staying = [
-        rounds * table.sum(axis=0) + _stays(near, steps - rounds * size)
-        for near in _surroundings(table, slowest.tolist())
-        for rounds in {0, whole}
+        rounds * table.sum(axis=0) + _stays(near, steps - rounds * size) for rounds in sorted({0, whole})
     ]
-    return _upper_envelope(np.concatenate([_rounds(table, steps), *staying]))
+    return upper_envelope(np.concatenate([_rounds(table, steps), *staying]))
 
 
-def _surroundings(table: np.ndarray, slowest: Sequence[int]) -> list[np.ndarray]:
+def _surroundings(table: np.ndarray, slowest: np.ndarray) -> np.ndarray:
     """The slowest connections with those before and behind them, each kind once."""
     size = len(table)
     reach = min(size - 1, _FARTHEST)
-    offsets = np.arange(-reach, reach + 1)
-    found = {(near := table[(at + offsets) % size]).tobytes(): near for at in slowest}
-    return list(found.values())
+    near = table[(slowest[:, None] + np.arange(-reach, reach + 1)) % size]
+    places = {around.tobytes(): place for place, around in enumerate(near)}
+    return near[sorted(places.values())]
 
 
 def _rounds(table: np.ndarray, steps: int) -> np.ndarray:
@@ -72,36 +71,49 @@ def _rounds(table: np.ndarray, steps: int) -> np.ndarray:
 
 
 def _stays(near: np.ndarray, steps: int) -> np.ndarray:
-    """Walks that come to the connection in the middle of `near`, stay and go on."""
-    middle = len(near) // 2
+    """Walks that come to the connection in the middle of each of `near`, stay and go on."""
+    middle = near.shape[1] // 2
     farthest = min(middle + 1, steps)
-    before = _running_sum(near[middle - farthest + 1 : middle][::-1])
-    behind = _running_sum(near[middle + 1 : middle + farthest])
+    before = _running_sum(near[:, middle - farthest + 1 : middle][:, ::-1])
+    behind = _running_sum(near[:, middle + 1 : middle + farthest])
     counts = np.arange(farthest)
     stays = steps - counts[:, None] - counts[None, :]
-    total = before[:, None, :] + behind[None, :, :] + near[middle] * [0.0, 1.0]
-    total[..., 0] += stays * near[middle, 0]
-    found: np.ndarray = total[stays >= 1]
+    total = before[:, :, None, :] + behind[:, None, :, :]
+    total += (near[:, middle] * [0.0, 1.0])[:, None, None, :]
+    total[..., 0] += stays * near[:, middle, 0][:, None, None]
+    found: np.ndarray = total[:, stays >= 1].reshape(-1, 2)
     return found
 
 
 def _running_sum(rows: np.ndarray) -> np.ndarray:
-    return np.concatenate([np.zeros((1, 2)), np.cumsum(rows, axis=0)])
+    """Sums of the first 0, 1, 2, … rows of each."""
+    return np.concatenate([np.zeros((len(rows), 1, 2)), np.cumsum(rows, axis=1)], axis=1)
 
 
-def _upper_envelope(lines: np.ndarray) -> tuple[tuple[float, float], ...]:
-    """Lines latency + per_byte·b that are highest somewhere in b ≥ 0."""
-    order = np.lexsort((-lines[:, 0], -lines[:, 1]))
-    hull: list[tuple[float, float]] = []
-    for slope, height in lines[order].tolist():
-        if hull and slope <= hull[-1][0] * (1 + 1e-12):
-            continue
-        while len(hull) > 1 and _crossing(hull[-1], (slope, height)) <= _crossing(hull[-2], hull[-1]):
-            hull.pop()
-        hull.append((slope, height))
-    return tuple(hull)
+def upper_envelope(lines: np.ndarray) -> tuple[tuple[float, float], ...]:
+    """Return the lines (per_byte, latency) of which latency + per_byte·b is largest for some b ≥ 0.
+
+    Between two lines of the envelope another one is highest, if at all, where they cross.
+    """
+    slopes, heights = lines.T.copy()
+    first, last = _largest(heights, then=slopes), _largest(slopes, then=heights)
+
+    def between(flatter: int, steeper: int) -> list[int]:
+        rise = slopes[steeper] - slopes[flatter]
+        if rise <= _SAME * slopes[steeper]:
+            return []
+        crossing = (heights[flatter] - heights[steeper]) / rise
+        values = slopes * crossing + heights
+        highest = int(np.argmax(values))
+        if values[highest] <= values[flatter] * (1 + 1e-12):
+            return []
+        return [*between(flatter, highest), highest, *between(highest, steeper)]
+
+    chosen = dict.fromkeys([first, *between(first, last), last])
+    return tuple((float(slopes[line]), float(heights[line])) for line in chosen)
 
 
-def _crossing(one: tuple[float, float], steeper: tuple[float, float]) -> float:
-    """Where a steeper line overtakes another."""
-    return (one[1] - steeper[1]) / (steeper[0] - one[0])
+def _largest(values: np.ndarray, *, then: np.ndarray) -> int:
+    """Index of the largest value; among equal ones, of that where `then` is largest."""
+    equal = np.flatnonzero(values == values.max())
+    return int(equal[np.argmax(then[equal])])

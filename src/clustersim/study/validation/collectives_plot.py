@@ -1,4 +1,4 @@
-"""Pictures of collectives against message size: one panel per system and kind."""
+"""Picture of bus bandwidth against message size, measured and simulated: one panel per system."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clustersim.study.validation.collectives import CollectiveRow
+from clustersim.study.validation.collectives_rows import CollectiveRow
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -15,80 +15,123 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_collectives"]
 
-_MARKERS = "os^Dvx+*"
 _MOST_COLUMNS = 4
+_COLOURS = {
+    "all_reduce": "#4477AA",
+    "all_gather": "#EE6677",
+    "reduce_scatter": "#228833",
+    "all_to_all": "#AA3377",
+    "broadcast": "#CCBB44",
+    "reduce": "#777777",
+    "send_recv": "#66CCEE",
+    "kernel": "#EE7733",
+}
+_MARKS = "osD^vP*X"
 _SIZES = (
+    (2**3, "8 B"),
     (2**10, "1 KiB"),
     (2**15, "32 KiB"),
     (2**20, "1 MiB"),
     (2**25, "32 MiB"),
     (2**30, "1 GiB"),
-    (2**34, "16 GiB"),
 )
+_TITLE_WIDTH = 46
+_LEAST_SPAN = 10.0
+"""Ratio that a panel's bandwidths span at least, so that few alike points do not look far apart."""
 
 
 def plot_collectives(rows: Sequence[CollectiveRow]) -> Figure:
-    """Time above and bus bandwidth below against message size; marks measured, lines simulated."""
+    """Draw bus bandwidth over message size; marks are measured, lines simulated.
+
+    A system is a name in the table and a number of nodes. Colours tell collectives apart, marks
+    the number of GPUs.
+    """
     from matplotlib.figure import Figure
 
-    panels: dict[tuple[str, str], list[CollectiveRow]] = {}
+    panels: dict[tuple[str, int], list[CollectiveRow]] = {}
     for row in rows:
-        panels.setdefault((row.system, row.kind), []).append(row)
+        panels.setdefault((row.system, row.nodes), []).append(row)
     columns = max(1, min(_MOST_COLUMNS, len(panels)))
     lines = max(1, -(-len(panels) // columns))
-    figure = Figure(figsize=(4.4 * columns + 0.6, 4.6 * lines + 0.5), layout="constrained")
-    figure.suptitle("Collectives: measured (marks) and simulated (lines)", fontsize=13)
-    cells = figure.subfigures(lines, columns, squeeze=False)
-    for cell, ((system, kind), members) in zip(cells.flat, panels.items(), strict=False):
-        time, bandwidth = cell.subplots(2, 1, sharex=True, height_ratios=(3, 2))
-        time.set_title(f"{kind.replace('_', '-')}, {system}", fontsize=9)
-        _draw(time, bandwidth, members)
+    figure = Figure(figsize=(3.9 * columns, 2.9 * lines + 1.1), layout="constrained")
+    grid = figure.subplots(lines, columns, squeeze=False)
+    marks = {ranks: _MARKS[n % len(_MARKS)] for n, ranks in enumerate(sorted({row.ranks for row in rows}))}
+    for axes, ((system, _), members) in zip(grid.flat, panels.items(), strict=False):
+        _draw(axes, members, marks)
+        axes.set_title(_title(system, members), fontsize=8, loc="left")
+    for axes in grid.flat[len(panels) :]:
+        axes.set_axis_off()
+    figure.suptitle("Bus bandwidth over message size: measured (marks) and simulated (lines)", fontsize=12)
+    figure.supylabel("bus bandwidth (GB/s)", fontsize=10)
+    _legend(figure, rows, marks)
     return figure
 
 
-def _draw(time: Axes, bandwidth: Axes, rows: Sequence[CollectiveRow]) -> None:
-    colours = {ranks: f"C{index}" for index, ranks in enumerate(sorted({row.ranks for row in rows}))}
-    for index, (table, members) in enumerate(_by_table(rows)):
-        ranks, marker = members[0].ranks, _MARKERS[index % len(_MARKERS)]
-        for axes, values in zip(
-            (time, bandwidth), _curves(members, [row.measured for row in members]), strict=True
-        ):
-            axes.plot(*values, color=colours[ranks], marker=marker, ls="none", ms=4, mfc="none",
-                      label=f"{_short(table)}, {ranks} GPUs")  # fmt: skip
-    for ranks, colour in colours.items():
-        members = sorted((row for row in rows if row.ranks == ranks), key=lambda row: row.x or 0.0)
-        for axes, values in zip(
-            (time, bandwidth), _curves(members, [row.predicted for row in members]), strict=True
-        ):
-            axes.plot(*values, color=colour, lw=1.4)
-    _label(time, bandwidth)
+def _title(system: str, rows: Sequence[CollectiveRow]) -> str:
+    """The system's name, and below it what was understood, for any number of its GPUs."""
+    hardware = rows[0].hardware.partition(" (")[0] if rows[0].nodes == 1 else rows[0].hardware
+    return "\n".join(
+        line if len(line) <= _TITLE_WIDTH else line[: _TITLE_WIDTH - 1] + "…" for line in (system, hardware)
+    )
 
 
-def _curves(rows: Sequence[CollectiveRow], times_us: Sequence[float | None]) -> tuple[np.ndarray, np.ndarray]:
-    """Size and time, and size and bus bandwidth in GB/s, as rows of two arrays."""
-    sizes, times = np.array([row.x for row in rows], dtype=float), np.array(times_us, dtype=float)
-    factors = np.array([row.bus_factor for row in rows])
-    return np.array([sizes, times]), np.array([sizes, 1e-3 * factors * sizes / times])
+def _look(row: CollectiveRow) -> str:
+    """What a colour stands for: the collective, or the kernel of a serving engine."""
+    return "kernel" if "custom" in row.library.lower() else row.kind
 
 
-def _by_table(rows: Sequence[CollectiveRow]) -> Iterator[tuple[str, list[CollectiveRow]]]:
-    for table in dict.fromkeys(row.table for row in rows):
-        yield table, [row for row in rows if row.table == table]
-
-
-def _short(table: str) -> str:
-    """`AIC-h100_sxm-all_reduce-8` is too long for a legend: its first word says which set it is of."""
-    return table.split("-")[0]
-
-
-def _label(time: Axes, bandwidth: Axes) -> None:
-    time.set(xscale="log", yscale="log", ylabel="time (us)")
-    bandwidth.set(xlabel="message size", ylabel="bus bandwidth (GB/s)", ylim=(0, None))
-    low, high = time.get_xlim()
+def _draw(axes: Axes, rows: Sequence[CollectiveRow], marks: dict[int, str]) -> None:
+    for members in _curves(rows):
+        colour = _COLOURS.get(_look(members[0]), "#000000")
+        sizes, measured, predicted = _bandwidths(members)
+        axes.plot(
+            sizes,
+            measured,
+            color=colour,
+            marker=marks[members[0].ranks],
+            ls="none",
+            ms=3,
+            mfc="none",
+            mew=0.7,
+        )
+        axes.plot(sizes, predicted, color=colour, lw=1.0, marker="_" if len(members) == 1 else "")
+    axes.set(xscale="log", yscale="log")
+    low, high = axes.get_ylim()
+    widen = max(1.0, _LEAST_SPAN * low / high) ** 0.5
+    axes.set_ylim(low / widen, high * widen)
+    low, high = axes.get_xlim()
     ticks = [(size, text) for size, text in _SIZES if low <= size <= high]
-    bandwidth.set_xticks([size for size, _ in ticks], [text for _, text in ticks], fontsize=8)
-    bandwidth.minorticks_off()
-    for axes in (time, bandwidth):
-        axes.grid(alpha=0.25, lw=0.5)
-        axes.tick_params(labelsize=8)
-    time.legend(fontsize=7, frameon=False)
+    axes.set_xticks([size for size, _ in ticks], [text for _, text in ticks], fontsize=7)
+    axes.minorticks_off()
+    axes.tick_params(labelsize=7)
+    axes.grid(color="0.9", lw=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _curves(rows: Sequence[CollectiveRow]) -> Iterator[list[CollectiveRow]]:
+    """Rows of one table each, by size."""
+    for table in dict.fromkeys(row.table for row in rows):
+        yield sorted((row for row in rows if row.table == table), key=lambda row: row.x or 0.0)
+
+
+def _bandwidths(rows: Sequence[CollectiveRow]) -> np.ndarray:
+    """Sizes, and bus bandwidths measured and predicted in GB/s."""
+    table = np.array([(row.x, row.measured, row.predicted, row.bus_factor) for row in rows], dtype=float)
+    sizes, factors = table[:, 0], table[:, 3]
+    return np.array([sizes, *(1e-3 * factors * sizes / table[:, column] for column in (1, 2))])
+
+
+def _legend(figure: Figure, rows: Sequence[CollectiveRow], marks: dict[int, str]) -> None:
+    from matplotlib.lines import Line2D
+
+    used = [look for look in _COLOURS if look in set(map(_look, rows))]
+    names = {"kernel": "all-reduce by a serving engine's kernel"}
+    handles = [
+        Line2D([], [], color=_COLOURS[look], label=names.get(look, look.replace("_", "-"))) for look in used
+    ]
+    handles += [
+        Line2D([], [], color="0.3", marker=mark, ls="none", mfc="none", label=f"{ranks} GPUs")
+        for ranks, mark in marks.items()
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=7, fontsize=8, frameon=False)

@@ -132,6 +132,8 @@ class Validation:
         Columns that a table must have.
     predict
         Turns table rows (text by column) into `Row`s.
+    report
+        How the rows are summed up.
     """
 
     name: str
@@ -140,6 +142,7 @@ class Validation:
     columns: tuple[str, ...]
     predict: Callable[[Sequence[dict[str, str]]], Iterable[Row]]
     plotter: Callable[[Sequence[Row]], Figure] | None = None
+    report: type[ValidationReport] = ValidationReport
 
     def run(self, table: Path | None = None) -> ValidationReport:
         """Predict every row of the shipped table, or of `table`.
@@ -151,7 +154,7 @@ class Validation:
         """
         source = table or Path(str(resources.files("clustersim.study.validation") / "data" / self.shipped))
         rows = read_table(source, self.columns)
-        return ValidationReport(self.title, tuple(self.predict(rows)), self.plotter)
+        return self.report(self.title, tuple(self.predict(rows)), self.plotter)
 
 
 def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:

@@ -10,7 +10,7 @@ import simpy
 
 from clustersim.catalog.serving import DEFAULT_ENGINE
 from clustersim.catalog.serving import SHELF as ENGINES
-from clustersim.collectives import Communicator
+from clustersim.collectives.from_spec import communicator_for
 from clustersim.cost.serving import RooflineTimer
 from clustersim.cost.step_timer import StepTimer
 from clustersim.engine.world import World
@@ -73,6 +73,7 @@ class InferenceWorkload:
     ) -> None:
         self.name = spec.name
         self._spec = spec
+        self._base = base
         self._demand = plan_demand(spec, base=base)
         self._replicas = plan_replicas(
             spec, topology=topology, gpus=gpus, base=base, longest=self._demand.longest
@@ -128,13 +129,8 @@ class InferenceWorkload:
         name = f"{self.name}.{index}"
         network = None
         if len(replica.gpus) > 1:
-            communicator = Communicator(
-                world,
-                replica.gpus,
-                owner=name,
-                algorithm=spec.collective.algorithm,
-                fidelity=spec.collective.fidelity,
-                lane=f"{name}/comm",
+            communicator = communicator_for(
+                spec.collective, world, replica.gpus, owner=name, lane=f"{name}/comm", base=self._base
             )
             network = TensorParallel(
                 communicator,

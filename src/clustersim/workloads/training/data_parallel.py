@@ -9,7 +9,7 @@ from typing import Any
 
 import simpy
 
-from clustersim.collectives import Communicator
+from clustersim.collectives.from_spec import communicator_for
 from clustersim.engine.trace import NO_CAUSE
 from clustersim.engine.world import World
 from clustersim.spec.training import TrainingSpec
@@ -64,6 +64,7 @@ class TrainingWorkload:
         self.name = spec.name
         self.spec = spec
         self.gpus = gpus
+        self._base = base
         self.job: TrainingJob = describe_job(spec, topology=topology, gpus=gpus, base=base)
         self._log = IterationLog()
         self._world: World | None = None
@@ -80,13 +81,13 @@ class TrainingWorkload:
         """Begin at `spec.start`; the process ends after the last optimizer step."""
         self._world = world
         if self.plan.buckets:
-            communicator = Communicator(
+            communicator = communicator_for(
+                self.spec.collective,
                 world,
                 self.gpus,
                 owner=self.name,
-                algorithm=self.spec.collective.algorithm,
-                fidelity=self.spec.collective.fidelity,
                 lane=f"{self.name}/comm",
+                base=self._base,
             )
             self._stream = GradientStream(world.env, communicator)
             self._bus_factor = communicator.bus_bytes_factor("all_reduce")

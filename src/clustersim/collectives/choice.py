@@ -1,0 +1,128 @@
+"""What a collective of a kind and size runs with: the fastest alone of its plans and protocols."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from clustersim.collectives.algorithms import ALGORITHMS, plans
+from clustersim.collectives.direct import uneven_plans
+from clustersim.collectives.group import Group
+from clustersim.collectives.kinds import Kind, parse_kind
+from clustersim.collectives.macro import Schedule, schedule
+from clustersim.collectives.plan import Plan
+from clustersim.collectives.user_algorithm import UserAlgorithm
+from clustersim.errors import InputError, did_you_mean
+
+__all__ = ["Chooser", "Pick"]
+
+_KEPT_MATRICES = 1024
+
+
+class Pick(NamedTuple):
+    """A schedule and protocol, and how long it takes alone."""
+
+    schedule: Schedule
+    protocol: str
+    alone_s: float
+
+
+class Chooser:
+    """Plans collectives of a group, each kind once, and picks by size.
+
+    Parameters
+    ----------
+    algorithm
+        `auto`, a name of `ALGORITHMS`, or an algorithm of the user's, which is checked here.
+
+    Raises
+    ------
+    InputError
+        For an unknown algorithm, and one of the user's that does not do what it says.
+    """
+
+    def __init__(self, group: Group, algorithm: str | UserAlgorithm) -> None:
+        if isinstance(algorithm, str) and algorithm != "auto" and algorithm not in ALGORITHMS:
+            known = ("auto", *ALGORITHMS)
+            raise InputError(f"unknown collective algorithm '{algorithm}'.{did_you_mean(algorithm, known)}")
+        self.group = group
+        self.algorithm = algorithm
+        self._schedules: dict[str, tuple[Schedule, ...]] = {}
+        self._matrices: dict[bytes, int] = {}
+        if not isinstance(algorithm, str):
+            self._schedules[algorithm.kind] = self._scheduled(algorithm.plans(group))
+
+    def candidates(self, kind: str) -> tuple[Schedule, ...]:
+        """Return the schedules to choose from for a kind of collective.
+
+        Raises
+        ------
+        InputError
+            For an unknown kind, a rank that is not there, or an algorithm that cannot run it.
+        """
+        found = self._schedules.get(kind)
+        if found is None:
+            parsed = parse_kind(kind)
+            self._check_ranks(parsed)
+            name = self.algorithm if isinstance(self.algorithm, str) else "auto"
+            found = self._schedules[kind] = self._scheduled(plans(self.group, parsed, name))
+        return found
+
+    def _scheduled(self, found: Sequence[Plan]) -> tuple[Schedule, ...]:
+        capacities = self.group.topology.link_bandwidth_bytes_per_s
+        return tuple(schedule(plan, capacities) for plan in found)
+
+    def _check_ranks(self, kind: Kind) -> None:
+        for rank in kind.ranks:
+            self.check_rank(rank)
+
+    def check_rank(self, rank: int) -> None:
+        """Raise `InputError` for a rank that is not there."""
+        if not 0 <= rank < len(self.group):
+            raise InputError(f"rank {rank} is not among the {len(self.group)} ranks 0…{len(self.group) - 1}")
+
+    def uneven(self, bytes_by_pair: ArrayLike) -> tuple[str, float]:
+        """Return the kind under which an all-to-all of unequal messages is kept, and its bytes in all.
+
+        Raises
+        ------
+        InputError
+            For anything but a square of numbers from zero, one row and column per rank.
+        """
+        ranks = len(self.group)
+        matrix = np.array(bytes_by_pair, dtype=float)
+        if matrix.shape != (ranks, ranks) or not np.isfinite(matrix).all() or (matrix < 0).any():
+            raise InputError(
+                f"an all-to-all-v of {ranks} ranks takes {ranks} × {ranks} numbers of bytes from zero, "
+                f"row i what rank i sends; got an array of shape {matrix.shape}"
+            )
+        np.fill_diagonal(matrix, 0.0)
+        total = float(matrix.sum())
+        if total == 0.0:
+            return "all_to_all_v", 0.0
+        parts = matrix / total
+        number = self._matrices.setdefault(parts.tobytes(), len(self._matrices))
+        kind = f"all_to_all_v:{number}"
+        if kind not in self._schedules:
+            self._forget_matrices()
+            self._schedules[kind] = self._scheduled(uneven_plans(self.group, parts))
+        return kind, total
+
+    def _forget_matrices(self) -> None:
+        kept = [kind for kind in self._schedules if kind.startswith("all_to_all_v:")]
+        if len(kept) >= _KEPT_MATRICES:
+            del self._schedules[kept[0]]
+
+    def pick(self, kind: str, size_bytes: float) -> Pick:
+        """Return what takes least time alone."""
+        return min(
+            (
+                Pick(candidate, protocol, candidate.alone_s(size_bytes, protocol))
+                for candidate in self.candidates(kind)
+                for protocol in candidate.start_s
+            ),
+            key=lambda option: option.alone_s,
+        )
