@@ -9,6 +9,8 @@ import numpy as np
 
 from clustersim.engine.trace import COMPUTE, HOST, MEMORY_BANDWIDTH, QUEUEING, Activity, link_resource
 from clustersim.results import Ending, FabricReport, Result
+from clustersim.results.flow_rates import OWN_RATE, FlowRates, RateSeries
+from clustersim.results.link_sharing import LinkSharing
 from clustersim.spec.scenario import Scenario
 from clustersim.workloads.base import Outcome
 
@@ -189,7 +191,36 @@ def fabric() -> FabricReport:
         utilization=np.array([[0.5, 1.0, 1.0, 0.5], [0.5, 0.5, 0.5, 0.5], [0.1, 0.1, 0.1, 0.1]]),
         duration_s=2.0,
         links=24,
+        sharing=sharing(),
     )
+
+
+def sharing() -> LinkSharing:
+    """Both jobs on the uplink; it is full for pretrain, and the downlink the slowest of its rings."""
+    return LinkSharing(
+        link=np.array([0, 0, 1, 2, 2]),
+        owner=("pretrain", "chat.0", "pretrain", "pretrain", "chat.0"),
+        workload=("pretrain", "chat", "pretrain", "pretrain", "chat"),
+        traffic=("all-reduce", "all-reduce", "all-reduce", "all-reduce", "transfer"),
+        carried_bytes=np.array([15e9, 3.75e9, 12.5e9, 45e9, 15e9]),
+        held_back_s=np.array([0.5, 0.125, 0.0, 0.0, 0.0]),
+        protocol_bound_s=np.array([0.0, 0.0, 0.25, 0.0, 0.0]),
+    )
+
+
+def rates() -> FlowRates:
+    """Rates of pretrain: 1 GB/s at its own rate, then 0.5 GB/s at the full uplink, a pause, 1 GB/s."""
+    series = RateSeries(
+        owner="pretrain",
+        workload="pretrain",
+        traffic="all-reduce",
+        route=f"{UPLINK} and 1 more link",
+        start_s=np.array([0.25, 0.5, 1.5]),
+        end_s=np.array([0.5, 1.0, 2.0]),
+        rate_bytes_per_s=np.array([1e9, 0.5e9, 1e9]),
+        held_by=np.array([OWN_RATE, UPLINK, OWN_RATE], dtype=object),
+    )
+    return FlowRates((series,), kept=True)
 
 
 def result(**changes: object) -> Result:

@@ -49,12 +49,19 @@ class StandInRunner:
     """Records how `runner.run` is called."""
 
     def __init__(self) -> None:
-        self.calls: list[tuple[Scenario, int | None]] = []
+        self.calls: list[tuple[Scenario, int | None, bool]] = []
         self.results: list[StandInResult] = []
         self.ending: dict[str, Any] = {}
 
-    def run(self, scenario: Scenario, *, seed: int | None = None, progress: Any = None) -> StandInResult:
-        self.calls.append((scenario, seed))
+    def run(
+        self,
+        scenario: Scenario,
+        *,
+        seed: int | None = None,
+        progress: Any = None,
+        keep_rates: bool = False,
+    ) -> StandInResult:
+        self.calls.append((scenario, seed, keep_rates))
         progress(0.5, 12.0)
         self.results.append(StandInResult(scenario, **self.ending))
         return self.results[-1]

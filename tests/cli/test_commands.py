@@ -32,8 +32,22 @@ def test_run_with_json_prints_only_json(say: Say, runner: Any, minimal: Path) ->
 
 def test_run_passes_seed_and_settings_on(say: Say, runner: Any, minimal: Path) -> None:
     say("run", minimal, "--seed", 3, "--set", "cluster.fabric.bandwidth=800Gbit/s", "--set", "seed=9")
-    scenario, seed = runner.calls[0]
+    scenario, seed, _ = runner.calls[0]
     assert (scenario.cluster.fabric.bandwidth, scenario.seed, seed) == (100e9, 9, 3)
+
+
+@pytest.mark.parametrize("options", [(), ("--rates",)])
+def test_run_keeps_rates_of_flows_only_where_asked_to(
+    say: Say, runner: Any, minimal: Path, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    say("run", minimal, "--out", tmp_path / "new", *options)
+    assert runner.calls[0][2] == bool(options)
+
+
+def test_run_refuses_to_keep_rates_nowhere(say: Say, runner: Any, minimal: Path) -> None:
+    said = say("run", minimal, "--rates")
+    assert (said.code, said.err) == (2, "--rates are kept in a folder; say in which one with --out DIR\n")
+    assert not runner.calls
 
 
 def test_run_keeps_the_result_in_a_folder_and_says_where(

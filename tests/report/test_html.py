@@ -32,6 +32,12 @@ def test_the_card_of_a_result_is_balanced_html_with_its_headlines(ending: Ending
     assert ("PARTIAL" in card) == (ending is not Ending.COMPLETE)
 
 
+def test_the_card_says_who_shared_the_busiest_links_and_what_held_them_back() -> None:
+    card = synthetic_result.result()._repr_html_()
+    assert "pretrain 80 %, chat 20 %" in card
+    assert "protocol-bound" in card
+
+
 def test_names_in_a_card_are_escaped() -> None:
     scenario = synthetic_result.scenario(name="<script>")
     assert "<script>" not in synthetic_result.result(scenario=scenario)._repr_html_()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib
@@ -16,6 +17,7 @@ from clustersim.errors import InputError
 from clustersim.report.plots import ResultPlots
 from clustersim.report.plots.kv_occupancy import binned_mean
 from clustersim.report.style import RESOURCE_COLORS, Picture
+from clustersim.results.flow_rates import OWN_RATE, FlowRates
 
 Draw = Callable[[ResultPlots], Picture]
 DRAWINGS: dict[str, Draw] = {
@@ -24,6 +26,8 @@ DRAWINGS: dict[str, Draw] = {
     "latency_timeline": lambda plot: plot.latency_timeline("chat"),
     "kv_occupancy": lambda plot: plot.kv_occupancy("chat"),
     "link_utilization": lambda plot: plot.link_utilization(),
+    "fabric": lambda plot: plot.fabric(),
+    "flow_rates": lambda plot: plot.flow_rates("pretrain"),
     "gantt": lambda plot: plot.gantt("pretrain", iteration=1),
     "gantt of a request": lambda plot: plot.gantt("chat", request=2),
     "attribution": lambda plot: plot.attribution(),
@@ -32,7 +36,7 @@ DRAWINGS: dict[str, Draw] = {
 
 @pytest.fixture
 def plot() -> ResultPlots:
-    return synthetic_result.result().plot
+    return synthetic_result.result(flows=synthetic_result.rates()).plot
 
 
 @pytest.mark.parametrize("draw", DRAWINGS.values(), ids=DRAWINGS)
@@ -70,8 +74,6 @@ def test_stacked_bars_add_up_to_the_duration_of_each_iteration(plot: ResultPlots
 
 
 def test_many_iterations_are_drawn_as_means_of_groups() -> None:
-    from dataclasses import replace
-
     outcome = synthetic_result.training()
     table = {name: np.tile(values, 100) for name, values in outcome.tables["iterations"].items()}
     made = synthetic_result.result(outcomes={"pretrain": replace(outcome, tables={"iterations": table})})
@@ -101,6 +103,42 @@ def test_colours_of_the_heat_map_end_where_the_busiest_link_does(plot: ResultPlo
     assert 100 * synthetic_result.fabric().utilization.max() <= bar.get_ylim()[1] <= 100
 
 
+def test_the_line_of_rates_falls_to_zero_in_a_pause_and_is_shaded_by_what_held_it_back(
+    plot: ResultPlots,
+) -> None:
+    (axes,) = plot.flow_rates("pretrain").axes
+    (line,) = axes.lines
+    times, rates = (np.asarray(values) for values in line.get_data())
+    assert dict(zip(times.tolist(), rates.tolist(), strict=True)) == {
+        0.25: 1.0,
+        0.5: 0.5,
+        1.0: 0.0,
+        1.5: 1.0,
+        2.0: 0.0,
+    }
+    bars = {(bar.get_x(), bar.get_width(), bar.get_height()) for bar in axes.patches}
+    assert bars == {(0.25, 0.25, 1.0), (0.5, 0.5, 0.5), (1.5, 0.5, 1.0)}
+    assert len({bar.get_facecolor() for bar in axes.patches}) == 2
+
+
+def test_many_spans_are_drawn_as_means_that_keep_the_bytes() -> None:
+    (series,) = synthetic_result.rates().series
+    times = np.linspace(0.0, 2.0, 5001)
+    random = np.random.default_rng(5)
+    many = replace(
+        series,
+        start_s=times[:-1],
+        end_s=times[1:],
+        rate_bytes_per_s=random.uniform(1e8, 1e9, 5000),
+        held_by=np.where(random.uniform(size=5000) < 0.5, OWN_RATE, synthetic_result.UPLINK).astype(object),
+    )
+    made = synthetic_result.result(flows=FlowRates((many,), kept=True), simulated_s=2.0)
+    (axes,) = made.plot.flow_rates("pretrain").axes
+    drawn = sum(bar.get_width() * bar.get_height() * 1e9 for bar in axes.patches)
+    assert drawn == pytest.approx(many.moved_bytes, rel=1e-9)
+    assert len(axes.patches) <= 1200
+
+
 def test_the_gantt_draws_every_activity_of_the_iteration_on_its_lane(plot: ResultPlots) -> None:
     (axes,) = plot.gantt("pretrain", iteration=1).axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["compute", "comm"]
@@ -123,6 +161,9 @@ def test_the_mean_of_a_bin_is_weighted_by_time() -> None:
         (lambda plot: plot.kv_occupancy("pretrain"), "'pretrain' has no engine steps to draw"),
         (lambda plot: plot.gantt("chat"), "'chat' has no iterations; give the number of a request"),
         (lambda plot: plot.gantt("cat"), "Did you mean 'chat'"),
+        (lambda plot: plot.flow_rates("chat"), "'chat' moved no bytes"),
+        (lambda plot: plot.flow_rates("pretrain", start_s=1.1, end_s=1.4), "between 1.1 s and 1.4 s"),
+        (lambda plot: plot.flow_rates("pretrain", start_s=2, end_s=1), "give a start before the end"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused_with_the_reason(draw: Draw, message: str, plot: ResultPlots) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import synthetic_result
-from clustersim.report.terminal import summary, to_text
+from clustersim.report.tables import to_text
+from clustersim.report.terminal import summary
 from clustersim.results import Ending
 from clustersim.workloads.base import Outcome
 
@@ -40,6 +42,14 @@ def test_a_partial_result_says_so_in_its_second_line_with_the_reason() -> None:
 def test_a_workload_that_did_not_finish_says_so() -> None:
     outcome = replace(synthetic_result.training(), complete=False)
     assert "Had not finished" in synthetic_result.result(outcomes={"pretrain": outcome}).summary()
+
+
+def test_waits_of_less_than_a_hundredth_of_the_run_are_not_listed() -> None:
+    fabric = synthetic_result.fabric()
+    short = replace(fabric, sharing=replace(fabric.sharing, held_back_s=np.array([0.019, 0, 0, 0, 0])))
+    text = synthetic_result.result(fabric=short).summary()
+    assert "19.0 ms" not in text
+    assert "its own protocol's rate" in text
 
 
 def test_notes_of_a_workload_are_shown() -> None:

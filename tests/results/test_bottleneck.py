@@ -21,6 +21,21 @@ def test_the_sentence_names_the_largest_resources_first_and_the_link() -> None:
     )
 
 
+def test_the_sentence_says_why_the_link_held_the_job_back() -> None:
+    fabric = synthetic_result.fabric()
+    assert "(mostly leaf0>spine0, which was full)" in workload_sentence(synthetic_result.training(), fabric)
+    at_downlink = replace(
+        synthetic_result.training(), attribution={link_resource(synthetic_result.DOWNLINK): 1.0}
+    )
+    assert workload_sentence(at_downlink, fabric) == (
+        "pretrain: 100 % of iteration time is network bandwidth (mostly spine0>leaf1, at the rate of its own "
+        "protocol)."
+    )
+    assert fabric_sentence(fabric, [at_downlink]).endswith(
+        "spine0>leaf1 held pretrain back for 100 % of its time, at the rate of pretrain's own protocol."
+    )
+
+
 def test_a_network_share_over_many_links_names_the_largest() -> None:
     split = {
         link_resource(name): share for name, share in (("a>b", 0.2), ("b>c", 0.3), ("c>d", 0.1), ("d>e", 0.4))

@@ -32,7 +32,15 @@ def test_every_metric_and_column_of_the_fabric_is_documented() -> None:
     assert {metric.partition(".")[0] for metric in fabric.metrics()} == columns.documented_metrics(
         "fabric"
     ).keys()
-    assert list(fabric.columns()) == [column.name for column in columns.documented_tables("fabric")["links"]]
+    tables = {
+        "links": fabric.columns(),
+        "sharing": fabric.sharing_columns(),
+        "rates": synthetic_result.rates().columns(),
+    }
+    documented = columns.documented_tables("fabric")
+    assert tables.keys() == documented.keys()
+    for table, data in tables.items():
+        assert list(data) == [column.name for column in documented[table]]
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,36 @@ def test_only_links_that_carried_something_are_kept() -> None:
     assert report.max_utilization.tolist() == [1.0, 0.5]
 
 
+def test_links_that_look_alike_are_shown_once_with_their_number() -> None:
+    even = replace(
+        synthetic_result.fabric(),
+        tiers=("leaf-spine",) * 3,
+        capacity_bytes_per_s=np.full(3, 12.5e9),
+        mean_utilization=np.array([0.5, 0.5001, 0.25]),
+        saturated_s=np.zeros(3),
+    )
+    shown = [(use.name, more) for use, more in even.alike()]
+    assert shown == [(synthetic_result.DOWNLINK, 1), (synthetic_result.NVLINK, 0)]
+
+
+def test_a_link_that_was_full_for_long_is_shown_though_others_are_busier() -> None:
+    fabric = replace(synthetic_result.fabric(), saturated_s=np.array([0.0, 0.0, 1.5]))
+    shown = [use.name for use, _ in fabric.alike(1, fullest=2)]
+    assert shown == [synthetic_result.UPLINK, synthetic_result.NVLINK]
+
+
+def test_of_links_that_look_alike_the_one_that_held_somebody_back_stands_for_all() -> None:
+    even = replace(
+        synthetic_result.fabric(),
+        tiers=("leaf-spine",) * 3,
+        capacity_bytes_per_s=np.full(3, 12.5e9),
+        mean_utilization=np.full(3, 0.5),
+        saturated_s=np.zeros(3),
+    )
+    ((use, more),) = even.alike()
+    assert (use.name, use.protocol_bound_s, more) == (synthetic_result.DOWNLINK, 0.25, 2)
+
+
 def test_a_network_that_carried_nothing_has_no_metrics() -> None:
     empty = replace(
         synthetic_result.fabric(),
@@ -76,3 +106,4 @@ def test_a_network_that_carried_nothing_has_no_metrics() -> None:
     )
     assert empty.metrics() == {}
     assert empty.busiest() == ()
+    assert empty.alike() == ()

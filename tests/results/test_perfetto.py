@@ -77,6 +77,20 @@ def test_counters_follow_the_links_and_the_kv_cache() -> None:
     }
 
 
+def test_rates_of_flows_are_counters_of_their_workload_that_fall_to_zero_in_a_pause() -> None:
+    found = list(events(synthetic_result.result(flows=synthetic_result.rates())))
+    processes = _named(found, "process_name")
+    rates = [event for event in found if event["name"].startswith("rate ")]
+    assert {processes[event["pid"]] for event in rates} == {"pretrain"}
+    assert [(event["ts"], event["args"]["bytes_per_s"]) for event in rates] == [
+        (0.25e6, 1e9),
+        (0.5e6, 0.5e9),
+        (1e6, 0.0),
+        (1.5e6, 1e9),
+        (2e6, 0.0),
+    ]
+
+
 def test_the_same_result_gives_the_same_compressed_file(tmp_path: Path) -> None:
     made = synthetic_result.result()
     one, two = (made.to_perfetto(tmp_path / f"{name}.json.gz").read_bytes() for name in "ab")

@@ -102,24 +102,39 @@ def test_unknown_names_are_refused_with_a_suggestion(call, message: str) -> None
     assert message in str(caught.value)
 
 
-def test_a_saved_result_gives_its_metrics_back(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The synthetic result in a folder, with the rates of its flows and tables in both formats."""
+    made = synthetic_result.result(flows=synthetic_result.rates())
+    return made.save(tmp_path_factory.mktemp("saved"), formats=("csv", "parquet"))
+
+
+def test_a_saved_result_gives_its_metrics_back(saved: Path) -> None:
     made = synthetic_result.result()
-    made.save(tmp_path)
-    loaded = load_metrics(tmp_path)
+    loaded = load_metrics(saved)
     assert loaded["metrics"] == made.metrics()
     assert loaded["provenance"]["content_hash"] == made.content_hash
     assert loaded["provenance"]["complete"] is True
     assert loaded == json.loads(made.to_json())
 
 
-def test_saving_writes_every_part_and_leaves_no_temporary_file(tmp_path: Path) -> None:
-    synthetic_result.result().save(tmp_path)
-    names = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+def test_saving_writes_every_part_and_leaves_no_temporary_file(saved: Path) -> None:
+    names = {str(path.relative_to(saved)) for path in saved.rglob("*") if path.is_file()}
+    tables = (
+        "pretrain.iterations",
+        "chat.requests",
+        "chat.steps",
+        "fabric.links",
+        "fabric.sharing",
+        "fabric.rates",
+    )
     pictures = (
         "attribution",
         "link_utilization",
+        "fabric",
         "pretrain.iteration_breakdown",
         "pretrain.gantt",
+        "pretrain.flow_rates",
         "chat.latency_cdf",
         "chat.latency_timeline",
         "chat.kv_occupancy",
@@ -129,27 +144,32 @@ def test_saving_writes_every_part_and_leaves_no_temporary_file(tmp_path: Path) -
         "metrics.json",
         "summary.txt",
         "trace.perfetto.json.gz",
-        "tables/pretrain.iterations.csv",
-        "tables/chat.requests.csv",
-        "tables/chat.steps.csv",
-        "tables/fabric.links.csv",
+        *(f"tables/{name}.{suffix}" for name in tables for suffix in ("csv", "parquet")),
         *(f"pictures/{name}.{suffix}" for name in pictures for suffix in ("png", "svg")),
     }
 
 
-def test_saved_tables_read_back_bit_for_bit(tmp_path: Path) -> None:
+def test_saved_tables_read_back_bit_for_bit(saved: Path) -> None:
     made = synthetic_result.result()
-    made.save(tmp_path)
-    with (tmp_path / "tables/chat.requests.csv").open(newline="") as file:
+    with (saved / "tables/chat.requests.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     for column in ("arrival_s", "ttft_s", "e2e_s"):
         assert [float(row[column]) for row in rows] == made.requests("chat")[column].tolist()
 
 
-def test_the_saved_scenario_is_the_one_that_ran(tmp_path: Path) -> None:
+def test_saved_rows_of_sharing_and_rates_are_those_of_the_result(saved: Path) -> None:
+    made = synthetic_result.result(flows=synthetic_result.rates())
+    sharing = pd.read_csv(saved / "tables/fabric.sharing.csv")
+    pd.testing.assert_frame_equal(sharing, made.sharing(), check_dtype=False)
+    rates = pd.read_csv(saved / "tables/fabric.rates.csv")
+    assert rates["rate_bytes_per_s"].tolist() == made.flows.rate("pretrain")["rate_bytes_per_s"].tolist()
+    uplink = json.loads((saved / "metrics.json").read_text())["busiest_links"][0]
+    assert uplink["shared_by"] == {"pretrain": 15e9, "chat": 3.75e9}
+
+
+def test_the_saved_scenario_is_the_one_that_ran(saved: Path) -> None:
     made = synthetic_result.result()
-    made.save(tmp_path)
-    assert (tmp_path / "scenario.yaml").read_text() == made.scenario.resolved_yaml()
+    assert (saved / "scenario.yaml").read_text() == made.scenario.resolved_yaml()
 
 
 def test_a_saved_scenario_finds_its_input_files_from_where_it_was_saved(tmp_path: Path) -> None:
@@ -190,12 +210,11 @@ def test_an_unknown_table_format_is_refused_before_anything_is_written(tmp_path:
     assert not (tmp_path / "out").exists()
 
 
-def test_parquet_tables_hold_the_columns_bit_for_bit(tmp_path: Path) -> None:
+def test_parquet_tables_hold_the_columns_bit_for_bit(saved: Path) -> None:
     result = synthetic_result.result()
-    result.save(tmp_path, formats=("parquet",))
     for name, outcome in result.outcomes.items():
         for table, columns in outcome.tables.items():
-            frame = pd.read_parquet(tmp_path / "tables" / f"{name}.{table}.parquet")
+            frame = pd.read_parquet(saved / "tables" / f"{name}.{table}.parquet")
             assert list(frame.columns) == list(columns)
             for column, values in columns.items():
                 np.testing.assert_array_equal(frame[column].to_numpy(), values)

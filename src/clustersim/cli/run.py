@@ -45,6 +45,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json", action="store_true", help="print the metrics as JSON in place of the summary"
     )
+    parser.add_argument(
+        "--rates",
+        action="store_true",
+        help="keep in --out, too, how fast every flow ran over time and what held it back",
+    )
     add_progress(parser)
 
 
@@ -52,11 +57,13 @@ def execute(args: argparse.Namespace) -> int:
     """Run; a run that was stopped early prints and keeps what it has, and says so."""
     if args.format == "parquet" and find_spec("pyarrow") is None:
         raise InputError("Parquet needs pyarrow: pip install 'clustersim[parquet]', or --format csv")
+    if args.rates and args.out is None:
+        raise InputError("--rates are kept in a folder; say in which one with --out DIR")
     scenario = load_with(args.scenario, args.settings)
     from clustersim.study import runner
 
     with progress_bar(scenario.name, wanted=args.progress) as report:
-        result = runner.run(scenario, seed=args.seed, progress=report)
+        result = runner.run(scenario, seed=args.seed, progress=report, keep_rates=args.rates)
     print(result.to_json() if args.json else result.summary(width=terminal_width()))
     if args.out is not None:
         result.save(args.out, formats=(args.format,))

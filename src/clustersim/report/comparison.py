@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from clustersim.report.numbers import by_unit
-from clustersim.report.terminal import WIDTH, Column, add_row, grid, inset, to_text
+from clustersim.report.tables import WIDTH, Column, add_row, grid, inset, to_text
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -7,7 +7,8 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from clustersim.report.comparison import signed_percent
-from clustersim.report.numbers import by_unit, duration
+from clustersim.report.numbers import by_unit, duration, percent
+from clustersim.report.words import sharers
 from clustersim.results.columns import FABRIC, metric_info
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ _COLORS = {"better": "#4477AA", "worse": "#EE6677"}
 
 
 def result_card(result: Result) -> str:
-    """Return the headline metrics of each workload and the bottleneck sentences as HTML."""
+    """Return headline metrics, the busiest links with who used them, and the bottlenecks as HTML."""
     from clustersim.study.comparison import HEADLINES
 
     kinds = {name: outcome.kind for name, outcome in result.outcomes.items()} | {FABRIC: FABRIC}
@@ -31,12 +32,27 @@ def result_card(result: Result) -> str:
         for name, metrics in result.metrics().items()
         for number, metric in enumerate(m for m in HEADLINES.get(kinds[name], tuple(metrics)) if m in metrics)
     ]
+    links = _table(("link", "mean", "full", "protocol-bound", "carried by"), _link_rows(result))
     partial = "" if result.complete else " · <b style='color:#c00'>PARTIAL</b>"
     run = f"seed {result.seed} · {duration(result.simulated_s)} simulated{partial}"
     head = f"<b>{escape(result.scenario.name)}</b> · {run}"
     sentences = "".join(f"<div>{escape(sentence)}</div>" for sentence in result.bottlenecks().values())
     origin = f"<div style='color:#888'>clustersim {escape(result.version)} · {result.content_hash[:12]}</div>"
-    return _card(head, _table(("workload", "metric", "value"), rows), sentences, origin)
+    return _card(head, _table(("workload", "metric", "value"), rows), links, sentences, origin)
+
+
+def _link_rows(result: Result) -> list[tuple[str, ...]]:
+    """Rows of the busiest links, one for all that are alike."""
+    return [
+        (
+            f"{use.name} +{alike} alike" if alike else use.name,
+            percent(use.mean_utilization),
+            duration(use.saturated_s),
+            duration(use.protocol_bound_s),
+            sharers(use.shared_by),
+        )
+        for use, alike in result.fabric.alike(3)
+    ]
 
 
 def comparison_card(comparison: Comparison) -> str:

@@ -2,43 +2,26 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
 
-from clustersim.report.numbers import bandwidth, count, duration, percent, quantity, rate, size
+from clustersim.report.numbers import count, duration, percent, quantity, rate, size
+from clustersim.report.tables import WIDTH, Column, add_row, grid, inset, line, to_text
+from clustersim.report.terminal_fabric import fabric_lines
 from clustersim.report.words import BREAKDOWN, LATENCIES
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-    from rich.table import Table
 
-    from clustersim.results import FabricReport, LinkUse, Result
+    from clustersim.results import Result
     from clustersim.workloads.base import Outcome
 
-__all__ = ["WIDTH", "add_row", "grid", "inset", "renderable", "summary", "to_text"]
+__all__ = ["renderable", "summary"]
 
-Column = tuple[str, Literal["left", "right"]]
-"""Title and side of a column."""
 Writers = tuple[tuple[str, Callable[[float], str]], ...]
 """Metrics, each with the function that writes it."""
 
-WIDTH = 100
-"""Columns of the plain text."""
-
 _BAR = 24
-_INDENT = (0, 0, 0, 2)
-
-_LINK_COLUMNS: tuple[Column, ...] = (
-    ("busiest link", "left"),
-    ("tier", "left"),
-    ("usable", "right"),
-    ("mean", "right"),
-    ("max", "right"),
-    ("saturated", "right"),
-    ("first – last", "left"),
-)
-_ONLY_WIDE = ("tier", "first – last")
 _WIDE = 96
 
 _STATISTICS = ("mean", "p50", "p90", "p99", "p99.9")
@@ -49,36 +32,17 @@ def summary(result: Result, *, width: int = WIDTH) -> str:
     return to_text(renderable(result, width=width), width=width)
 
 
-class Drawn(str):
-    """Text that a prompt or a notebook shows as it is, lines and all, when it is a value."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return str(self)
-
-
-def to_text(content: RenderableType, *, width: int = WIDTH) -> Drawn:
-    """Draw what rich can draw into plain text without trailing blanks."""
-    from rich.console import Console
-
-    buffer = io.StringIO()
-    console = Console(file=buffer, width=width, color_system=None, force_terminal=False, legacy_windows=False)
-    console.print(content)
-    return Drawn("".join(f"{line.rstrip()}\n" for line in buffer.getvalue().splitlines()))
-
-
 def renderable(result: Result, *, width: int = WIDTH) -> RenderableType:
     """Return the summary for a `rich.console.Console`, which adds colour on a terminal.
 
-    Below 96 columns the table of links leaves out tiers and times.
+    Below 96 columns the table of links leaves out tiers.
     """
     from rich.console import Group
 
     parts: list[RenderableType] = [*_head(result)]
     for outcome in result.outcomes.values():
         parts += ["", *_workload(outcome, width)]
-    parts += ["", *_fabric(result.fabric, wide=width >= _WIDE), "", *_bottlenecks(result)]
+    parts += ["", *fabric_lines(result.fabric, wide=width >= _WIDE), "", *_bottlenecks(result)]
     return Group(*parts)
 
 
@@ -103,9 +67,9 @@ def _head(result: Result) -> list[RenderableType]:
 def _workload(outcome: Outcome, width: int) -> list[RenderableType]:
     sections = {"training": _training, "inference": _service}
     body = sections.get(outcome.kind, _other)(outcome, width)
-    notes = [_line(f"Note: {note}", style="yellow") for note in outcome.notes]
+    notes = [line(f"Note: {note}", style="yellow") for note in outcome.notes]
     if not outcome.complete:
-        notes.insert(0, _line("Had not finished when the run ended.", style="yellow"))
+        notes.insert(0, line("Had not finished when the run ended.", style="yellow"))
     return [_title(outcome), *body, *notes]
 
 
@@ -127,7 +91,7 @@ def _training(outcome: Outcome, width: int) -> list[RenderableType]:
     metrics = outcome.metrics
     mean_s = metrics.get("iteration_s.mean")
     if mean_s is None:
-        return [_line("No iteration was finished.")]
+        return [line("No iteration was finished.")]
     done = len(outcome.tables["iterations"]["start_s"]) if "iterations" in outcome.tables else 0
     head = f"iteration time {duration(mean_s)} mean" + "".join(
         f" · {duration(metrics[f'iteration_s.{p}'])} {p}"
@@ -140,9 +104,9 @@ def _training(outcome: Outcome, width: int) -> list[RenderableType]:
         share = seconds / mean_s if mean_s else 0.0
         add_row(table, words, duration(seconds), percent(share), _bar(share))
     return [
-        _line(f"{head}, over {count(done)} iteration{'s' if done != 1 else ''}"),
+        line(f"{head}, over {count(done)} iteration{'s' if done != 1 else ''}"),
         inset(table),
-        _line(_joined(_speed(metrics), width)),
+        line(_joined(_speed(metrics), width)),
     ]
 
 
@@ -161,14 +125,14 @@ def _speed(metrics: Mapping[str, float]) -> Iterable[str]:
 def _service(outcome: Outcome, width: int) -> list[RenderableType]:
     metrics = outcome.metrics
     if "e2e_s.mean" not in metrics:
-        return [_line("No request was finished.")]
+        return [line("No request was finished.")]
     statistics: list[Column] = [(statistic, "right") for statistic in _STATISTICS]
     table = grid(("latency", "left"), *statistics)
     for name, words in LATENCIES:
         values = [metrics.get(f"{name}.{statistic}") for statistic in _STATISTICS]
         if any(value is not None for value in values):
             add_row(table, words, *("" if value is None else duration(value) for value in values))
-    return [inset(table), *(_line(_joined(parts(metrics), width)) for parts in (_throughput, _state))]
+    return [inset(table), *(line(_joined(parts(metrics), width)) for parts in (_throughput, _state))]
 
 
 def _throughput(metrics: Mapping[str, float]) -> Iterable[str]:
@@ -202,75 +166,10 @@ def _other(outcome: Outcome, width: int) -> list[RenderableType]:
     return [inset(table)]
 
 
-def _fabric(fabric: FabricReport, *, wide: bool) -> list[RenderableType]:
-    from rich.text import Text
-
-    busiest = fabric.busiest()
-    head = Text.assemble(
-        ("fabric", "bold cyan"), f"  {len(fabric.names)} of {fabric.links} links carried data"
-    )
-    if not busiest:
-        return [head]
-    shown = [n for n, (title, _) in enumerate(_LINK_COLUMNS) if wide or title not in _ONLY_WIDE]
-    table = grid(*(_LINK_COLUMNS[n] for n in shown))
-    for use in busiest:
-        cells = _link_cells(use, fabric.duration_s)
-        add_row(table, *(cells[n] for n in shown))
-    return [head, inset(table)]
-
-
-def _link_cells(use: LinkUse, duration_s: float) -> Sequence[str]:
-    share = use.saturated_s / duration_s if duration_s else 0.0
-    when = "never"
-    if use.first_saturated_s is not None and use.last_saturated_s is not None:
-        when = f"{duration(use.first_saturated_s)} – {duration(use.last_saturated_s)}"
-    return (
-        use.name,
-        use.tier,
-        bandwidth(use.capacity_bytes_per_s),
-        percent(use.mean_utilization),
-        percent(use.max_utilization),
-        percent(share),
-        when,
-    )
-
-
 def _bottlenecks(result: Result) -> list[RenderableType]:
     from rich.text import Text
 
-    return [Text("where the time goes", style="bold cyan"), *map(_line, result.bottlenecks().values())]
-
-
-def grid(*columns: Column) -> Table:
-    """Return an empty table in the style of all summaries."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1))
-    for title, side in columns:
-        table.add_column(Text(title), justify=side, overflow="fold", no_wrap=side == "right")
-    return table
-
-
-def add_row(table: Table, *cells: str, style: str = "") -> None:
-    """Append a row of plain text, in which brackets mean nothing."""
-    from rich.text import Text
-
-    table.add_row(*(Text(cell) for cell in cells), style=style)
-
-
-def inset(content: RenderableType) -> RenderableType:
-    """Move content two columns to the right."""
-    from rich.padding import Padding
-
-    return Padding(content, _INDENT, expand=False)
-
-
-def _line(text: str, *, style: str = "") -> RenderableType:
-    from rich.text import Text
-
-    return inset(Text(text, style=style))
+    return [Text("where the time goes", style="bold cyan"), *map(line, result.bottlenecks().values())]
 
 
 def _joined(parts: Iterable[str], width: int) -> str:

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-__all__ = ["BREAKDOWN", "LATENCIES", "LATENCY_COLORS", "LATENCY_SHORT", "LATENCY_WORDS", "counted"]
+from clustersim.report.numbers import percent
+
+__all__ = ["BREAKDOWN", "LATENCIES", "LATENCY_COLORS", "LATENCY_SHORT", "LATENCY_WORDS", "counted", "sharers"]
 
 BREAKDOWN = (
     ("compute_s", "compute"),
@@ -29,6 +31,9 @@ LATENCY_WORDS = {"ttft_s": "time to\nfirst token", "tpot_s": "time per\noutput t
 LATENCY_COLORS = {"tpot_s": "#228833", "ttft_s": "#4477AA", "e2e_s": "#AA3377"}
 
 
+_MOST_SHARERS = 3
+
+
 def counted(table: Mapping[str, np.ndarray], column: str) -> np.ndarray:
     """Return the positive values of a latency column of the requests that metrics count."""
     if column not in table:
@@ -38,3 +43,13 @@ def counted(table: Mapping[str, np.ndarray], column: str) -> np.ndarray:
     if "counted" in table:
         chosen &= np.asarray(table["counted"], dtype=bool)
     return np.asarray(values[chosen])
+
+
+def sharers(shared_by: Mapping[str, float]) -> str:
+    """Write who moved the bytes of a link: `pretrain 72 %, chat 28 %`, or the one name."""
+    total = sum(shared_by.values())
+    if len(shared_by) < 2:
+        return next(iter(shared_by), "")
+    named = list(shared_by.items())[:_MOST_SHARERS]
+    rest = f", {len(shared_by) - len(named)} more" if len(shared_by) > len(named) else ""
+    return ", ".join(f"{name} {percent(size_bytes / total)}" for name, size_bytes in named) + rest

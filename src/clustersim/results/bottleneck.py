@@ -29,23 +29,23 @@ _MOST_NAMED = 3
 _TIME_OF = {"training": "iteration time", "inference": "request time"}
 
 
-def workload_sentence(outcome: Outcome) -> str:
+def workload_sentence(outcome: Outcome, fabric: FabricReport | None = None) -> str:
     """Say which resources took a workload's time, largest first, and which link most.
 
     Named are up to three classes with 5 % or more. A link is named where it alone makes
-    up more than half of the network share.
+    up more than half of the network share, and why it held the workload back where `fabric` knows.
     """
     if not outcome.attribution:
         return f"{outcome.name}: nothing was finished, so there is no time to attribute."
     classes = by_class(outcome.attribution)
     named = [item for item in classes.items() if item[1] >= _WORTH_SAYING][:_MOST_NAMED]
-    first, *others = (f"{_percent(share)} {_name(resource, outcome)}" for resource, share in named)
+    first, *others = (f"{_percent(share)} {_name(resource, outcome, fabric)}" for resource, share in named)
     time_of = _TIME_OF.get(outcome.kind, "time")
     sentence = f"{outcome.name}: {first.replace(' % ', f' % of {time_of} is ', 1)}"
     return f"{sentence}{''.join(f', {part}' for part in others)}."
 
 
-def _name(resource: str, outcome: Outcome) -> str:
+def _name(resource: str, outcome: Outcome, fabric: FabricReport | None) -> str:
     name = RESOURCE_NAMES.get(resource, resource.replace("_", " "))
     if resource != NETWORK_BANDWIDTH:
         return name
@@ -58,8 +58,18 @@ def _name(resource: str, outcome: Outcome) -> str:
         return name
     link, share = max(links.items(), key=lambda item: (item[1], item[0]))
     if share > 0.5 * sum(links.values()):
-        return f"{name} (mostly {link})"
+        return f"{name} (mostly {link}{_why(fabric, outcome.name, link)})"
     return f"{name} (over {len(links)} links, most at {link})"
+
+
+def _why(fabric: FabricReport | None, workload: str, link: str) -> str:
+    """Say whether a link held a workload back by being full, or at the rate of its protocol."""
+    if fabric is None or link not in fabric.names:
+        return ""
+    full_s, protocol_s = fabric.held_back_s(workload, link)
+    if protocol_s > full_s:
+        return ", at the rate of its own protocol"
+    return ", which was full" if full_s else ""
 
 
 def fabric_sentence(fabric: FabricReport, outcomes: Iterable[Outcome] = ()) -> str:
@@ -76,7 +86,9 @@ def fabric_sentence(fabric: FabricReport, outcomes: Iterable[Outcome] = ()) -> s
         parts.append(f"{full} for {_percent(saturated_s / fabric.duration_s)} of the time")
     share, name, holder = max(_held_back(outcomes), default=(0.0, "", ""))
     if share >= _WORTH_SAYING:
-        parts.append(f"{holder} held {name} back for {_percent(share)} of its time")
+        why = _why(fabric, name, holder)
+        at_protocol = f", at the rate of {name}'s own protocol" if "protocol" in why else ""
+        parts.append(f"{holder} held {name} back for {_percent(share)} of its time{at_protocol}")
     return "; ".join(parts if len(parts) > 1 else [*parts, "no link was ever full"]) + "."
 
 

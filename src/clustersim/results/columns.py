@@ -26,6 +26,12 @@ _FABRIC_METRICS = (
         "neither",
     ),
     MetricInfo("saturated_s", "s", "Time at full capacity of the link that was full longest.", "lower"),
+    MetricInfo(
+        "protocol_bound_s",
+        "s",
+        "Longest time that a link held one workload back at the rate of the workload's own protocol.",
+        "lower",
+    ),
     MetricInfo("saturated_links", "1", "Links that were at full capacity at any time.", "lower"),
     MetricInfo(
         "carried_bytes", "B", "Bytes over all links (a byte counts once per link it crosses).", "neither"
@@ -43,6 +49,40 @@ _FABRIC_COLUMNS = (
     ColumnInfo("saturated_s", "s", "Time at full capacity."),
     ColumnInfo("first_saturated_s", "s", "When it was first at full capacity; empty if never."),
     ColumnInfo("last_saturated_s", "s", "When that ended last; empty if never."),
+    ColumnInfo(
+        "protocol_bound_s",
+        "s",
+        "Time in which it held one workload's collectives back at the rate of their own protocol, full "
+        "or not; of the workload with most.",
+    ),
+)
+
+_SHARING_COLUMNS = (
+    ColumnInfo("link", "", "Name, `source>target`."),
+    ColumnInfo("workload", "", "Who moved the bytes; `(no workload)` for what moved in nobody's name."),
+    ColumnInfo("owner", "", "Which part of it, where it has several: a replica, `chat.1`."),
+    ColumnInfo("traffic", "", "What for: all-reduce, all-to-all, …, transfer."),
+    ColumnInfo("carried_bytes", "B", "Bytes of it that crossed the link."),
+    ColumnInfo("share", "1", "Of all bytes that crossed the link."),
+    ColumnInfo("held_back_s", "s", "Time in which it was held back because the link was full."),
+    ColumnInfo(
+        "protocol_bound_s",
+        "s",
+        "Time in which the link, as the slowest on its way, held it back at the rate of its own protocol.",
+    ),
+)
+
+_RATES_COLUMNS = (
+    ColumnInfo("workload", "", "Whose flows; `(no workload)` for nobody's."),
+    ColumnInfo("owner", "", "Which part of it, as in `sharing`."),
+    ColumnInfo("traffic", "", "What for, as in `sharing`."),
+    ColumnInfo(
+        "route", "", "From where to where; for other routes than one path the first link, and how many more."
+    ),
+    ColumnInfo("start_s", "s", "Start of a span of constant rate."),
+    ColumnInfo("end_s", "s", "End of it."),
+    ColumnInfo("rate_bytes_per_s", "B/s", "Rate of one connection, all flows of the route together."),
+    ColumnInfo("held_by", "", "The link that held them back, or `own protocol`."),
 )
 
 _SUFFIX_UNITS = {
@@ -65,9 +105,9 @@ def documented_metrics(kind: str) -> Mapping[str, MetricInfo]:
 
 
 def documented_tables(kind: str) -> Mapping[str, tuple[ColumnInfo, ...]]:
-    """Return the columns of each table of a workload kind (or `fabric`)."""
+    """Return the columns of each table of a workload kind (or `fabric`; `rates` only where kept)."""
     if kind == FABRIC:
-        return {"links": _FABRIC_COLUMNS}
+        return {"links": _FABRIC_COLUMNS, "sharing": _SHARING_COLUMNS, "rates": _RATES_COLUMNS}
     return dict(getattr(_columns_module(kind), "TABLES", {}))
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from clustersim.errors import InputError, did_you_mean
-from clustersim.results.frozen import frozen_array
+from clustersim.results.frozen import FrozenMapping, frozen_array
+from clustersim.results.link_sharing import LinkSharing
 
 if TYPE_CHECKING:
     from clustersim.engine.fabric import FabricUsage
+    from clustersim.engine.world import World
     from clustersim.topology import Topology
 
 __all__ = ["SATURATED", "FabricReport", "LinkUse"]
@@ -27,6 +30,9 @@ class LinkUse:
 
     `saturated_s` is the time at full capacity, exact; `saturated_intervals_s` are the runs of
     bins of the time series that were full on average, so short bursts may be missing in it.
+    `protocol_bound_s` is the longest that one workload's collectives ran at the rate of their own
+    protocol with this link as the slowest: it held them back, full or not. `shared_by` is bytes
+    by workload, most first.
     """
 
     name: str
@@ -40,6 +46,8 @@ class LinkUse:
     first_saturated_s: float | None
     last_saturated_s: float | None
     saturated_intervals_s: tuple[tuple[float, float], ...]
+    protocol_bound_s: float
+    shared_by: Mapping[str, float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +76,8 @@ class FabricReport:
         Simulated time that means are over.
     links
         Links of the topology, used or not.
+    sharing
+        Who moved how much over each used link, and was held back by it how long.
     """
 
     names: tuple[str, ...]
@@ -83,6 +93,7 @@ class FabricReport:
     utilization: np.ndarray
     duration_s: float
     links: int
+    sharing: LinkSharing = field(default_factory=LinkSharing.nothing)
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -90,7 +101,17 @@ class FabricReport:
                 object.__setattr__(self, name, frozen_array(value))
 
     @classmethod
-    def of(cls, usage: FabricUsage, topology: Topology) -> FabricReport:
+    def of_world(cls, world: World, *, workloads: Collection[str] = ()) -> FabricReport:
+        """Keep what the meters of a world saw up to now, and which of the `workloads` shared its links."""
+        usage = world.fabric.usage(world.env.now)
+        used = usage.used_links.tolist()
+        sharing = LinkSharing.of(world.fabric.moved_bytes(), world.link_waits.by_place, used, workloads)
+        return cls.of(usage, world.topology, sharing=sharing)
+
+    @classmethod
+    def of(
+        cls, usage: FabricUsage, topology: Topology, *, sharing: LinkSharing | None = None
+    ) -> FabricReport:
         """Keep what the meters saw of the links that carried anything."""
         used = usage.used_links
         names, tiers, kinds = (
@@ -111,6 +132,7 @@ class FabricReport:
             utilization=usage.utilization,
             duration_s=usage.until_s,
             links=len(topology.link_names),
+            sharing=sharing or LinkSharing.nothing(),
         )
 
     @property
@@ -119,6 +141,11 @@ class FabricReport:
         if self.utilization.shape[1] == 0:
             return self.mean_utilization
         return np.asarray(self.utilization.max(axis=1))
+
+    @cached_property
+    def protocol_bound_s(self) -> np.ndarray:
+        """Longest of one workload at the rate of its own protocol, by link (see `LinkUse`)."""
+        return frozen_array(self.sharing.longest_by_link("protocol_bound_s", len(self.names)))
 
     def ranking(self) -> np.ndarray:
         """Indices of the links from the busiest on: by mean utilisation, then by name."""
@@ -130,6 +157,48 @@ class FabricReport:
         """Return the links with the highest mean utilisation."""
         return tuple(self._use(index) for index in self.ranking()[:count])
 
+    def alike(self, count: int = 5, *, fullest: int = 0) -> tuple[tuple[LinkUse, int], ...]:
+        """Return the busiest links with how many more are like each: of its tier, capacity and use.
+
+        Alike are mean utilisation and saturated time to three digits. Where alike links held
+        somebody back for different times, the one that did so longest stands for them.
+
+        Parameters
+        ----------
+        count
+            Links to return, by mean utilisation.
+        fullest
+            Further ones, of those that were at full capacity longest, which need not be busy on average.
+        """
+        if not self.names:
+            return ()
+        group_of, sizes = self._looks()
+        ranking = self.ranking().tolist()
+        by_fullness = sorted(
+            (index for index in ranking if self.saturated_s[index] > 0),
+            key=lambda index: -self.saturated_s[index],
+        )
+        chosen = _first_of_groups(ranking, group_of, count)
+        chosen += _first_of_groups(by_fullness, group_of, fullest, without=group_of[chosen])
+        return tuple(
+            (self._use(self._stands_for(index, group_of)), int(sizes[group_of[index]]) - 1)
+            for index in chosen
+        )
+
+    def _looks(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the group of links that look alike that each is in, and the groups' sizes."""
+        tiers = np.unique(np.array(self.tiers, dtype=object), return_inverse=True)[1]
+        values = (self.capacity_bytes_per_s, self.mean_utilization, self.saturated_s)
+        looks = np.stack([tiers, *map(_three_digits, values)], axis=1)
+        group_of = np.unique(looks, axis=0, return_inverse=True)[1].ravel()
+        return group_of, np.bincount(group_of)
+
+    def _stands_for(self, index: int, group_of: np.ndarray) -> int:
+        """Return the link of a group that held a workload back longest; `index` where none did."""
+        group = np.flatnonzero(group_of == group_of[index])
+        longest = int(group[self.protocol_bound_s[group].argmax()])
+        return longest if self.protocol_bound_s[longest] > self.protocol_bound_s[index] else index
+
     def link(self, name: str) -> LinkUse:
         """Return what one link carried.
 
@@ -138,9 +207,38 @@ class FabricReport:
         InputError
             If no such link carried anything.
         """
+        return self._use(self._index(name))
+
+    def shared_by(self, name: str) -> dict[str, float]:
+        """Return the bytes that each workload moved over one link, most first.
+
+        `sharing` has them by kind of traffic, too; `(no workload)` is what moved in nobody's name.
+
+        Raises
+        ------
+        InputError
+            If no such link carried anything.
+        """
+        return self.sharing.by_workload(self._index(name), "carried_bytes")
+
+    def held_back_s(self, workload: str, name: str) -> tuple[float, float]:
+        """Return how long a link held a workload back by being full, and at its protocol's rate.
+
+        Raises
+        ------
+        InputError
+            If no such link carried anything.
+        """
+        index = self._index(name)
+        by_full, by_protocol = (
+            self.sharing.by_workload(index, column) for column in ("held_back_s", "protocol_bound_s")
+        )
+        return by_full.get(workload, 0.0), by_protocol.get(workload, 0.0)
+
+    def _index(self, name: str) -> int:
         if name not in self.names:
             raise InputError(f"no link '{name}' carried anything.{did_you_mean(name, self.names)}")
-        return self._use(self.names.index(name))
+        return self.names.index(name)
 
     def bytes_by_tier(self) -> dict[str, float]:
         """Total bytes carried by the links of each tier, largest first."""
@@ -158,6 +256,7 @@ class FabricReport:
             "busiest_link_utilization.max": float(self.max_utilization.max()),
             "saturated_s.max": float(self.saturated_s.max()),
             "saturated_links": float(np.count_nonzero(self.saturated_s > 0)),
+            "protocol_bound_s.max": float(self.protocol_bound_s.max()),
             "carried_bytes": float(self.carried_bytes.sum()),
         }
 
@@ -174,6 +273,22 @@ class FabricReport:
             "saturated_s": self.saturated_s,
             "first_saturated_s": self.first_saturated_s,
             "last_saturated_s": self.last_saturated_s,
+            "protocol_bound_s": self.protocol_bound_s,
+        }
+
+    def sharing_columns(self) -> Mapping[str, np.ndarray]:
+        """Return one row per used link, owner and kind of traffic, as columns for a table."""
+        sharing = self.sharing
+        carried_bytes = self.carried_bytes[sharing.link]
+        return {
+            "link": np.array(self.names, dtype=object)[sharing.link],
+            "workload": np.array(sharing.workload, dtype=object),
+            "owner": np.array(sharing.owner, dtype=object),
+            "traffic": np.array(sharing.traffic, dtype=object),
+            "carried_bytes": sharing.carried_bytes,
+            "share": sharing.carried_bytes / carried_bytes,
+            "held_back_s": sharing.held_back_s,
+            "protocol_bound_s": sharing.protocol_bound_s,
         }
 
     def saturated_intervals_s(self, index: int) -> tuple[tuple[float, float], ...]:
@@ -197,4 +312,26 @@ class FabricReport:
             first_saturated_s=None if np.isnan(first) else first,
             last_saturated_s=None if np.isnan(last) else last,
             saturated_intervals_s=self.saturated_intervals_s(index),
+            protocol_bound_s=float(self.protocol_bound_s[index]),
+            shared_by=FrozenMapping(self.sharing.by_workload(index, "carried_bytes")),
         )
+
+
+def _three_digits(values: np.ndarray) -> np.ndarray:
+    scale = 10.0 ** (2.0 - np.floor(np.log10(np.where(values > 0, values, 1.0))))
+    return np.asarray(np.round(values * scale) / scale)
+
+
+def _first_of_groups(
+    order: Iterable[int], group_of: np.ndarray, count: int, *, without: np.ndarray | None = None
+) -> list[int]:
+    """Return the first link of each of the first `count` groups in an order."""
+    seen = set() if without is None else set(without.tolist())
+    chosen: list[int] = []
+    for index in order:
+        if len(chosen) == count:
+            break
+        if group_of[index] not in seen:
+            seen.add(group_of[index])
+            chosen.append(index)
+    return chosen

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from clustersim.results.result import Result
 
-__all__ = ["links_frame", "metrics_frame", "table_frame"]
+__all__ = ["links_frame", "metrics_frame", "rates_frame", "sharing_frame", "table_frame"]
 
 
 def table_frame(result: Result, name: str, table: str) -> pd.DataFrame:
@@ -37,6 +37,21 @@ def links_frame(result: Result) -> pd.DataFrame:
     order = result.fabric.ranking()
     columns = {name: values[order] for name, values in result.fabric.columns().items()}
     return _frame(result, columns, workload=FABRIC, table="links")
+
+
+def sharing_frame(result: Result) -> pd.DataFrame:
+    """Return one row per link, workload and kind of traffic; the busiest link first."""
+    columns = result.fabric.sharing_columns()
+    place = np.empty(len(result.fabric.names), dtype=int)
+    place[result.fabric.ranking()] = np.arange(len(place))
+    order = np.argsort(place[result.fabric.sharing.link], kind="stable")
+    sorted_columns = {name: values[order] for name, values in columns.items()}
+    return _frame(result, sorted_columns, workload=FABRIC, table="sharing")
+
+
+def rates_frame(result: Result) -> pd.DataFrame:
+    """Return one row per span of constant rate of every route; empty where rates were not kept."""
+    return _frame(result, result.flows.columns(), workload=FABRIC, table="rates")
 
 
 def metrics_frame(result: Result) -> pd.DataFrame:

@@ -1,8 +1,8 @@
 """The trace as Chrome trace JSON, which ui.perfetto.dev and chrome://tracing open.
 
 One process per workload, one thread per stream; a complete event ("ph": "X") per activity
-with times in microseconds, and counters ("ph": "C") for the busiest links and for the
-services' KV cache.
+with times in microseconds, and counters ("ph": "C") for the utilisation of the busiest links, for
+the services' KV cache and, where they were kept, for the rates of flows.
 
 Source: Trace Event Format, Google, 2016
 (docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU).
@@ -23,6 +23,7 @@ from clustersim.results.columns import FABRIC
 
 if TYPE_CHECKING:
     from clustersim.engine.trace import Activity
+    from clustersim.results.flow_rates import RateSeries
     from clustersim.results.result import Result
 
 __all__ = ["events", "write_perfetto"]
@@ -62,6 +63,8 @@ def events(result: Result) -> Iterator[dict[str, Any]]:
     yield from _link_counters(result, lanes.process(FABRIC))
     for name in result.outcomes:
         yield from _kv_counters(result, name, lanes.process(name))
+    for series in result.flows.series:
+        yield from _rate_counters(series, lanes.process(series.workload))
 
 
 class _Lanes:
@@ -159,6 +162,19 @@ def _link_counters(result: Result, process: int) -> Iterator[dict[str, Any]]:
             yield _counter(fabric.names[link], process, time_s, utilization=round(float(series[index]), 4))
         if len(series):
             yield _counter(fabric.names[link], process, float(fabric.bin_edges_s[-1]), utilization=0.0)
+
+
+def _rate_counters(series: RateSeries, process: int) -> Iterator[dict[str, Any]]:
+    name = f"rate {series.title}"
+    spans = zip(series.start_s.tolist(), series.end_s.tolist(), series.rate_bytes_per_s.tolist(), strict=True)
+    before_s = None
+    for start_s, end_s, rate in spans:
+        if before_s is not None and before_s < start_s:
+            yield _counter(name, process, before_s, bytes_per_s=0.0)
+        yield _counter(name, process, start_s, bytes_per_s=round(rate, 1))
+        before_s = end_s
+    if before_s is not None:
+        yield _counter(name, process, before_s, bytes_per_s=0.0)
 
 
 def _kv_counters(result: Result, name: str, process: int) -> Iterator[dict[str, Any]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from clustersim.results.attribution import Segment
 from clustersim.results.columns import FABRIC
 from clustersim.results.ending import Ending
 from clustersim.results.fabric_report import FabricReport
+from clustersim.results.flow_rates import FlowRates
 from clustersim.results.frozen import FrozenMapping, frozen_outcome
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from clustersim.engine.world import World
     from clustersim.report.plots import ResultPlots
     from clustersim.spec.scenario import Scenario
+    from clustersim.topology import Topology
     from clustersim.workloads.base import Outcome
 
 __all__ = ["Result"]
@@ -56,6 +58,8 @@ class Result:
         What the links carried.
     trace
         Every activity; empty where the scenario says `run.trace: false`.
+    flows
+        Rates of flows over time; empty unless the run was asked to keep them.
     simulated_s, wall_s
         Simulated time, and the time that it took.
     notes
@@ -72,6 +76,7 @@ class Result:
     simulated_s: float
     wall_s: float
     trace: Sequence[Activity] = ()
+    flows: FlowRates = field(default_factory=FlowRates)
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -96,6 +101,8 @@ class Result:
 
         `why` says why it ended early, and is empty where it did not.
         """
+        names = [outcome.name for outcome in outcomes]
+        flows = FlowRates.of_world(world, workloads=names)
         return cls(
             scenario=scenario,
             seed=world.seed,
@@ -103,11 +110,12 @@ class Result:
             content_hash=scenario.content_hash(),
             ending=ending,
             outcomes={outcome.name: outcome for outcome in outcomes},
-            fabric=FabricReport.of(world.fabric.usage(world.env.now), world.topology),
+            fabric=FabricReport.of_world(world, workloads=names),
             trace=world.trace.rows,
             simulated_s=float(world.env.now),
             wall_s=wall_s,
-            notes=(why,) if why else (),
+            flows=flows,
+            notes=tuple(note for note in (why, flows.note) if note),
         )
 
     @property
@@ -173,6 +181,12 @@ class Result:
 
         return links_frame(self)
 
+    def sharing(self) -> pd.DataFrame:
+        """Return one row per link, workload and kind of traffic: who shared which link."""
+        from clustersim.results.frames import sharing_frame
+
+        return sharing_frame(self)
+
     def to_frame(self) -> pd.DataFrame:
         """Return all metrics as one tidy frame: workload, metric, value, unit."""
         from clustersim.results.frames import metrics_frame
@@ -210,11 +224,33 @@ class Result:
         assert request is not None
         return request_path(self.trace, outcome, request)
 
+    def topology(self) -> Topology:
+        """Return the cluster's topology, built again from the scenario as it ran.
+
+        A result keeps no graph: the scenario decides it, and building takes 0.2 s for 1,024 GPUs.
+
+        Raises
+        ------
+        InputError
+            If files that the scenario names are gone, or describe other links than those that
+            carried data.
+        """
+        from clustersim.topology import build
+
+        scenario = self.scenario
+        built = build(scenario.cluster, base=scenario.base_dir, seed=scenario.seed)
+        unknown = set(self.fabric.names).difference(built.link_names)
+        if unknown:
+            raise InputError(
+                f"the scenario no longer describes the cluster that ran: there is no link '{min(unknown)}'"
+            )
+        return built
+
     def bottlenecks(self) -> dict[str, str]:
         """Return one sentence per workload, and for the fabric: what took the time."""
         from clustersim.results.bottleneck import fabric_sentence, workload_sentence
 
-        sentences = {name: workload_sentence(outcome) for name, outcome in self.outcomes.items()}
+        sentences = {name: workload_sentence(outcome, self.fabric) for name, outcome in self.outcomes.items()}
         return {**sentences, FABRIC: fabric_sentence(self.fabric, self.outcomes.values())}
 
     # To look at and to keep ---------------------------------------------------------

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from clustersim.errors import InputError, did_you_mean
 from clustersim.results.atomic import atomic_path, write_text
+from clustersim.results.frames import rates_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,7 +28,8 @@ def save(result: Result, directory: Path | str, *, formats: Sequence[str] = ("cs
     """Write a result to a folder and return its path; each file appears whole or not at all.
 
     `scenario.yaml`, `metrics.json`, `summary.txt`, `tables/WORKLOAD.TABLE.csv`,
-    `tables/fabric.links.csv`, `pictures/NAME.png` and `.svg`, `trace.perfetto.json.gz`.
+    `tables/fabric.links.csv` and `fabric.sharing.csv` (and `fabric.rates.csv` where rates were
+    kept), `pictures/NAME.png` and `.svg`, `trace.perfetto.json.gz`.
 
     Raises
     ------
@@ -82,8 +84,8 @@ def load_metrics(directory: Path | str) -> dict[str, Any]:
 
 def _link(use: LinkUse) -> dict[str, Any]:
     fields = ("name", "tier", "kind", "capacity_bytes_per_s", "carried_bytes", "mean_utilization")
-    rest = ("max_utilization", "saturated_s", "first_saturated_s", "last_saturated_s")
-    return {field: getattr(use, field) for field in (*fields, *rest)}
+    rest = ("max_utilization", "saturated_s", "first_saturated_s", "last_saturated_s", "protocol_bound_s")
+    return {field: getattr(use, field) for field in (*fields, *rest)} | {"shared_by": dict(use.shared_by)}
 
 
 def _check_formats(formats: Sequence[str]) -> None:
@@ -99,6 +101,9 @@ def _save_tables(result: Result, folder: Path, formats: Sequence[str]) -> None:
         for table in outcome.tables:
             _save_table(result.table(name, table), folder / f"{name}.{table}", formats)
     _save_table(result.links(), folder / "fabric.links", formats)
+    _save_table(result.sharing(), folder / "fabric.sharing", formats)
+    if result.flows.kept:
+        _save_table(rates_frame(result), folder / "fabric.rates", formats)
 
 
 def _save_table(frame: pd.DataFrame, stem: Path, formats: Sequence[str]) -> None:

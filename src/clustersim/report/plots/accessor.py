@@ -54,6 +54,40 @@ class ResultPlots:
 
         return link_utilization(self.result, links=links)
 
+    def fabric(self, *, load: str = "mean", at_s: float | None = None, labels: int = 6) -> Picture:
+        """Draw the topology with each link coloured and thickened by its load.
+
+        Parameters
+        ----------
+        load
+            `mean` utilisation over the run, or `peak`: the largest bin of each link.
+        at_s
+            In place of that: the bin of the time series that holds this time.
+        labels
+            How many of the most loaded lines are numbered, and listed under the drawing.
+        """
+        from clustersim.report.plots.fabric import fabric
+
+        return fabric(self.result, load=load, at_s=at_s, labels=labels)
+
+    def flow_rates(
+        self, name: str, *, start_s: float | None = None, end_s: float | None = None, panels: int = 4
+    ) -> Picture:
+        """Draw how fast a workload's flows ran over time, shaded by what held them back.
+
+        One panel for each of the routes with most bytes. It needs a run with `keep_rates=True`.
+
+        Parameters
+        ----------
+        start_s, end_s
+            Part of the run to show. Default: all of it.
+        panels
+            Routes to show at most.
+        """
+        from clustersim.report.plots.flow_rates import flow_rates
+
+        return flow_rates(self.result, name, start_s=start_s, end_s=end_s, panels=panels)
+
     def gantt(self, name: str, *, iteration: int | None = None, request: int | None = None) -> Picture:
         """Draw what each stream did during one iteration or request, and the critical path.
 
@@ -75,6 +109,7 @@ class ResultPlots:
             yield "attribution", self.attribution()
         if self.result.fabric.names and self.result.fabric.utilization.shape[1]:
             yield "link_utilization", self.link_utilization()
+            yield "fabric", self.fabric()
         for name in self.result.outcomes:
             for kind, draw in self._of_workload(name):
                 yield f"{name}.{kind}", draw(name)
@@ -91,6 +126,8 @@ class ResultPlots:
             yield "latency_timeline", self.latency_timeline
         if rows.get("steps"):
             yield "kv_occupancy", self.kv_occupancy
+        if any(series.workload == name for series in self.result.flows.series):
+            yield "flow_rates", self.flow_rates
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from clustersim.results import FabricReport, Result
 
-__all__ = ["link_utilization"]
+__all__ = ["link_utilization", "scale_end"]
 
 _LEAST_END = 1.0
 
@@ -34,7 +34,7 @@ def link_utilization(result: Result, *, links: int = 24) -> Picture:
         100 * fabric.utilization[chosen],
         cmap="YlOrRd",
         vmin=0,
-        vmax=_scale_end(fabric.utilization[chosen]),
+        vmax=scale_end(fabric.utilization[chosen]),
         rasterized=True,
     )
     _label_rows(axes, fabric, chosen)
@@ -49,7 +49,7 @@ def link_utilization(result: Result, *, links: int = 24) -> Picture:
     return picture
 
 
-def _scale_end(utilization: np.ndarray) -> float:
+def scale_end(utilization: np.ndarray) -> float:
     """Return where the colours end (%): 100, or 50, 20, 10, … where no link ever gets there."""
     highest = 100 * float(utilization.max())
     return min(100.0, round_up(max(highest, _LEAST_END)))
