@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import simpy
 from hypothesis import strategies as st
 
-from clustersim.engine.fabric import Fabric, Flow
+from clustersim.engine.fabric import DEFAULT_TRAFFIC, Fabric, Flow, TrafficClass
 from clustersim.engine.fabric.reference import ReferenceClass, max_min_rates
 
 
@@ -18,6 +18,7 @@ class Job:
     size_bytes: float
     weights: dict[int, float]
     bound: float = math.inf
+    traffic: TrafficClass = DEFAULT_TRAFFIC
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,9 @@ def twin_finish_times(case: Case) -> list[float]:
     changes = sorted(case.changes, reverse=True)
     now = 0.0
     while arrivals or alive:
+        jobs = [case.jobs[i] for i in alive]
         rates = max_min_rates(
-            capacities, [ReferenceClass(case.jobs[i].weights, case.jobs[i].bound) for i in alive]
+            capacities, [ReferenceClass(job.weights, job.bound, traffic=job.traffic) for job in jobs]
         )
         ends = {i: now + left[i] / rate if rate else math.inf for i, rate in zip(alive, rates, strict=True)}
         next_end = min(ends.values(), default=math.inf)
@@ -70,7 +72,8 @@ def run_fabric(case: Case, *, merge_from: int = 1) -> tuple[Fabric, list[Flow]]:
 
     def start(number: int, job: Job):
         yield env.timeout(job.start_s)
-        route_set = fabric.route_set(list(job.weights), list(job.weights.values()))
+        links, weights = list(job.weights), list(job.weights.values())
+        route_set = fabric.route_set(links, weights, traffic=job.traffic)
         flows[number] = fabric.start(route_set, job.size_bytes, bound_bytes_per_s=job.bound)
 
     def change(time_s: float, link: int, capacity: float):

@@ -15,11 +15,12 @@ from clustersim.collectives.macro import MacroPhase, Schedule
 from clustersim.collectives.macro_run import Choice, Leg, MacroRun
 from clustersim.collectives.phase_cost import Timing
 from clustersim.collectives.stepwise import StepwiseRun
+from clustersim.engine.fabric import DEFAULT_TRAFFIC
 from clustersim.engine.trace import NETWORK_LATENCY, NO_CAUSE, link_resource
 
 if TYPE_CHECKING:
     from clustersim.collectives.user_algorithm import UserAlgorithm
-    from clustersim.engine.fabric import RouteSet
+    from clustersim.engine.fabric import RouteSet, TrafficClass
     from clustersim.engine.world import World
 
 __all__ = ["CollectiveRecord", "Communicator"]
@@ -68,7 +69,7 @@ class Communicator:
     channels, chunks
         As `clustersim.collectives.group.Group` takes them.
     traffic
-        Traffic class of its bytes on shared links. Default: that of plain transfers.
+        Priority and weight of its bytes on links that others use as well.
 
     Raises
     ------
@@ -90,14 +91,14 @@ class Communicator:
         lane: str = "collectives",
         channels: int | None = None,
         chunks: int | None = None,
-        traffic: Any = None,
+        traffic: TrafficClass = DEFAULT_TRAFFIC,
     ) -> None:
         self.group = Group(world.topology, gpus, channels=channels, chunks=chunks)
         self.owner = owner
         self.lane = lane
         self.world = world
         self._chooser = Chooser(self.group, algorithm)
-        self._traffic = {} if traffic is None else {"traffic": traffic}
+        self.traffic = traffic
         self._run = self._stepwise if fidelity == "stepwise" else self._macro
         self._choices: dict[tuple[str, float], Choice] = {}
         self._route_sets: dict[int, RouteSet] = {}
@@ -354,7 +355,7 @@ class Communicator:
         )
 
     def _route_set(self, links: Sequence[int], weights: Sequence[float]) -> RouteSet:
-        return self.world.fabric.route_set(links, weights, owner=self.owner, **self._traffic)
+        return self.world.fabric.route_set(links, weights, owner=self.owner, traffic=self.traffic)
 
     def _register(self, phase: MacroPhase, kind: str) -> RouteSet:
         fabric = self.world.fabric

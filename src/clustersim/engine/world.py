@@ -11,9 +11,11 @@ import numpy as np
 import simpy
 
 from clustersim.engine.devices import Gpu, Node
-from clustersim.engine.fabric import Fabric, Link
-from clustersim.engine.trace import NETWORK_LATENCY, NO_CAUSE, Trace, link_resource
-from clustersim.topology import Topology
+from clustersim.engine.fabric import DEFAULT_TRAFFIC, Fabric, Link, TrafficClass
+from clustersim.engine.link_use import LinkUse
+from clustersim.engine.link_waits import LinkWaits
+from clustersim.engine.trace import HOST, NETWORK_LATENCY, NO_CAUSE, Trace, link_resource
+from clustersim.topology import Path, Topology
 
 __all__ = ["World"]
 
@@ -29,15 +31,34 @@ class World:
         Root of all randomness; see `random`.
     keep_trace
         False keeps no activities (critical paths and Gantt are then not available).
+    keep_rates
+        Record how fast flows ran over time, and what held them back.
+    solver
+        The fabric's; see `Fabric`. The choice depends on this run alone, so it repeats to the bit.
     """
 
-    def __init__(self, topology: Topology, *, seed: int = 0, keep_trace: bool = True) -> None:
+    def __init__(
+        self,
+        topology: Topology,
+        *,
+        seed: int = 0,
+        keep_trace: bool = True,
+        keep_rates: bool = False,
+        solver: str = "auto",
+    ) -> None:
         self.env = simpy.Environment()
         self.topology = topology
         self.seed = seed
         self.trace = Trace(keep=keep_trace)
+        self.link_waits = LinkWaits()
+        """Whom links held back; whoever waits for a flow tells it."""
         self.fabric = Fabric(
-            self.env, topology.link_bandwidth_bytes_per_s.tolist(), names=topology.link_names
+            self.env,
+            topology.link_bandwidth_bytes_per_s.tolist(),
+            names=topology.link_names,
+            keep_rates=keep_rates,
+            solver=solver,
+            repeatable=True,
         )
         self.gpus = {name: Gpu(self.env, name, topology.memory_bytes(name)) for name in topology.gpus}
         self.nodes = {
@@ -49,6 +70,10 @@ class World:
     def links(self) -> dict[str, Link]:
         """Every link as a simpy resource, by its name `source>target`."""
         return {name: Link(self.fabric, index) for index, name in enumerate(self.topology.link_names)}
+
+    @cached_property
+    def _use(self) -> LinkUse:
+        return LinkUse(self.fabric)
 
     def random(self, *names: str | int) -> np.random.Generator:
         """Return the random stream of one source, e.g. `random("chat", "arrivals")`.
@@ -69,29 +94,67 @@ class World:
         label: str = "",
         cause: int = NO_CAUSE,
         connection: int = 0,
+        owner: str = "",
+        traffic: TrafficClass = DEFAULT_TRAFFIC,
     ) -> simpy.Process:
         """Move bytes from one vertex to another, sharing the links on the way.
 
-        The first byte arrives after the sum of the links' latencies; then the bytes take
-        their max-min fair share. The process's value is the row in the trace.
-        `connection` tells ECMP which of several parallel connections this is.
+        *Equation.* T = message overhead + latency + S / rate. Over n connections per pair the bytes
+        are one flow of S/n that takes n·w_l of link l (`clustersim.topology.paths`), latency is
+        that of the longest part, and the rate is the max-min fair one.
+
+        Parameters
+        ----------
+        connection
+            Tells routing which of several transfers of one pair this is.
+        owner
+            Whose bytes they are, for `Fabric.private` and reports.
+        traffic
+            Priority and weight of its bytes on links that others use as well.
+
+        Returns
+        -------
+        simpy.Process
+            Its value is the transfer's row in the trace.
+
+        **Checked by:** tests/engine/test_transport.py.
         """
-        return self.env.process(self._transfer(source, target, size_bytes, lane, label, cause, connection))
+        path = self._path(source, target, connection)
+        label = label or f"{source}>{target}"
+        return self.env.process(self._transfer(path, size_bytes, lane, label, cause, owner, traffic))
+
+    def _path(self, source: str, target: str, connection: int) -> Path:
+        if self.topology.routing != "adaptive":
+            return self.topology.path(source, target, connection=connection)
+        self._use.settle()
+        path = self.topology.momentary_path(source, target, self._use, connection=connection)
+        self._use.given(path)
+        return path
 
     def _transfer(
-        self, source: str, target: str, size_bytes: float, lane: str, label: str, cause: int, connection: int
+        self,
+        path: Path,
+        size_bytes: float,
+        lane: str,
+        label: str,
+        cause: int,
+        owner: str,
+        traffic: TrafficClass,
     ) -> Generator[simpy.Event, Any, int]:
         start_s = self.env.now
-        route = self.topology.route(source, target, connection=connection)
-        latency_s = self.topology.latency_s(route)
-        if latency_s:
-            yield self.env.timeout(latency_s)
-        shares = {NETWORK_LATENCY: latency_s}
-        if route and size_bytes:
-            flow = self.fabric.start(self.fabric.route_set(route), size_bytes)
+        overhead_s = self.topology.message_overhead_s(path.links)
+        if overhead_s + path.latency_s:
+            yield self.env.timeout(overhead_s + path.latency_s)
+        if self.topology.routing == "adaptive":
+            self._use.started(path)
+        shares = {NETWORK_LATENCY: path.latency_s}
+        if overhead_s:
+            shares[HOST] = overhead_s
+        if path.links and size_bytes:
+            route_set = self.fabric.route_set(path.links, path.flow_weights, owner=owner, traffic=traffic)
+            flow = self.fabric.start(route_set, size_bytes / path.connections)
             yield flow
             for link, seconds in flow.held_by().items():
                 shares[link_resource(self.topology.link_names[link])] = seconds
-        return self.trace.record(
-            "transfer", lane, label or f"{source}>{target}", start_s, self.env.now, cause=cause, shares=shares
-        )
+                self.link_waits.add(owner, "transfer", link, until_s=self.env.now, full_s=seconds)
+        return self.trace.record("transfer", lane, label, start_s, self.env.now, cause=cause, shares=shares)

@@ -8,5 +8,15 @@ from clustersim.engine.fabric.link import Link
 from clustersim.engine.fabric.meters import FabricUsage
 from clustersim.engine.fabric.replay import replay_flows
 from clustersim.engine.fabric.route_set import RouteSet
+from clustersim.engine.fabric.traffic import DEFAULT_TRAFFIC, TrafficClass
 
-__all__ = ["Fabric", "FabricUsage", "Flow", "Link", "RouteSet", "replay_flows"]
+__all__ = [
+    "DEFAULT_TRAFFIC",
+    "Fabric",
+    "FabricUsage",
+    "Flow",
+    "Link",
+    "RouteSet",
+    "TrafficClass",
+    "replay_flows",
+]

@@ -1,25 +1,15 @@
-"""Bundles: links that the max-min solver need not tell apart.
-
-Links that carry exactly the same route sets in the same proportions form one constraint:
-only the tightest of them can fill up. They are kept as one `Bundle`, and a bundle is split
-when a new route set uses some of its links, or uses them in other proportions (partition
-refinement). The rates are the same as with every link on its own; a ring over 1,024 GPUs
-that shares nothing costs as much as one link.
-"""
+"""Bundles: links that the max-min solver need not tell apart."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from clustersim.engine.fabric.route_set import FlowClass, RouteSet
+    from clustersim.engine.fabric.flow_class import FlowClass
+    from clustersim.engine.fabric.route_set import RouteSet
 
-__all__ = ["FULL", "Bundle", "Partition"]
-
-FULL = 1e-9
-"""A link is saturated where at most this share of its capacity is left."""
+__all__ = ["Bundle"]
 
 
 class Bundle:
@@ -28,32 +18,48 @@ class Bundle:
     *Equation.* Every member link l has a scale s_l; a route set that consumes w_l·x on l has
     the coefficient v = w_l / s_l, the same for all members, so that
     Σ v·x ≤ min_l C_l / s_l =: `capacity`.
+
+    It is *contended* while two classes or more have flows on it. `load`, `level`, `held` and the
+    saturated span are kept only then: a class that is alone needs nothing but the capacity.
     """
 
     __slots__ = (
         "active",
         "capacity",
         "first_saturated_s",
-        "free",
+        "full",
         "held",
         "index",
+        "inside",
+        "key",
         "last_saturated_s",
         "level",
         "load",
-        "local",
         "members",
         "nearly_full",
         "need",
         "new_level",
         "owner",
+        "rising",
         "route_sets",
         "saturated_s",
         "saturated_since",
         "shared",
         "stamp",
         "tightest",
-        "users",
+        "width",
     )
+
+    # Scratch of the solver, valid while `stamp` is that of the solve.
+    rising: int
+    """How many classes of F on it have no rate yet."""
+    inside: int
+    """How many classes of F it held back before."""
+    need: float
+    """What those that have no rate yet consume per unit of x; they are not in `load`."""
+    key: float
+    """The level under which it waits to fill up; infinite where it does not."""
+    new_level: float
 
     def __init__(self, index: int, owner: str, members: dict[int, float]) -> None:
         self.index = index
@@ -69,38 +75,38 @@ class Bundle:
         """The member link that fills up first (the lowest index where several do)."""
         self.active: dict[FlowClass, float] = {}
         """Classes with flows on it, to their coefficients."""
-        self.users = 0
-        """Number of them."""
         self.held: dict[FlowClass, None] = {}
         """Classes that it holds back: all run at `level`."""
         self.level = math.inf
         """Rate of the classes it holds back; infinite where it holds none back."""
         self.load = 0.0
+        self.width = 0.0
+        """What all classes on it consume per unit of x."""
+        self.full = False
+        """Whether it is saturated, or holds somebody back, or its capacity changed."""
         self.saturated_since = math.inf
         self.saturated_s = 0.0
         self.first_saturated_s = math.inf
         self.last_saturated_s = -math.inf
-        # Scratch of the solver, valid while `stamp` is that of the solve.
         self.stamp = 0
-        self.new_level = 0.0
-        self.free = 0.0
-        self.need = 0.0
-        self.local: list[tuple[FlowClass, float]] = []
 
     def add_up(self) -> None:
-        """Compute the load afresh from the rates of the classes."""
-        load = 0.0
+        """Compute load and width afresh from the rates of the classes."""
+        load = width = 0.0
         for flow_class, coefficient in self.active.items():
             load += coefficient * flow_class.total
-        self.load = load
+            width += coefficient * flow_class.count
+        self.load, self.width = load, width
 
     def watch(self, now_s: float) -> None:
         """Start or end a saturated span, if the load says so."""
-        if self.load >= self.nearly_full and self.active:
-            if self.saturated_since == math.inf:
-                self.saturated_since = now_s
-        elif self.saturated_since != math.inf:
-            self.close(now_s)
+        saturated = self.load >= self.nearly_full
+        self.full = saturated or bool(self.held)
+        if not saturated:
+            if self.saturated_since != math.inf:
+                self.close(now_s)
+        elif self.saturated_since == math.inf:
+            self.saturated_since = now_s
 
     def close(self, now_s: float) -> None:
         """End the saturated span that is running, if one is."""
@@ -109,193 +115,3 @@ class Bundle:
             self.first_saturated_s = min(self.first_saturated_s, self.saturated_since)
             self.last_saturated_s = now_s
         self.saturated_since = math.inf
-
-
-class Partition:
-    """All links of a fabric, grouped into bundles.
-
-    Parameters
-    ----------
-    capacities
-        Bytes/s of each link.
-    merge_from
-        Links that a route set is the first to use are merged if there are at least so
-        many; merging a few costs more than it saves.
-    """
-
-    def __init__(self, capacities: Sequence[float], *, merge_from: int) -> None:
-        self.capacities = list(capacities)
-        self.altered: set[int] = set()
-        """Links whose capacity was changed: closed forms made for the one before do not hold."""
-        self.merge_from = merge_from
-        self.bundles: list[Bundle] = []
-        self.bundle_of: list[Bundle | None] = [None] * len(self.capacities)
-        self.saturated_s = [0.0] * len(self.capacities)
-        """Seconds credited to links so far; those of their bundle come on top."""
-        self.first_saturated_s = [math.inf] * len(self.capacities)
-        self.last_saturated_s = [-math.inf] * len(self.capacities)
-
-    def register(self, route_set: RouteSet, now_s: float) -> list[Bundle]:
-        """Give `route_set` its bundles; return those with flows that changed on the way."""
-        fresh: dict[int, float] = {}
-        used: dict[Bundle, dict[float, list[int]]] = {}
-        bundle_of, pairs = self.bundle_of, route_set.pairs
-        for link, weight in zip(route_set.links, route_set.weights, strict=True):
-            bundle = bundle_of[link]
-            if bundle is None:
-                fresh[link] = weight
-            elif bundle.shared and len(bundle.members) == 1:
-                pairs.append((bundle, weight / bundle.members[link]))
-                route_set.private = False
-            elif len(bundle.members) == 1:
-                self._attach(route_set, bundle, weight / bundle.members[link])
-            else:
-                ratio = weight / bundle.members[link]
-                used.setdefault(bundle, {}).setdefault(ratio, []).append(link)
-        if len(fresh) >= self.merge_from:
-            self._attach(route_set, self._new_bundle(fresh, route_set.owner), 1.0)
-        else:
-            for link, weight in fresh.items():
-                self._attach(route_set, self._new_bundle({link: weight}, route_set.owner), 1.0)
-        changed: list[Bundle] = []
-        for bundle, groups in used.items():
-            for part, ratio in self._refine(bundle, groups, now_s, changed):
-                self._attach(route_set, part, ratio)
-        if not self.altered.isdisjoint(route_set.links):
-            route_set.lose_privacy()
-        return changed
-
-    def set_capacity(self, link: int, bytes_per_s: float, now_s: float) -> Bundle | None:
-        """Change a link; return its bundle if flows on it may feel it."""
-        bundle = self.bundle_of[link]
-        if bytes_per_s != self.capacities[link]:
-            self.altered.add(link)
-            for route_set in list(bundle.route_sets) if bundle is not None else ():
-                route_set.lose_privacy()
-        if bundle is not None:
-            self._credit_all(bundle, now_s)
-        self.capacities[link] = bytes_per_s
-        if bundle is None:
-            return None
-        self._find_tightest(bundle)
-        bundle.watch(now_s)
-        return bundle if bundle.active else None
-
-    def saturation(self, now_s: float) -> tuple[list[float], list[float], list[float]]:
-        """Return seconds saturated, first and last saturated time of every link up to `now_s`."""
-        seconds, first, last = (
-            list(self.saturated_s),
-            list(self.first_saturated_s),
-            list(self.last_saturated_s),
-        )
-        for bundle in self.bundles:
-            running = now_s - bundle.saturated_since
-            if bundle.saturated_s == 0.0 and running <= 0.0:
-                continue
-            for link in self._tight(bundle):
-                seconds[link] += bundle.saturated_s + max(running, 0.0)
-                first[link] = min(first[link], bundle.first_saturated_s, bundle.saturated_since)
-                last[link] = max(last[link], now_s if running > 0.0 else bundle.last_saturated_s)
-        return seconds, first, last
-
-    def _new_bundle(self, members: dict[int, float], owner: str) -> Bundle:
-        bundle = Bundle(len(self.bundles), owner, members)
-        self.bundles.append(bundle)
-        for link in members:
-            self.bundle_of[link] = bundle
-        self._find_tightest(bundle)
-        return bundle
-
-    def _find_tightest(self, bundle: Bundle) -> None:
-        capacities = self.capacities
-        capacity, tightest = math.inf, -1
-        for link, scale in bundle.members.items():
-            value = capacities[link] / scale
-            if value < capacity:
-                capacity, tightest = value, link
-        bundle.capacity, bundle.tightest = capacity, tightest
-        bundle.nearly_full = capacity * (1.0 - FULL)
-
-    def _attach(self, route_set: RouteSet, bundle: Bundle, coefficient: float) -> None:
-        route_set.pairs.append((bundle, coefficient))
-        if bundle.route_sets and not bundle.shared:
-            bundle.shared = bundle.owner != route_set.owner or not route_set.owner
-            if bundle.shared:
-                for other in list(bundle.route_sets):
-                    other.lose_privacy()
-        if bundle.shared:
-            route_set.private = False
-            if len(bundle.members) == 1:
-                bundle.route_sets = {}  # never needed again: it can neither split nor become shared
-                return
-        bundle.route_sets[route_set] = coefficient
-
-    def _refine(
-        self, bundle: Bundle, groups: dict[float, list[int]], now_s: float, changed: list[Bundle]
-    ) -> Iterator[tuple[Bundle, float]]:
-        """Split `bundle` by the proportions in which a new route set uses it."""
-        untouched = len(bundle.members) - sum(map(len, groups.values()))
-        ratios = list(groups)
-        rest = ratios.pop() if untouched == 0 else None
-        for ratio in ratios:
-            part = self._split(bundle, groups[ratio], now_s)
-            if bundle.active:
-                changed += (part, bundle)
-            yield part, ratio
-        if rest is not None:
-            yield bundle, rest
-
-    def _split(self, bundle: Bundle, links: list[int], now_s: float) -> Bundle:
-        """Move `links` out of `bundle` into a new one that carries the same flows."""
-        running = now_s - bundle.saturated_since
-        bundle.close(now_s)
-        self._credit(bundle, links)
-        part = self._new_bundle({link: bundle.members.pop(link) for link in links}, bundle.owner)
-        part.shared = bundle.shared
-        part.load, part.active, part.users = bundle.load, dict(bundle.active), bundle.users
-        part.route_sets = dict(bundle.route_sets)
-        for route_set, coefficient in part.route_sets.items():
-            route_set.pairs.append((part, coefficient))
-        if bundle.tightest in part.members:
-            self._retighten(bundle)
-        if running >= 0.0:
-            bundle.watch(now_s)
-            part.watch(now_s)
-        return part
-
-    def _retighten(self, bundle: Bundle) -> None:
-        """Find the tightest link after some left; stop at one that is as tight as the old."""
-        capacities, old = self.capacities, bundle.capacity
-        for link, scale in bundle.members.items():
-            if capacities[link] / scale <= old:
-                bundle.tightest = link
-                return
-        self._credit(bundle, bundle.members)
-        self._reset(bundle)
-        self._find_tightest(bundle)
-
-    def _credit_all(self, bundle: Bundle, now_s: float) -> None:
-        bundle.close(now_s)
-        self._credit(bundle, self._tight(bundle))
-        self._reset(bundle)
-
-    def _credit(self, bundle: Bundle, links: Iterable[int]) -> None:
-        """Book the saturated time of `bundle` on those of `links` that were tight."""
-        if bundle.saturated_s == 0.0:
-            return
-        for link in links:
-            if self._is_tight(bundle, link):
-                self.saturated_s[link] += bundle.saturated_s
-                self.first_saturated_s[link] = min(self.first_saturated_s[link], bundle.first_saturated_s)
-                self.last_saturated_s[link] = max(self.last_saturated_s[link], bundle.last_saturated_s)
-
-    @staticmethod
-    def _reset(bundle: Bundle) -> None:
-        bundle.saturated_s = 0.0
-        bundle.first_saturated_s, bundle.last_saturated_s = math.inf, -math.inf
-
-    def _tight(self, bundle: Bundle) -> list[int]:
-        return [link for link in bundle.members if self._is_tight(bundle, link)]
-
-    def _is_tight(self, bundle: Bundle, link: int) -> bool:
-        return self.capacities[link] / bundle.members[link] <= bundle.capacity * (1.0 + FULL)

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from heapq import heappush
 
 import simpy
 
-from clustersim.engine.fabric.bundle import Partition
+from clustersim.engine.fabric.bands import Bands
 from clustersim.engine.fabric.clockwork import Clockwork
+from clustersim.engine.fabric.compiled import choice
+from clustersim.engine.fabric.compiled.switch import Work, compiled_twin
 from clustersim.engine.fabric.flow import Flow
-from clustersim.engine.fabric.meters import DIGEST_AT, FabricUsage, LinkMeters
-from clustersim.engine.fabric.route_set import FlowClass, RouteSet
+from clustersim.engine.fabric.interpreted import Interpreted
+from clustersim.engine.fabric.meters import COLLECT_AT, FabricUsage, LinkMeters
+from clustersim.engine.fabric.outranked import Outranked
+from clustersim.engine.fabric.rate_recorder import RateRecorder
+from clustersim.engine.fabric.route_set import RouteSet
+from clustersim.engine.fabric.sharing import FULL
+from clustersim.engine.fabric.traffic import DEFAULT_TRAFFIC, TrafficClass
 from clustersim.errors import InputError
 
 __all__ = ["Fabric"]
@@ -37,11 +43,20 @@ class Fabric:
     merge_from
         Links that a route set is the first to use become one constraint where there are at
         least so many of them. The answer does not depend on it, only the speed does.
+    keep_rates
+        Record how fast flows ran over time; see `rate_history`.
+    solver
+        `python`; `compiled`, by numba (the extra `fast`); or `auto`: interpreted until solving has
+        taken about a second, then compiled where numba is installed. The answers agree to 1e-9.
+    repeatable
+        Let `auto` decide by this fabric's own work, so that the same run gives the same floats
+        whatever else the process did before.
 
     Raises
     ------
     InputError
-        For a capacity that is negative or not finite, or as many names as do not match.
+        For a capacity that is negative or not finite, as many names as do not match, an unknown
+        solver, or `compiled` without numba.
 
     **Valid when** flows last longer than some round trips and their transport is fair per
     connection; see docs/fabric.md. **Checked by:** tests/engine/test_fabric_simgrid.py
@@ -55,6 +70,9 @@ class Fabric:
         *,
         names: Sequence[str],
         merge_from: int = 8,
+        keep_rates: bool = False,
+        solver: str = "auto",
+        repeatable: bool = False,
     ) -> None:
         capacities = [float(value) for value in capacities_bytes_per_s]
         self.env = env
@@ -63,22 +81,44 @@ class Fabric:
             raise InputError(f"got {len(self.names)} names for {len(capacities)} links; give one each")
         for name, value in zip(self.names, capacities, strict=True):
             _check_capacity(name, value)
-        self._partition = Partition(capacities, merge_from=merge_from)
+        self._began = tuple(capacities)
+        self._capacities = capacities
+        self._merge_from = merge_from
         self.meters = LinkMeters(capacities, origin_s=env.now)
-        self._clockwork = Clockwork(env, self.meters)
-        self._route_sets: dict[tuple[tuple[int, ...], tuple[float, ...], str], RouteSet] = {}
+        self._work = Work(repeatable=repeatable)
+        self._solver = "python"
+        solver = choice.solver_of(solver)
+        sharing = Interpreted(capacities, self.meters.log, merge_from=merge_from)
+        self._clockwork = Clockwork(env, sharing, self.meters)
+        if solver == "compiled" or (solver == "auto" and self._work.begin_compiled()):
+            self.switch_to_compiled()
+        elif solver == "auto" and choice.installed():
+            self._clockwork.on_work = self._worked
+        self.recorder = RateRecorder() if keep_rates else None
+        """What it recorded, where it was made to."""
+        if self.recorder is not None:
+            self._clockwork.sharing.changed = []
+            self._clockwork.on_changed = self._record
+        self._plain: dict[tuple[int, ...], RouteSet] = {}
+        """Route sets without owner, of one connection served as usual, by their links."""
+        self._route_sets: dict[tuple[tuple[int, ...], tuple[float, ...], str, TrafficClass], RouteSet] = {}
         self._flows = 0
-        self._classes = 0
+        self._outranked = Outranked()
+
+    @property
+    def solver(self) -> str:
+        """Which solver runs now: `python` or `compiled` (of the first priority, where there are several)."""
+        return self._solver
 
     @property
     def solves(self) -> int:
         """How often rates were computed."""
-        return self._clockwork.solver.solves
+        return self._clockwork.sharing.solves
 
     @property
     def flows_touched(self) -> int:
         """How many classes' rates were computed, over all solves."""
-        return self._clockwork.solver.flows_touched
+        return self._clockwork.sharing.flows_touched
 
     @property
     def wakes(self) -> int:
@@ -88,7 +128,7 @@ class Fabric:
     @property
     def events(self) -> int:
         """Simpy events of the fabric's own: wakes, and flushes that apply the changes of one instant."""
-        return self._clockwork.wakes + self._clockwork.flushes
+        return self._clockwork.events
 
     @property
     def now_s(self) -> float:
@@ -96,7 +136,12 @@ class Fabric:
         return float(self.env.now)
 
     def route_set(
-        self, links: Sequence[int], weights: Sequence[float] | None = None, *, owner: str = ""
+        self,
+        links: Sequence[int],
+        weights: Sequence[float] | None = None,
+        *,
+        owner: str = "",
+        traffic: TrafficClass = DEFAULT_TRAFFIC,
     ) -> RouteSet:
         """Return the route set of these links; the same object for the same arguments.
 
@@ -109,6 +154,8 @@ class Fabric:
             cross it. Default: 1 each.
         owner
             Who uses it, for `private`.
+        traffic
+            Its priority and weight among others.
 
         Raises
         ------
@@ -116,15 +163,21 @@ class Fabric:
             For an unknown link, a weight that is not positive and finite, or a different
             number of weights than links.
         """
-        if weights is None and len(set(links)) == len(links):
+        if weights is None and not owner and traffic is DEFAULT_TRAFFIC:
             ordered = tuple(sorted(links))
-            key = (ordered, (1.0,) * len(ordered), owner)
-        else:
-            key = (*self._sum_weights(links, weights), owner)
+            route_set = self._plain.get(ordered)
+            if route_set is not None:
+                return route_set
+            if len(set(ordered)) == len(ordered):
+                self._plain[ordered] = route_set = self._register(ordered, (1.0,) * len(ordered), "", traffic)
+                return route_set
+        ordered, summed = self._sum_weights(links, weights)
+        if not owner and traffic == DEFAULT_TRAFFIC and summed.count(1.0) == len(summed):
+            return self.route_set(ordered)
+        key = ordered, summed, owner, traffic
         route_set = self._route_sets.get(key)
         if route_set is None:
-            route_set = self._register(*key)
-            self._route_sets[key] = route_set
+            self._route_sets[key] = route_set = self._register(*key)
         return route_set
 
     def private(self, route_set: RouteSet) -> bool:
@@ -150,21 +203,23 @@ class Fabric:
             raise InputError(f"a flow's size must be zero or more bytes and finite, got {size_bytes!r}")
         if not bound_bytes_per_s > 0.0:
             raise InputError(f"a flow's rate bound must be positive, got {bound_bytes_per_s!r} bytes/s")
-        if size_bytes == 0.0 or (not route_set.pairs and bound_bytes_per_s == math.inf):
-            return self._instant(size_bytes)
-        flow_class = self._class_of(route_set, bound_bytes_per_s)
         now_s = self.env.now
-        flow = Flow(self.env, flow_class, size_bytes)
-        if flow_class.count:
-            flow_class.settle(now_s, self.meters)
-            flow.begin(flow_class, now_s)
-        else:
-            flow_class.held_s, flow_class.held_since = {}, now_s
-            flow_class.since = now_s
-        flow_class.count += 1
         self._flows += 1
-        heappush(flow_class.heap, (flow_class.served + size_bytes, self._flows, flow))
-        self._clockwork.mark(flow_class)
+        flow = Flow(self.env, route_set, size_bytes, self._flows, now_s)
+        if size_bytes == 0.0 or (not route_set.links and bound_bytes_per_s == math.inf):
+            flow.end({}, now_s)
+            flow.succeed()
+            return flow
+        if self.recorder is not None:
+            self.recorder.started(route_set, flow)
+        clockwork = self._clockwork
+        if route_set.share != 1.0:
+            size_bytes /= route_set.share
+            bound_bytes_per_s /= route_set.share
+        clockwork.sharing.start(flow, route_set, size_bytes, bound_bytes_per_s, now_s)
+        if route_set.traffic.priority:
+            self._outranked.started(flow)
+        clockwork.look()
         return flow
 
     def set_capacity(self, link: int, bytes_per_s: float) -> None:
@@ -178,29 +233,30 @@ class Fabric:
         self._check_link(link)
         _check_capacity(self.names[link], bytes_per_s)
         now_s = self.now_s
+        self._clockwork.sharing.set_capacity(link, float(bytes_per_s), now_s)
         self.meters.capacity_changed(link, float(bytes_per_s), now_s)
-        bundle = self._partition.set_capacity(link, float(bytes_per_s), now_s)
-        if bundle is not None:
-            self._clockwork.touch([bundle])
+        self._capacities[link] = float(bytes_per_s)
+        self._clockwork.look()
 
     def capacity_bytes_per_s(self, link: int) -> float:
         """Present capacity of a link."""
         self._check_link(link)
-        return self._partition.capacities[link]
+        return self._capacities[link]
 
     def load_bytes_per_s(self, link: int) -> float:
         """Present load of a link, as of the last solved instant."""
         self._check_link(link)
-        bundle = self._partition.bundle_of[link]
-        return 0.0 if bundle is None else bundle.load * bundle.members[link]
+        return self._clockwork.sharing.load(link)
+
+    def starved(self) -> list[Flow]:
+        """Return the flows that get nothing because higher priorities take all, not because a link failed."""
+        return self._outranked.starved(self.capacity_bytes_per_s)
 
     def stalled(self) -> list[int]:
         """Return the links of capacity zero on which flows wait."""
-        capacities, bundle_of = self._partition.capacities, self._partition.bundle_of
+        sharing = self._clockwork.sharing
         return [
-            link
-            for link, bundle in enumerate(bundle_of)
-            if bundle is not None and capacities[link] == 0.0 and bundle.active
+            link for link, capacity in enumerate(self._capacities) if capacity == 0.0 and sharing.used(link)
         ]
 
     def account(self, route_set: RouteSet, size_bytes: float, start_s: float, end_s: float) -> None:
@@ -218,16 +274,12 @@ class Fabric:
                 f"cannot book {size_bytes!r} bytes from {start_s!r} s to {end_s!r} s; "
                 "give a size of zero or more and an end not before the start"
             )
-        self.meters.log += (route_set.index, start_s, end_s, float(size_bytes))
-        if end_s > start_s:
-            rate = size_bytes / (end_s - start_s)
-            for bundle, coefficient in route_set.pairs:
-                if coefficient * rate >= bundle.nearly_full:
-                    bundle.saturated_s += end_s - start_s
-                    bundle.first_saturated_s = min(bundle.first_saturated_s, start_s)
-                    bundle.last_saturated_s = max(bundle.last_saturated_s, end_s)
-        if len(self.meters.log) >= DIGEST_AT:
-            self.meters.digest()
+        self._clockwork.sharing.measure(route_set)
+        size_bytes /= route_set.share
+        full = size_bytes >= route_set.narrowest * (end_s - start_s) * (1.0 - FULL) > 0.0
+        self.meters.log += (-1 - route_set.index if full else route_set.index, start_s, end_s, size_bytes)
+        if len(self.meters.log) >= COLLECT_AT:
+            self.meters.collect()
 
     def usage(self, until_s: float | None = None) -> FabricUsage:
         """Return what the links carried from the beginning to `until_s` (default: now).
@@ -241,11 +293,51 @@ class Fabric:
         end_s = now_s if until_s is None else until_s
         if end_s < now_s:
             raise InputError(f"usage until {end_s} s was asked for at {now_s} s; ask for now or later")
-        for flow_class in self._clockwork.active:
-            flow_class.settle(now_s, self.meters)
-        return self.meters.usage(end_s, self._partition.saturation(now_s))
+        sharing = self._clockwork.sharing
+        sharing.settle(now_s)
+        return self.meters.usage(end_s, sharing.saturation(now_s))
 
-    # -- route sets and classes ---------------------------------------------------------
+    def moved_bytes(self) -> list[tuple[RouteSet, float]]:
+        """Return every route set with the bytes of x that it moved up to now."""
+        self._clockwork.sharing.settle(self.now_s)
+        return list(zip(self.meters.table.route_sets, self.meters.moved_bytes().tolist(), strict=True))
+
+    def switch_to_compiled(self) -> None:
+        """Go on with the compiled solver from this instant; nothing may be waiting to be solved.
+
+        A fabric with several priorities goes on as it is.
+
+        Raises
+        ------
+        InputError
+            Where numba is missing.
+        """
+        old = self._clockwork.sharing
+        if isinstance(old, Interpreted):
+            choice.solver_of("compiled")
+            route_sets, log = self.meters.table.route_sets, self.meters.log
+            self._clockwork.sharing = compiled_twin(
+                old, route_sets, self._capacities, log, merge_from=self._merge_from, now_s=self.now_s
+            )
+            self._clockwork.on_work = None
+            self._clockwork.look()
+            self._solver = "compiled"
+
+    def _worked(self, cpu_s: float) -> None:
+        """Note what solving took, and change to the compiled solver when it is worth it."""
+        if self._work.add(cpu_s):
+            self._clockwork.on_work = None
+            if choice.usable():
+                self.switch_to_compiled()
+
+    def _record(self) -> None:
+        """Tell the recorder whose rates changed."""
+        changed = self._clockwork.sharing.changed
+        if changed and self.recorder is not None:
+            self.recorder.changed(changed, self.now_s)
+            changed.clear()
+
+    # -- route sets ---------------------------------------------------------------------
 
     def _sum_weights(
         self, links: Sequence[int], weights: Sequence[float] | None
@@ -260,42 +352,33 @@ class Fabric:
         ordered = tuple(sorted(total))
         return ordered, tuple(total[link] for link in ordered)
 
-    def _register(self, links: tuple[int, ...], weights: tuple[float, ...], owner: str) -> RouteSet:
+    def _register(
+        self, links: tuple[int, ...], weights: tuple[float, ...], owner: str, traffic: TrafficClass
+    ) -> RouteSet:
         if links:
             self._check_link(links[0])
             self._check_link(links[-1])
-        route_set = RouteSet(len(self._route_sets), links, weights, owner)
-        changed = self._partition.register(route_set, self.env.now)
-        self.meters.register(links, weights)
-        if changed:
-            self._clockwork.touch(changed)
+        known = self.meters.table.route_sets
+        route_set = RouteSet(len(known), links, weights, owner, traffic)
+        clockwork = self._clockwork
+        if traffic.priority and not isinstance(clockwork.sharing, Bands):
+            clockwork.sharing = Bands(
+                clockwork.sharing,
+                known,
+                self._began,
+                self._capacities,
+                self.meters.log,
+                merge_from=self._merge_from,
+            )
+        clockwork.sharing.register(route_set, self.env.now)
+        known.append(route_set)
+        if clockwork.sharing.pending:
+            clockwork.look()
         return route_set
 
     def _check_link(self, link: int) -> None:
         if not 0 <= link < len(self.names):
             raise InputError(f"unknown link {link}; the fabric has links 0 to {len(self.names) - 1}")
-
-    def _class_of(self, route_set: RouteSet, bound: float) -> FlowClass:
-        if bound == math.inf:
-            if route_set.unbounded is None:
-                route_set.unbounded = self._new_class(route_set, bound)
-            return route_set.unbounded
-        if route_set.bounded is None:
-            route_set.bounded = {}
-        flow_class = route_set.bounded.get(bound)
-        if flow_class is None:
-            flow_class = route_set.bounded[bound] = self._new_class(route_set, bound)
-        return flow_class
-
-    def _new_class(self, route_set: RouteSet, bound: float) -> FlowClass:
-        self._classes += 1
-        return FlowClass(self._classes, route_set, bound)
-
-    def _instant(self, size_bytes: float) -> Flow:
-        flow = Flow(self.env, None, size_bytes)
-        flow.finished_s = flow.started_s
-        flow.succeed()
-        return flow
 
 
 def _check_capacity(name: str, bytes_per_s: float) -> None:

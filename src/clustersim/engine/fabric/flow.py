@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import simpy
-from simpy.events import PENDING
 
-from clustersim.engine.fabric.route_set import BOUND
+from clustersim.engine.fabric.sharing import BOUND
 
 if TYPE_CHECKING:
-    from clustersim.engine.fabric.route_set import FlowClass
+    from clustersim.engine.fabric.route_set import RouteSet
+    from clustersim.engine.fabric.sharing import Sharing
 
 __all__ = ["Flow"]
 
@@ -22,23 +22,32 @@ class Flow(simpy.Event):
     Made by `Fabric.start`. Its value is None.
     """
 
-    def __init__(self, env: simpy.Environment, flow_class: FlowClass | None, size_bytes: float) -> None:
+    finished_s: float = math.nan
+    """When the last byte moved; NaN before."""
+    sharing: Sharing | None = None
+    """Who gives it a rate; None before it has begun and after it has ended."""
+    place: Any = None
+    """What `sharing` knows it by."""
+    held_before: dict[int, float] | None = None
+    """Where flows of its kind were on their way already: the seconds that these had been held back."""
+    _held_s: dict[int, float] | None = None
+
+    def __init__(
+        self, env: simpy.Environment, route_set: RouteSet, size_bytes: float, number: int, now_s: float
+    ) -> None:
         self.env = env
         self.callbacks = []
-        self._value = PENDING
+        self.route_set = route_set
         self.size_bytes = size_bytes
         """Bytes of x: of each connection, for a macro-flow."""
-        self.started_s = float(env.now)
-        self.finished_s = math.nan
-        """When the last byte moved; NaN before."""
-        self._class = flow_class
-        self._held_before: dict[int, float] | None = None
-        self._held_s: dict[int, float] = {}
+        self.number = number
+        """Flows are numbered as they start; of those that finish at one time the first comes first."""
+        self.started_s = now_s
 
     @property
     def rate_bytes_per_s(self) -> float:
         """Present rate x; zero once finished, and until the changes of this instant are solved."""
-        return self._class.rate if self._class is not None else 0.0
+        return self.sharing.rate(self) * self.route_set.share if self.sharing is not None else 0.0
 
     @property
     def bound_s(self) -> float:
@@ -52,31 +61,13 @@ class Flow(simpy.Event):
         """
         return {link: seconds for link, seconds in self._seconds().items() if link != BOUND}
 
-    def begin(self, flow_class: FlowClass, now_s: float) -> None:
-        """Remember how long the class had been held back before; the fabric calls it."""
-        if flow_class.held_s or flow_class.held_since < now_s:
-            flow_class.settle_holder(now_s)
-            self._held_before = dict(flow_class.held_s)
-
-    def end(self, flow_class: FlowClass, now_s: float) -> None:
-        """Keep what held it back and let go of the class; the fabric calls it."""
-        self._held_s = self._difference(flow_class, now_s)
-        self.finished_s = float(now_s)
-        self._class = None
+    def end(self, held_s: dict[int, float], now_s: float) -> None:
+        """Keep what held it back; who shared the links calls it before the event fires."""
+        self._held_s = held_s
+        self.finished_s = now_s
+        self.sharing = self.place = None
 
     def _seconds(self) -> dict[int, float]:
-        return self._held_s if self._class is None else self._difference(self._class, self.env.now)
-
-    def _difference(self, flow_class: FlowClass, now_s: float) -> dict[int, float]:
-        flow_class.settle_holder(now_s)
-        held_s, before = flow_class.held_s, self._held_before
-        if before is None:
-            return held_s if flow_class.count == 0 else dict(held_s)
-        life_s = now_s - self.started_s
-        seconds = {link: value - before.get(link, 0.0) for link, value in held_s.items()}
-        seconds = {link: value for link, value in seconds.items() if value > 0.0}
-        if seconds:
-            # Differences of long sums round; the longest share takes what is missing.
-            longest = max(seconds, key=seconds.__getitem__)
-            seconds[longest] += life_s - sum(seconds.values())
-        return seconds
+        if self.sharing is not None:
+            return self.sharing.held_s(self, float(self.env.now))
+        return self._held_s or {}

@@ -1,11 +1,21 @@
-"""The max-min solver: only what a change reaches is solved again ("ripple").
+"""The max-min solver: only what a change reaches is solved again, in one sweep of the level.
 
 A batch of changes starts a small set F of classes: those with new or lost flows, and those
-held back by a link that they use. F is filled progressively on what all others leave; who
-runs above the level at which a link freezes joins on the way. Then the others are verified:
-who is held back by a link that is no longer full, or that somebody faster uses, joins F,
-and F is filled again, until nobody joins. The result is the one max-min allocation, because
-in the end every class owns a bottleneck: a full link on which nobody is faster, or its bound.
+held back by a link that they use. The rates of F rise together from zero on what all others
+leave. Who is outside F joins in when the level passes what it is known by:
+
+- a link is full at a level below the rate of somebody outside on it, who is therefore too fast;
+- the level passes that at which a link holds somebody outside back, and the link is not full
+  without him any more, or somebody of F goes on rising there.
+
+Both happen at a level at or below the joiner's old rate. No link that was full before carries
+him, or he would have joined there, so what is frozen stays, and nothing is filled twice. In the
+end every class owns a bottleneck, a full link on which nobody is faster, or its own cap, and
+that characterises the one max-min allocation.
+
+Only tracked bundles can fill up in the sweep: those that were full before, and all of those of a
+class that flows came to or left. For the other bundles of a class it is enough to know that it
+rises by no more than its share of what is left there; past that it has them tracked too.
 """
 
 from __future__ import annotations
@@ -13,258 +23,241 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from heapq import heapify, heappop, heappush, heapreplace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from clustersim.engine.fabric.bundle import Bundle
-    from clustersim.engine.fabric.route_set import FlowClass
+    from clustersim.engine.fabric.flow_class import FlowClass
 
 __all__ = ["Solver"]
 
 TOLERANCE = 1e-10
 """Relative; a class joins where its rate is wrong by more."""
+_PASSED = 1.0 + TOLERANCE
+_CLASSES = -(2**40)
+"""Added to the index of a class in the agenda: before bundles at one level."""
+_CHECKS = 2**40
+"""Added to the index of a bundle that is to be checked: after all else at one level."""
 
 
 class Solver:
-    """Finds new rates; leaves them in `new_rate` and `new_holder` of the classes it returns."""
+    """Finds new rates; leaves them in `new_rate` and `new_holder` of `members`."""
 
-    __slots__ = (
-        "_several",
-        "_stamp",
-        "_turn",
-        "alone",
-        "bundles",
-        "flows_touched",
-        "full",
-        "pressed",
-        "solves",
-    )
+    __slots__ = ("_agenda", "_checks", "_stamp", "bundles", "full", "members")
 
     def __init__(self) -> None:
-        self.solves = 0
-        self.flows_touched = 0
-        # Of the last solve:
+        self.members: list[FlowClass] = []
+        """F of the last solve."""
         self.bundles: list[Bundle] = []
-        """Bundles on which classes of F met others, with `local` filled in."""
-        self.alone: list[tuple[Bundle, FlowClass, float]] = []
-        """Bundles on which a class of F was alone, with its weight there."""
-        self.pressed: list[Bundle] = []
-        """Those of `bundles` that held somebody back before."""
+        """The bundles tracked in it. The load of all bundles that F uses is up to date after a solve."""
         self.full: list[Bundle] = []
-        """Bundles that hold somebody back now, with `new_level` filled in."""
-        self._several: list[Bundle] = []
+        """Those that hold somebody of F back now, with `new_level` filled in."""
         self._stamp = 0
-        self._turn = 0
+        self._agenda: list[tuple[float, int, Any]] = []
+        """Classes and bundles by the level at which to look at them next."""
+        self._checks = 0
+        """How many entries of it are checks."""
 
-    def solve(self, seeds: Iterable[FlowClass]) -> list[FlowClass]:
-        """Solve for the classes whose rate changes when `seeds` may change."""
-        self._stamp += 1
-        self.bundles, self.alone, self._several, self.pressed = [], [], [], []
-        members: list[FlowClass] = []
-        joining = seeds
-        while joining:
-            self._join(joining, members)
-            self._fill(members)
-            joining = self._verify()
-        self.solves += 1
-        self.flows_touched += len(members)
-        return members
+    def solve_one(self, flow_class: FlowClass) -> bool:
+        """Solve for one class on links that hold nobody else back; False if that changes others.
 
-    def solve_alone(self, flow_class: FlowClass) -> bool:
-        """Solve for a class whose bundles nobody uses; False, and nothing done, if somebody does."""
-        cap, cap_holder, count = flow_class.bound, None, flow_class.count
-        for bundle, coefficient in flow_class.pairs:
-            if bundle.active:
-                return False
-            if bundle.capacity < cap * coefficient * count:
-                cap, cap_holder = bundle.capacity / (coefficient * count), bundle
-        flow_class.new_rate, flow_class.new_holder = cap, cap_holder
-        self.solves += 1
-        self.flows_touched += 1
+        Does not bring the loads up to date.
+        """
+        limit, holder = flow_class.cap, None
+        count, total = flow_class.count, flow_class.total
+        for bundle, coefficient in flow_class.contended:
+            room = (bundle.capacity - bundle.load + coefficient * total) / (coefficient * count)
+            if room < limit:
+                limit, holder = room, bundle
+        if holder is not None:
+            passed = limit * _PASSED
+            for other in holder.active:
+                if other.rate > passed and other is not flow_class:
+                    return False
+        flow_class.new_rate, flow_class.new_holder = limit, holder
         return True
 
-    def _join(self, joining: Iterable[FlowClass], members: list[FlowClass]) -> None:
-        """Let classes join F: what their bundles offer F grows by what they consumed so far."""
-        stamp, several, pressed = self._stamp, self._several, self.pressed
-        bundles, alone = self.bundles, self.alone
-        for flow_class in joining:
+    def solve(self, fresh: Iterable[FlowClass], held: Iterable[FlowClass]) -> None:
+        """Solve for the classes whose rate changes when those of `fresh` did, and release `held`."""
+        self._stamp += 1
+        self.members, self.bundles, self.full = [], [], []
+        self._join(fresh, everywhere=True)
+        everywhere = len(self.members)
+        self._join(held, everywhere=False)
+        members = self.members
+        agenda: list[tuple[float, int, Any]] = [(c.cap, c.index + _CLASSES, c) for c in members[:everywhere]]
+        self._agenda = agenda
+        for flow_class in members[everywhere:]:
+            cap, rate = flow_class.cap, flow_class.rate
+            agenda.append((rate if rate < cap else cap, flow_class.index + _CLASSES, flow_class))
+        self._checks = 0
+        for bundle in self.bundles:
+            bundle.key = level = (bundle.capacity - bundle.load) / bundle.need
+            agenda.append((level, bundle.index, bundle))
+            if len(bundle.held) > bundle.inside:
+                self._checks += 1
+                agenda.append((bundle.level * _PASSED, bundle.index + _CHECKS, bundle))
+        heapify(agenda)
+        self._sweep()
+
+    def _join(self, joining: Iterable[FlowClass], *, everywhere: bool) -> None:
+        """Let classes join F: what their bundles offer F grows by what they consumed so far.
+
+        Whom a full bundle holds back above a joiner's old rate joins as well: if the joiner's rate
+        changes, so does what is left there.
+        """
+        stamp, members, bundles = self._stamp, self.members, self.bundles
+        waiting = list(joining)
+        for flow_class in waiting:
             if flow_class.stamp == stamp:
                 continue
             flow_class.stamp = stamp
+            flow_class.rising = True
+            flow_class.tracked = everywhere
             members.append(flow_class)
-            total, count = flow_class.total, flow_class.count
-            cap, cap_holder = flow_class.bound, None
-            for bundle, coefficient in flow_class.pairs:
-                weight = coefficient * count
-                if bundle.users == 1:
-                    alone.append((bundle, flow_class, weight))
-                    if bundle.capacity < cap * weight:
-                        cap, cap_holder = bundle.capacity / weight, bundle
-                elif bundle.stamp != stamp:
+            count, total, above = flow_class.count, flow_class.total, flow_class.rate * _PASSED
+            for bundle, coefficient in flow_class.contended:
+                if bundle.stamp == stamp:
+                    bundle.rising += 1
+                    bundle.need += coefficient * count
+                    bundle.load -= coefficient * total
+                elif everywhere or bundle.full:
                     bundle.stamp = stamp
-                    bundle.local = [(flow_class, weight)]
                     bundles.append(bundle)
-                    if bundle.held:
-                        pressed.append(bundle)
-                    bundle.free = free = bundle.capacity - bundle.load + coefficient * total
-                    if free < cap * weight:
-                        cap, cap_holder = free / weight, bundle
+                    bundle.rising = 1
+                    bundle.inside = 0
+                    bundle.key = math.inf
+                    bundle.need = coefficient * count
+                    bundle.load -= coefficient * total
+                    if above < bundle.level < math.inf and not everywhere:
+                        waiting += bundle.held
+            if flow_class.holder is not None:
+                flow_class.holder.inside += 1
+
+    def _sweep(self) -> None:
+        """Raise the level of F: freeze at caps and at full bundles, and let others join in."""
+        agenda = self._agenda
+        rising = len(self.members)
+        while rising or self._checks:
+            level, order, item = agenda[0]
+            if order < 0:
+                heappop(agenda)
+                if item.rising:
+                    rising -= self._reach(item, level)
+            elif order < _CHECKS:
+                if level != item.key:
+                    heappop(agenda)
+                elif not item.rising:
+                    heappop(agenda)
+                    item.key = math.inf
                 else:
-                    local = bundle.local
-                    if len(local) == 1:
-                        bundle.need = local[0][1]
-                        several.append(bundle)
-                    local.append((flow_class, weight))
-                    bundle.need += weight
-                    if len(local) < bundle.users:
-                        bundle.free += coefficient * total
+                    now = (item.capacity - item.load) / item.need
+                    if now > level:
+                        item.key = now
+                        heapreplace(agenda, (now, order, item))
                     else:
-                        bundle.free = bundle.capacity  # nobody else is there: no rounding
-            flow_class.cap, flow_class.cap_holder = cap, cap_holder
-
-    @staticmethod
-    def _recap(flow_class: FlowClass) -> float:
-        """Return the cap, anew where others joined F on the bundle that it came from."""
-        holder = flow_class.cap_holder
-        if holder is None or holder.users == 1 or len(holder.local) == 1:
-            return flow_class.cap
-        cap, cap_holder, count = flow_class.bound, None, flow_class.count
-        for bundle, coefficient in flow_class.pairs:
-            if bundle.users == 1:
-                free = bundle.capacity
-            elif len(bundle.local) == 1:
-                free = bundle.free
+                        rising += self._fill_up(item, level)
             else:
-                continue
-            if free < cap * coefficient * count:
-                cap, cap_holder = free / (coefficient * count), bundle
-        flow_class.cap, flow_class.cap_holder = cap, cap_holder
-        return cap
+                heappop(agenda)
+                self._checks -= 1
+                rising += self._check(item)
 
-    def _fill(self, members: list[FlowClass]) -> None:
-        """Raise all rates of `members` together; freeze at full bundles and at caps.
+    def _reach(self, flow_class: FlowClass, level: float) -> int:
+        """Freeze a class at its cap, or look how far it may rise where it is not tracked; return 1 or 0."""
+        cap = flow_class.cap
+        if level >= cap:
+            self._freeze(flow_class, cap, None)
+            return 1
+        stamp, limit = self._stamp, cap
+        if flow_class.tracked is None:
+            for bundle, _ in flow_class.contended:
+                if bundle.stamp != stamp:
+                    self._track(bundle)
+        elif not flow_class.tracked:
+            flow_class.tracked = None
+            room = cap - flow_class.rate
+            for bundle, _ in flow_class.contended:
+                if bundle.stamp != stamp and bundle.nearly_full - bundle.load < room * bundle.width:
+                    room = (bundle.nearly_full - bundle.load) / bundle.width
+            limit = flow_class.rate + room
+        heappush(self._agenda, (limit, flow_class.index + _CLASSES, flow_class))
+        return 0
 
-        A class's own bound, and a bundle on which nobody else rises, are constant caps on
-        it. Only for bundles with several rising classes does the level at which they fill
-        up grow as others freeze; it is computed afresh when it comes up as the least.
-        """
-        self._turn = turn = self._turn + 1
-        full: list[Bundle] = []
-        self.full = full
-        heap = [(bundle.free / bundle.need, bundle.index, bundle) for bundle in self._several]
-        heapify(heap)
-        caps = [(c.cap, c.index, c) for c in members if c.cap != math.inf]
-        heapify(caps)
-        rising = len(members)
-        while rising:
-            level = heap[0][0] if heap else math.inf
-            if caps and caps[0][0] <= level:
-                cap, index, flow_class = heappop(caps)
-                if flow_class.frozen == turn:
-                    continue
-                again = self._recap(flow_class) > cap
-                holder = flow_class.cap_holder
-                if not again and holder is not None and cap < holder.level:
-                    admitted = self._admit(holder, cap, members, heap, caps)
-                    rising += admitted
-                    again = admitted > 0
-                if again:
-                    heappush(caps, (flow_class.cap, index, flow_class))
-                else:
-                    self._freeze_at_cap(flow_class, turn, full)
-                    rising -= 1
-                continue
-            bundle = heap[0][2]
-            free, need = bundle.free, 0.0
-            for flow_class, weight in bundle.local:
-                if flow_class.frozen == turn:
-                    free -= weight * flow_class.new_rate
-                else:
-                    need += weight
-            if need == 0.0:
-                heappop(heap)
-            elif free / need > level:
-                heapreplace(heap, (free / need, bundle.index, bundle))
-            else:
-                admitted = self._admit(bundle, level, members, heap, caps) if level < bundle.level else 0
-                if admitted:
-                    rising += admitted
-                else:
-                    heappop(heap)
-                    full.append(bundle)
-                    rising -= self._freeze(bundle, level if level > 0.0 else 0.0, turn)
+    def _track(self, bundle: Bundle) -> None:
+        """Watch a bundle from now on in this sweep."""
+        bundle.stamp = self._stamp
+        self.bundles.append(bundle)
+        bundle.rising = bundle.inside = 0
+        bundle.need = 0.0
+        for flow_class, coefficient in bundle.active.items():
+            if flow_class.rising:
+                bundle.rising += 1
+                bundle.need += coefficient * flow_class.count
+                bundle.load -= coefficient * flow_class.total
+        bundle.key = level = (bundle.capacity - bundle.load) / bundle.need
+        heappush(self._agenda, (level, bundle.index, bundle))
 
-    def _admit(
-        self,
-        bundle: Bundle,
-        level: float,
-        members: list[FlowClass],
-        heap: list[tuple[float, int, Bundle]],
-        caps: list[tuple[float, int, FlowClass]],
-    ) -> int:
-        """Let those outside F who run above the level at which `bundle` is full join; return how many.
-
-        What is frozen stays so: who joins is faster than all levels so far, so it crosses
-        no bundle that froze before.
-        """
-        if len(bundle.local) == bundle.users or level >= bundle.level * (1.0 - TOLERANCE):
-            return 0  # nobody outside, or nobody there faster: all kept below the old level
-        stamp, limit = self._stamp, max(level, 0.0) * (1.0 + TOLERANCE)
-        faster = [c for c in bundle.active if c.rate > limit and c.stamp != stamp]
-        if not faster:
-            return 0
-        self._join(faster, members)
-        for flow_class in faster:
-            if flow_class.cap != math.inf:
-                heappush(caps, (flow_class.cap, flow_class.index, flow_class))
-            for other, _ in flow_class.pairs:
-                if other.users > 1 and len(other.local) > 1:
-                    heappush(heap, (other.free / other.need, other.index, other))
-        return len(faster)
-
-    @staticmethod
-    def _freeze_at_cap(flow_class: FlowClass, turn: int, full: list[Bundle]) -> None:
-        """Fix the rate of one class at its cap."""
-        flow_class.frozen = turn
-        flow_class.new_rate = rate = flow_class.cap if flow_class.cap > 0.0 else 0.0
-        flow_class.new_holder = holder = flow_class.cap_holder
-        if holder is not None:
-            holder.new_level = rate
-            full.append(holder)
-
-    @staticmethod
-    def _freeze(bundle: Bundle, level: float, turn: int) -> int:
-        """Fix the rates of those still rising on a bundle that is full; return how many."""
-        bundle.new_level = level
-        frozen = 0
-        for flow_class, _ in bundle.local:
-            if flow_class.frozen != turn:
-                flow_class.frozen = turn
-                flow_class.new_rate = level
-                flow_class.new_holder = bundle
-                frozen += 1
-        return frozen
-
-    def _verify(self) -> list[FlowClass]:
-        """Return the classes outside F that their holder no longer holds back."""
+    def _freeze(self, flow_class: FlowClass, rate: float, holder: Bundle | None) -> None:
+        """Fix the rate of a class."""
         stamp = self._stamp
-        joining: list[FlowClass] = []
-        for bundle in self.pressed:
-            outside = [c for c in bundle.held if c.stamp != stamp]
-            if outside:
-                joining += self._released(bundle, outside)
-        return joining
+        if rate < 0.0:
+            rate = 0.0
+        flow_class.rising = False
+        flow_class.new_rate = rate
+        flow_class.new_holder = holder
+        count = flow_class.count
+        total = count * rate
+        more = total - flow_class.total
+        for bundle, coefficient in flow_class.contended:
+            if bundle.stamp == stamp:
+                bundle.rising -= 1
+                bundle.need -= coefficient * count
+                bundle.load += coefficient * total
+            else:
+                bundle.load += coefficient * more
 
-    @staticmethod
-    def _released(bundle: Bundle, outside: list[FlowClass]) -> list[FlowClass]:
-        """Return those of `outside`, held back by `bundle`, that it no longer holds back."""
-        free, top = bundle.free, 0.0
-        for flow_class, weight in bundle.local:
-            rate = flow_class.new_rate
-            free -= weight * rate
-            if rate > top:
-                top = rate
-        active = bundle.active
-        return [
-            c for c in outside if top > c.rate * (1.0 + TOLERANCE) or free > TOLERANCE * active[c] * c.total
-        ]
+    def _fill_up(self, full: Bundle, level: float) -> int:
+        """Freeze all who rise on a bundle that is full, or let those join who are faster there.
+
+        Return by how many more rise now.
+        """
+        if level < full.level:
+            stamp, passed = self._stamp, max(level, 0.0) * _PASSED
+            faster = [c for c in full.active if c.rate > passed and c.stamp != stamp]
+            if faster:
+                return self._join_late(faster)
+        heappop(self._agenda)
+        full.key = math.inf
+        full.new_level = max(level, 0.0)
+        self.full.append(full)
+        rising = [c for c in full.active if c.rising]
+        for flow_class in rising:
+            self._freeze(flow_class, level, full)
+        return -len(rising)
+
+    def _check(self, bundle: Bundle) -> int:
+        """Let those outside F join whom `bundle` no longer holds back; return how many."""
+        stamp = self._stamp
+        outside = [c for c in bundle.held if c.stamp != stamp]
+        if outside and not bundle.rising:
+            free, active = bundle.capacity - bundle.load, bundle.active
+            outside = [c for c in outside if free > TOLERANCE * active[c] * c.total]
+        return self._join_late(outside) if outside else 0
+
+    def _join_late(self, joining: list[FlowClass]) -> int:
+        """Let classes join F in the middle of the sweep; return how many did."""
+        agenda, members = self._agenda, self.members
+        before = len(members)
+        self._join(joining, everywhere=False)
+        for flow_class in members[before:]:
+            rate, cap = flow_class.rate, flow_class.cap
+            heappush(agenda, (rate if rate < cap else cap, flow_class.index + _CLASSES, flow_class))
+            for bundle, _ in flow_class.contended:
+                if bundle.stamp == self._stamp:
+                    if rate < bundle.key:
+                        bundle.key = level = (bundle.capacity - bundle.load) / bundle.need
+                        heappush(agenda, (level, bundle.index, bundle))
+                    if len(bundle.held) > bundle.inside:
+                        self._checks += 1
+                        heappush(agenda, (bundle.level * _PASSED, bundle.index + _CHECKS, bundle))
+        return len(members) - before

@@ -1,0 +1,452 @@
+"""The interpreted sharing: classes come and go, and the solver is called where others feel it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from heapq import heappop, heappush
+
+from clustersim.engine.fabric.bundle import Bundle
+from clustersim.engine.fabric.completions import Completions
+from clustersim.engine.fabric.flow import Flow
+from clustersim.engine.fabric.flow_class import FlowClass
+from clustersim.engine.fabric.partition import Partition
+from clustersim.engine.fabric.presence import enter, enter_all, leave, recount, take_parts
+from clustersim.engine.fabric.route_set import RouteSet
+from clustersim.engine.fabric.sharing import BOUND, FULL
+from clustersim.engine.fabric.solver import Solver
+
+__all__ = ["Interpreted"]
+
+_AUDIT = 4096
+"""Loads are carried on from solve to solve at most so often before they are added up afresh,
+which keeps their rounding below 1e-12 of the capacity (assumed)."""
+_NEARLY = 1.0 - FULL
+
+
+class Interpreted:
+    """Shares links in plain Python; see `sharing.Sharing`.
+
+    Parameters
+    ----------
+    capacities
+        Bytes/s of each link.
+    log
+        Where to write what moved.
+    merge_from
+        As of `Partition`.
+    contended_from
+        From how many classes on a bundle is kept as contended: 2, or 1 where capacities change all
+        the time, as below a higher priority. The answer does not depend on it.
+    """
+
+    def __init__(
+        self, capacities: Sequence[float], log: list[float], *, merge_from: int, contended_from: int = 2
+    ) -> None:
+        self.partition = Partition(capacities, merge_from=merge_from)
+        self.alive: dict[FlowClass, None] = {}
+        """Classes with flows."""
+        self.parked: dict[FlowClass, None] = {}
+        """Those of them that wait for a link without capacity; they are on none of their links."""
+        self.pending = False
+        self.next_s = math.inf
+        self.solves = 0
+        self.flows_touched = 0
+        self.changed: list[RouteSet] | None = None
+        self.contended_from = contended_from
+        self._log = log
+        self._solver = Solver()
+        self._completions = Completions()
+        self._dirty: list[FlowClass] = []
+        self._touched: list[Bundle] = []
+        self._idle: list[FlowClass] = []
+        self._classes = 0
+        self._solved_s = math.nan
+        self._audit_at = 256
+
+    # -- changes ------------------------------------------------------------------------
+
+    def register(self, route_set: RouteSet, now_s: float) -> None:
+        """Take up a new route set, and tell those that it ends the privacy of."""
+        split = self.partition.register(route_set, now_s)
+        if split:
+            for part, bundle in zip(split[::2], split[1::2], strict=True):
+                take_parts(bundle, part, contended_from=self.contended_from)
+            self._touched += split
+            self.pending = True
+
+    def measure(self, route_set: RouteSet) -> None:
+        """Bring `narrowest` and `narrowest_link` of a route set up to date with the capacities."""
+        if route_set.measured != self.partition.state:
+            self.partition.measure(route_set)
+
+    def start(self, flow: Flow, route_set: RouteSet, size_bytes: float, bound: float, now_s: float) -> None:
+        """Let a flow begin; at once, if that alters nobody else's rate."""
+        if bound == math.inf:
+            flow_class = route_set.unbounded
+        else:
+            flow_class = route_set.bounded.get(bound) if route_set.bounded else None
+        flow.sharing = self
+        if flow_class is None:
+            self._begin(flow, route_set, size_bytes, bound, now_s)
+            return
+        flow.place = flow_class
+        if flow_class.count:
+            flow_class.settle(now_s, self._log)
+            if flow_class.held_s is not None or flow_class.held_since < now_s:
+                flow.held_before = dict(flow_class.settle_holder(now_s))
+        else:
+            flow_class.held_s, flow_class.held_since = None, now_s
+        flow_class.count += 1
+        heappush(flow_class.heap, (flow_class.served + size_bytes, flow.number, flow))
+        self._mark(flow_class)
+
+    def set_capacity(self, link: int, bytes_per_s: float, now_s: float) -> None:
+        """Change a link from now on."""
+        partition = self.partition
+        bundle = partition.bundle_of[link]
+        partition.set_capacity(link, bytes_per_s, now_s)
+        if bundle is None:
+            return
+        waiting = [c for c in self.parked if link in c.route_set.links]
+        for flow_class in [*bundle.active, *waiting]:
+            flow_class.settle(now_s, self._log)
+            if flow_class.route_set.measured != partition.state:
+                partition.measure(flow_class.route_set)
+            self._mark(flow_class)
+        if len(bundle.active) >= self.contended_from:
+            bundle.watch(now_s)
+            bundle.full = True
+            self._touched.append(bundle)
+            self.pending = True
+
+    def finish(self, due_s: float, now_s: float) -> Sequence[Flow]:
+        """End the flows that are done by `due_s` and return them in order of starting."""
+        done: list[Flow] = []
+        completions = self._completions
+        flow_class = completions.take(due_s)
+        while flow_class is not None:
+            self._complete(flow_class, now_s, done)
+            flow_class = completions.take(due_s)
+        if len(done) > 1:
+            done.sort(key=_number)
+        if not self.pending:
+            self.next_s = completions.next_s(len(self.alive))
+        return done
+
+    def solve(self, now_s: float) -> None:
+        """Find the rates after all changes of this instant with one solve."""
+        self.pending = False
+        fresh, held = self._seeds(now_s)
+        if fresh or held:
+            self._count(now_s)
+            solver = self._solver
+            first = fresh[0] if len(fresh) == 1 else None
+            if first is not None and (not held or held == [first]) and solver.solve_one(first):
+                self.flows_touched += 1
+                self._apply_one(first, now_s)
+            else:
+                solver.solve(fresh, held)
+                self.flows_touched += len(solver.members)
+                self._apply(now_s)
+            if self.solves >= self._audit_at:
+                self._audit()
+        self.next_s = self._completions.next_s(len(self.alive))
+
+    # -- observation --------------------------------------------------------------------
+
+    def rate(self, flow: Flow) -> float:
+        """Return the present rate of a flow that has not ended."""
+        rate: float = flow.place.rate
+        return rate
+
+    def held_s(self, flow: Flow, now_s: float) -> dict[int, float]:
+        """Return the seconds by holding link of a flow that has not ended, since it began."""
+        held_s: dict[int, float] = flow.place.held_of(flow, now_s)
+        return held_s
+
+    def load(self, link: int) -> float:
+        """Return the bytes/s that cross a link, as of the last solve."""
+        bundle = self.partition.bundle_of[link]
+        if bundle is None:
+            return 0.0
+        if len(bundle.active) < self.contended_from:
+            load = sum(coefficient * flow_class.total for flow_class, coefficient in bundle.active.items())
+            return load * bundle.members[link]
+        return bundle.load * bundle.members[link]
+
+    def used(self, link: int) -> bool:
+        """Return whether flows that have not ended use the link."""
+        bundle = self.partition.bundle_of[link]
+        return bundle is not None and (
+            bool(bundle.active) or any(link in c.route_set.links for c in self.parked)
+        )
+
+    def settle(self, now_s: float) -> None:
+        """Write to the log what has moved up to now."""
+        for flow_class in self.alive:
+            flow_class.settle(now_s, self._log)
+
+    def saturation(self, now_s: float) -> tuple[list[float], list[float], list[float]]:
+        """Return seconds saturated, first and last saturated time of every link, without the log's spans."""
+        return self.partition.saturation(now_s)
+
+    # -- coming and going ---------------------------------------------------------------
+
+    def _mark(self, flow_class: FlowClass) -> None:
+        """Note that something about a class changed, to be solved for at the end of the instant."""
+        if not flow_class.dirty:
+            flow_class.dirty = True
+            self._dirty.append(flow_class)
+            self.pending = True
+
+    def _begin(self, flow: Flow, route_set: RouteSet, size_bytes: float, bound: float, now_s: float) -> None:
+        """Let a class begin: at its cap, if all links that it shares have that much left."""
+        flow_class = self._new_class(route_set, bound, now_s)
+        flow.place = flow_class
+        flow_class.heap.append((size_bytes, flow.number, flow))
+        cap = route_set.narrowest
+        if bound < cap:
+            cap = bound
+        flow_class.cap = cap
+        if cap == 0.0:
+            self._park(flow_class, now_s)
+            return
+        contended = enter(flow_class) if self.contended_from > 1 else enter_all(flow_class)
+        for bundle, coefficient in contended:
+            if bundle.capacity - bundle.load < coefficient * cap:
+                flow_class.dirty = True
+                self._dirty.append(flow_class)
+                self.pending = True
+                return
+        if route_set.left_s != now_s:
+            self._count(now_s)
+            self.flows_touched += 1
+        flow_class.new_rate, flow_class.new_holder = cap, None
+        self._apply_one(flow_class, now_s)
+        if flow_class.finish_s < self.next_s:
+            self.next_s = flow_class.finish_s
+
+    def _new_class(self, route_set: RouteSet, bound: float, now_s: float) -> FlowClass:
+        """Return a class with one flow, on no links yet."""
+        if route_set.measured != self.partition.state:
+            self.partition.measure(route_set)
+        flow_class = self._idle.pop() if self._idle else FlowClass()
+        self._classes += 1
+        flow_class.index = self._classes
+        flow_class.route_set = route_set
+        flow_class.pairs = route_set.pairs
+        flow_class.bound = bound
+        flow_class.mark = route_set.index
+        flow_class.since = flow_class.held_since = now_s
+        flow_class.count = flow_class.present = 1
+        self.alive[flow_class] = None
+        if bound == math.inf:
+            route_set.unbounded = flow_class
+        elif route_set.bounded is None:
+            route_set.bounded = {bound: flow_class}
+        else:
+            route_set.bounded[bound] = flow_class
+        return flow_class
+
+    def _park(self, flow_class: FlowClass, now_s: float) -> None:
+        """Let a class wait, off its links, until the dead one among them comes back."""
+        self.parked[flow_class] = None
+        flow_class.holder_link = flow_class.route_set.narrowest_link
+        flow_class.mark = flow_class.route_set.index
+        flow_class.finish_s = math.inf
+        if self.contended_from > 1:
+            for bundle, _ in flow_class.pairs:
+                if bundle.capacity == 0.0 and bundle.saturated_since == math.inf:
+                    bundle.saturated_since = now_s
+
+    def _complete(self, flow_class: FlowClass, now_s: float, done: list[Flow]) -> None:
+        """Take the flows with the least target out of a class that has served it."""
+        heap = flow_class.heap
+        target = heap[0][0]
+        service = target - flow_class.served
+        if service > 0.0:
+            log = self._log
+            log += (flow_class.mark, flow_class.since, now_s, flow_class.count * service)
+        flow_class.served, flow_class.since = target, now_s
+        while heap and heap[0][0] <= target:
+            flow = heappop(heap)[2]
+            flow.end(flow_class.held_of(flow, now_s), now_s)
+            done.append(flow)
+        flow_class.count = len(heap)
+        if not heap:
+            flow_class.served = 0.0
+            if flow_class.holder is None and not flow_class.dirty:
+                for bundle, _ in flow_class.contended:
+                    if bundle.held:
+                        break
+                else:
+                    flow_class.route_set.left_s = now_s
+                    self._end(flow_class, now_s)
+                    return
+        self._mark(flow_class)
+
+    def _end(self, flow_class: FlowClass, now_s: float) -> list[FlowClass]:
+        """Take a class without flows off its links; return whom those links hold back."""
+        del self.alive[flow_class]
+        route_set = flow_class.route_set
+        if self.changed is not None:
+            self.changed.append(route_set)
+        if flow_class.bound == math.inf:
+            route_set.unbounded = None
+        elif route_set.bounded is not None:
+            del route_set.bounded[flow_class.bound]
+        flow_class.held_s = None
+        flow_class.finish_s = flow_class.queued_s = math.inf
+        self._idle.append(flow_class)
+        return leave(flow_class, now_s, alone_from=self.contended_from - 1)
+
+    # -- solving ------------------------------------------------------------------------
+
+    def _seeds(self, now_s: float) -> tuple[list[FlowClass], list[FlowClass]]:
+        """Return the classes that changed, and those that are held back where they did."""
+        dirty, self._dirty = self._dirty, []
+        touched, self._touched = self._touched, []
+        fresh: list[FlowClass] = []
+        held: list[FlowClass] = []
+        for flow_class in dirty:
+            flow_class.dirty = False
+            count = flow_class.count
+            if count == 0:
+                held += self._end(flow_class, now_s)
+                continue
+            cap, narrowest = flow_class.cap, flow_class.route_set.narrowest / count
+            flow_class.cap = flow_class.bound if flow_class.bound < narrowest else narrowest
+            if narrowest == 0.0 or (self.parked and flow_class in self.parked):
+                self._change_parking(flow_class, now_s, fresh, held)
+            elif flow_class.cap == cap and flow_class.total == count * flow_class.rate > 0.0:
+                self._schedule(flow_class, now_s)  # as many came as went: no rate changes
+            else:
+                flow_class.dirty = True
+                fresh.append(flow_class)
+        for flow_class in fresh:
+            if flow_class.count != flow_class.present:
+                recount(flow_class)
+            for bundle, _ in flow_class.contended:
+                if bundle.held:
+                    held += bundle.held
+        for bundle in touched:
+            held += bundle.held
+            if bundle.load > bundle.capacity:
+                held += bundle.active
+        if held and len(dirty) + len(touched) > 1:
+            parked = self.parked
+            held = [c for c in held if c.count and (not parked or c not in parked)]
+        return fresh, held
+
+    def _change_parking(
+        self, flow_class: FlowClass, now_s: float, fresh: list[FlowClass], held: list[FlowClass]
+    ) -> None:
+        """Let a class wait for a link that is dead now, or go on after that came back."""
+        flow_class.settle(now_s, self._log)
+        flow_class.settle_holder(now_s)
+        if flow_class not in self.parked:
+            held += leave(flow_class, now_s, alone_from=self.contended_from - 1)
+            self._park(flow_class, now_s)
+            if self.changed is not None:
+                self.changed.append(flow_class.route_set)
+        elif flow_class.route_set.narrowest == 0.0:
+            self._park(flow_class, now_s)
+        else:
+            del self.parked[flow_class]
+            flow_class.dirty = True
+            flow_class.present = flow_class.count
+            fresh.append(flow_class)
+            if self.contended_from > 1:
+                enter(flow_class)
+            else:
+                enter_all(flow_class)
+
+    def _apply(self, now_s: float) -> None:
+        """Give F its rates, and bring level and saturation of the tracked bundles up to date."""
+        solver = self._solver
+        for flow_class in solver.members:
+            self._give(flow_class, now_s)
+        for bundle in solver.full:
+            bundle.level = bundle.new_level
+        for bundle in solver.bundles:
+            saturated = bundle.load >= bundle.nearly_full
+            if saturated != (bundle.saturated_since != math.inf):
+                bundle.watch(now_s)
+            if bundle.held:
+                bundle.full = True
+            else:
+                bundle.full = saturated
+                bundle.level = math.inf
+
+    def _apply_one(self, flow_class: FlowClass, now_s: float) -> None:
+        """Do the same for one class on links that hold nobody else back, and load them."""
+        before = flow_class.total
+        self._give(flow_class, now_s)
+        more = flow_class.total - before
+        for bundle, coefficient in flow_class.contended:
+            bundle.load += coefficient * more
+            if bundle.full or bundle.load >= bundle.nearly_full:
+                bundle.watch(now_s)
+                if not bundle.held:
+                    bundle.level = math.inf
+        if flow_class.holder is not None:
+            flow_class.holder.level = flow_class.rate
+
+    def _give(self, flow_class: FlowClass, now_s: float) -> None:
+        """Give a class the rate and the holder that the solver found."""
+        rate, holder, count = flow_class.new_rate, flow_class.new_holder, flow_class.count
+        route_set = flow_class.route_set
+        narrowest = route_set.narrowest
+        mark, link = route_set.index, BOUND
+        if holder is not None:
+            link = holder.tightest
+        elif flow_class.bound * count > narrowest:
+            link = route_set.narrowest_link
+        if rate * count >= narrowest * _NEARLY and self.contended_from > 1:
+            mark = -1 - mark
+        if rate != flow_class.rate or mark != flow_class.mark or flow_class.dirty:
+            if flow_class.since < now_s:
+                flow_class.settle(now_s, self._log)
+            flow_class.rate, flow_class.mark = rate, mark
+            flow_class.dirty = False
+            flow_class.total = count * rate
+            self._schedule(flow_class, now_s)
+            if self.changed is not None:
+                self.changed.append(route_set)
+        if flow_class.holder is not holder:
+            if flow_class.holder is not None:
+                del flow_class.holder.held[flow_class]
+            if holder is not None:
+                holder.held[flow_class] = None
+            flow_class.holder = holder
+        if link != flow_class.holder_link:
+            if flow_class.held_since < now_s:
+                flow_class.settle_holder(now_s)
+            flow_class.holder_link = link
+
+    def _schedule(self, flow_class: FlowClass, now_s: float) -> None:
+        """Find the time of the next completion of a class that is settled."""
+        rate = flow_class.rate
+        if rate > 0.0:
+            left = flow_class.heap[0][0] - flow_class.served
+            flow_class.finish_s = finish_s = now_s + left / rate if left > 0.0 else now_s
+            if finish_s < flow_class.queued_s:
+                self._completions.put(flow_class)
+        else:
+            flow_class.finish_s = math.inf
+
+    def _count(self, now_s: float) -> None:
+        if now_s != self._solved_s:
+            self._solved_s = now_s
+            self.solves += 1
+
+    def _audit(self) -> None:
+        """Add up all loads afresh now and then, so that their rounding cannot accumulate."""
+        self._audit_at = self.solves + min(256 + len(self.alive), _AUDIT)
+        for bundle in {bundle: None for flow_class in self.alive for bundle, _ in flow_class.contended}:
+            bundle.add_up()
+
+
+def _number(flow: Flow) -> int:
+    return flow.number
