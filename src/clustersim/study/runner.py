@@ -16,6 +16,7 @@ from clustersim.results import Ending, Result
 from clustersim.spec.scenario import Scenario
 from clustersim.study.interrupts import interrupt_flag
 from clustersim.study.prepare import CapacityChange, prepare
+from clustersim.study.starvation import why_starved
 from clustersim.workloads import Workload
 
 __all__ = ["Progress", "run"]
@@ -118,7 +119,8 @@ def _let_time_pass(
                 return Ending.STALLED, _why_nothing_moves(world, processes, workloads)
     if progress is not None:
         progress(1.0, env.now)
-    return Ending.COMPLETE, ""
+    starved = why_starved(world)
+    return (Ending.STALLED, starved) if starved else (Ending.COMPLETE, "")
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from clustersim.catalog.serving import SHELF as ENGINES
 from clustersim.collectives.from_spec import communicator_for
 from clustersim.cost.serving import RooflineTimer
 from clustersim.cost.step_timer import StepTimer
+from clustersim.engine.fabric import TrafficClass
 from clustersim.engine.world import World
 from clustersim.spec.inference import InferenceSpec
 from clustersim.topology import Topology
@@ -130,7 +131,13 @@ class InferenceWorkload:
         network = None
         if len(replica.gpus) > 1:
             communicator = communicator_for(
-                spec.collective, world, replica.gpus, owner=name, lane=f"{name}/comm", base=self._base
+                spec.collective,
+                world,
+                replica.gpus,
+                owner=name,
+                lane=f"{name}/comm",
+                base=self._base,
+                traffic=TrafficClass(spec.traffic.priority, spec.traffic.weight),
             )
             network = TensorParallel(
                 communicator,

@@ -10,6 +10,7 @@ from typing import Any
 import simpy
 
 from clustersim.collectives.from_spec import communicator_for
+from clustersim.engine.fabric import TrafficClass
 from clustersim.engine.trace import NO_CAUSE
 from clustersim.engine.world import World
 from clustersim.spec.training import TrainingSpec
@@ -88,6 +89,7 @@ class TrainingWorkload:
                 owner=self.name,
                 lane=f"{self.name}/comm",
                 base=self._base,
+                traffic=TrafficClass(self.spec.traffic.priority, self.spec.traffic.weight),
             )
             self._stream = GradientStream(world.env, communicator)
             self._bus_factor = communicator.bus_bytes_factor("all_reduce")
