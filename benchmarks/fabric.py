@@ -1,151 +1,158 @@
-"""Flows per CPU second of the fabric, beside the events per second of plain simpy in the same run.
+"""The fabric beside SimGrid, set by set, in one run: speed, work, memory and agreement.
 
-    python benchmarks/fabric.py [--quick] [--reference DIR]
+    python benchmarks/fabric.py [--quick] [--reference DIR] [--sets NAMES] [--engines NAMES] [--json FILE]
+    python benchmarks/fabric.py --profile SET
 
-The flow sets are made here: random pairs of hosts on a non-blocking fat-tree (three tiers, one
-of the shortest paths drawn at random), Poisson arrivals at a load, sizes log-normal. With
-`--reference`, sets of the columns that `replay_flows` takes (NAME.csv.gz and
-links_NAME.csv.gz) are replayed as well, and the largest difference to their `finish` printed.
-Absolute numbers are this machine's; `alive` says how many flows shared the fabric on average.
+Engines: SimGrid's flow-level engine by the driver in benchmarks/simgrid (where libsimgrid-dev and g++
+are installed, or `--simgrid PATH`); the fabric with a simpy process for each flow, and
+`clustersim.replay_flows`; each in pure Python and, where numba is installed, compiled. Each runs in a
+process of its own, one after another. Columns: flows per CPU second, that divided by SimGrid's,
+simpy events, solves, classes of flows whose rate was computed, peak memory in MiB, and the largest
+difference of the time that a flow takes, relative, to the set's own `finish` column or SimGrid's.
+Rates are this machine's; the ratio is what to compare.
+
+`--profile` runs one set with a process per flow under cProfile, in pure Python, and prints what it
+spends its time on. Ends with 1 where finish times differ by more than 1e-6.
 """
 
 from __future__ import annotations
 
 import argparse
-import gc
-import random
-import time
-from itertools import pairwise
+import importlib.util
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import simpy
 
-from clustersim.engine.fabric import Fabric, replay_flows
-from clustersim.engine.fabric.replay import read_columns
+import simgrid_driver
+from fabric_profile import print_profile
+from flow_engines import ENGINES
+from flow_sets import FlowSet, generated, read, reference
+from measuring import simpy_events_per_s
 
-CAPACITY = 25e9
-MEAN_BYTES = 30e6
-
-
-def simpy_events_per_s(events: int) -> float:
-    def waits(env: simpy.Environment):
-        for _ in range(events):
-            yield env.timeout(1.0)
-
-    env = simpy.Environment()
-    env.process(waits(env))
-    started = time.process_time()
-    env.run()
-    return events / (time.process_time() - started)
+_AGREE = 1e-6
+_QUICK_SETS = ["at-once-2k", "load-10", "alike", "few-saturated"]
+_ROUNDING_S = 2e-12
+"""Files hold twelve decimals of a second."""
 
 
-class FatTree:
-    """Directed links of a k-ary fat-tree, and a random shortest path between two hosts."""
-
-    def __init__(self, arity: int) -> None:
-        self.half = arity // 2
-        self.hosts = arity * self.half * self.half
-        self.names: list[str] = []
-        self.index: dict[tuple[str, str], int] = {}
-        for host in range(self.hosts):
-            self._both(f"h{host}", self._edge(host))
-        for pod in range(arity):
-            for up in range(self.half):
-                for edge in range(self.half):
-                    self._both(f"e{pod}.{edge}", f"a{pod}.{up}")
-                for core in range(self.half):
-                    self._both(f"a{pod}.{up}", f"c{up}.{core}")
-
-    def _both(self, one: str, other: str) -> None:
-        for ends in ((one, other), (other, one)):
-            self.index[ends] = len(self.names)
-            self.names.append(">".join(ends))
-
-    def _edge(self, host: int) -> str:
-        return f"e{host // (self.half * self.half)}.{host // self.half % self.half}"
-
-    def path(self, source: int, target: int, draw: random.Random) -> list[int]:
-        first, last = self._edge(source), self._edge(target)
-        pods = [edge[1:].split(".")[0] for edge in (first, last)]
-        up, core = draw.randrange(self.half), draw.randrange(self.half)
-        stops = [f"h{source}", first]
-        if first != last:
-            stops.append(f"a{pods[0]}.{up}")
-            if pods[0] != pods[1]:
-                stops += [f"c{up}.{core}", f"a{pods[1]}.{up}"]
-            stops.append(last)
-        stops.append(f"h{target}")
-        return [self.index[ends] for ends in pairwise(stops)]
+def sets(options: argparse.Namespace) -> Iterator[FlowSet]:
+    """Make or read the sets that were asked for."""
+    wanted = options.sets.split(",") if options.sets else None
+    for name in reference(options.reference) if options.reference else ():
+        if wanted is None or name in wanted:
+            yield read(options.reference, name)
+    if options.quick and wanted is None:
+        wanted = _QUICK_SETS
+    for name, make in generated(0.1 if options.quick else 1.0).items():
+        if wanted is None or name in wanted:
+            yield make()
 
 
-def flow_set(arity: int, flows: int, *, load: float, seed: int = 1) -> tuple[dict, dict]:
-    """Random flows; a load of infinity starts all of them within a microsecond."""
-    tree, draw = FatTree(arity), random.Random(seed)
-    rate = load * tree.hosts * CAPACITY / MEAN_BYTES
-    columns: dict[str, list] = {"bytes": [], "start": [], "path": []}
-    now = 0.0
-    for _ in range(flows):
-        now += draw.expovariate(rate) if np.isfinite(rate) else 1e-6 / flows
-        source, target = draw.sample(range(tree.hosts), 2)
-        columns["bytes"].append(MEAN_BYTES * draw.lognormvariate(-1.125, 1.5))
-        columns["start"].append(now)
-        columns["path"].append(tree.path(source, target, draw))
-    return {"name": tree.names, "bandwidth_Bps": [CAPACITY] * len(tree.names)}, columns
+def engines(options: argparse.Namespace) -> tuple[list[str], Path | None]:
+    """Return the engines that are asked for and here, and SimGrid's driver."""
+    driver = None if options.simgrid == "none" else Path(options.simgrid or simgrid_driver.find() or "")
+    if driver is None or not driver.is_file():
+        driver = None
+    here = {"simgrid": driver is not None}
+    compiled = importlib.util.find_spec("numba") is not None
+    here |= {engine: compiled for engine in ENGINES if engine.endswith("compiled")}
+    asked = options.engines.split(",") if options.engines else ENGINES
+    for engine in asked:
+        if not here.get(engine, True):
+            print(f"{engine} is left out: not installed here", file=sys.stderr)
+    return [engine for engine in asked if here.get(engine, True)], driver
 
 
-def replay_line(name: str, links: dict, flows: dict) -> None:
-    count = len(flows["bytes"])
-    gc.collect()
-    started = time.process_time()
-    finish = replay_flows(links, flows)["finish"]
-    seconds = time.process_time() - started
-    start = np.array(flows["start"], dtype=float)
-    alive = (finish - start).sum() / (finish.max() - start.min())
-    note = ""
-    if "finish" in flows:
-        wanted = np.array(flows["finish"], dtype=float)
-        note = f"   largest difference {np.max(np.abs(finish - wanted) / wanted):.1e}"
-    print(f"{name:<34}{count:>8}{alive:>8.0f}{count / seconds:>12,.0f} flows/s{note}")
+def measure(
+    flows: FlowSet, names: list[str], driver: Path | None, repeat: int
+) -> dict[str, dict[str, float]]:
+    """Run the engines over one set and return what each measured."""
+    with tempfile.TemporaryDirectory() as folder:
+        flows.write(Path(folder))
+        rows, finish = {}, {}
+        for engine in names:
+            words = [sys.executable, str(Path(__file__).parent / "flow_engines.py"), engine, folder]
+            words += ["--repeat", str(repeat), *(["--driver", str(driver)] if engine == "simgrid" else [])]
+            done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True)
+            rows[engine] = json.loads(done.stdout)
+            finish[engine] = np.load(Path(folder) / f"{engine}.npy")
+    start = np.array(flows.flows["start"])
+    wanted, rounding_s = finish[names[0]], 0.0
+    if "finish" in flows.flows:
+        wanted, rounding_s = np.array(flows.flows["finish"]), _ROUNDING_S
+    alive = alive_at_once(start, wanted)
+    for engine, row in rows.items():
+        row["flows_per_s"] = len(start) / row["cpu_s"]
+        off_s = np.maximum(np.abs(finish[engine] - wanted) - rounding_s, 0.0)
+        row["difference"] = float(np.max(off_s / (wanted - start)))
+        row |= alive
+        if "simgrid" in rows:
+            row["times_simgrid"] = rows["simgrid"]["cpu_s"] / row["cpu_s"]
+    return rows
 
 
-def lone_line(links: int, rounds: int) -> None:
-    """A collective that shares nothing: start and finish, with the process that waits for it."""
-    env = simpy.Environment()
-    fabric = Fabric(env, [CAPACITY] * links, names=[str(link) for link in range(links)])
-    ring = fabric.route_set(range(links), owner="ring")
+def alive_at_once(start: np.ndarray, finish: np.ndarray) -> dict[str, float]:
+    """Return how many flows are under way in the mean over the flows' starts, and at most."""
+    begun = np.arange(1, len(start) + 1)
+    alive = begun - np.searchsorted(np.sort(finish), np.sort(start), side="right")
+    return {"alive_mean": float(alive.mean()), "alive_most": float(alive.max())}
 
-    def collective():
-        for number in range(rounds):
-            yield fabric.start(ring, 1e6 + number, bound_bytes_per_s=CAPACITY / 2 + number)
-            yield env.timeout(1e-6)
 
-    env.process(collective())
-    started = time.process_time()
-    env.run()
-    each_us = (time.process_time() - started) / rounds * 1e6
-    print(f"{f'macro-flow alone on {links} links':<34}{rounds:>8}{1:>8}{each_us:>12.1f} us each")
+def print_set(flows: FlowSet, rows: dict[str, dict[str, float]]) -> None:
+    """Print one block of the table."""
+    first = next(iter(rows.values()))
+    print(
+        f"\n{flows.name}: {len(flows.flows['start']):,} flows; when one starts {first['alive_mean']:,.0f}"
+        f" are alive in the mean, {first['alive_most']:,.0f} at most"
+    )
+    for engine, row in rows.items():
+        cells = [f"{row['flows_per_s']:>11,.0f}"]
+        cells += [f"{row['times_simgrid']:>10.2f}" if "times_simgrid" in row else f"{'':>10}"]
+        cells += [
+            f"{row[name]:>9,.0f}" if name in row else f"{'':>9}" for name in ("events", "solves", "touched")
+        ]
+        cells += [f"{row['peak_mib']:>7.0f}", f"{row['difference']:>9.0e}"]
+        print(f"  {engine:<17}" + "".join(cells), flush=True)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a tenth of the flows")
-    parser.add_argument("--reference", type=Path, help="a folder with reference flow sets")
-    arguments = parser.parse_args()
-    scale = 0.1 if arguments.quick else 1.0
-    print(f"plain simpy: {simpy_events_per_s(int(500_000 * scale)):,.0f} events/s")
-    print(f"{'flow set':<34}{'flows':>8}{'alive':>8}{'speed':>12}")
-    for arity, flows, load in [(8, 4000, 0.5), (16, 10000, 0.1), (16, 2000, np.inf)]:
-        what = "at once" if np.isinf(load) else f"load {load:.0%}"
-        name = f"fat-tree, {arity**3 // 4} hosts, {what}"
-        replay_line(name, *flow_set(arity, int(flows * scale), load=load))
-    for links in (6, 6000):
-        lone_line(links, int(20_000 * scale))
-    if arguments.reference:
-        for path in sorted(arguments.reference.glob("links_*.csv.gz")):
-            name = path.name.removeprefix("links_")
-            flows = read_columns(path.parent / name)
-            replay_line(name.removesuffix(".csv.gz"), read_columns(path), flows)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="four sets, a tenth of the flows, once")
+    parser.add_argument("--reference", type=Path, metavar="DIR", help="a folder with reference sets")
+    parser.add_argument("--sets", help="only these, by name, with commas between them")
+    parser.add_argument("--engines", help=f"only these of {', '.join(ENGINES)}")
+    parser.add_argument("--simgrid", metavar="PATH", help="its driver, ready-made; 'none' leaves SimGrid out")
+    parser.add_argument("--repeat", type=int, default=5, help="take the best of so many (default 5)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers here")
+    parser.add_argument("--profile", metavar="SET", help="profile one set instead")
+    options = parser.parse_args()
+    if options.profile:
+        options.sets = options.profile
+        print_profile(next(sets(options)))
+        return
+    names, driver = engines(options)
+    print(
+        f"plain simpy: {simpy_events_per_s(50_000 if options.quick else 300_000):,.0f} events per CPU second"
+    )
+    heads = ("flows/s", "x SimGrid", "events", "solves", "touched", "MiB", "differs")
+    print(
+        " " * 19
+        + "".join(f"{head:>{width}}" for head, width in zip(heads, (11, 10, 9, 9, 9, 7, 9), strict=True))
+    )
+    measured = {}
+    for flows in sets(options):
+        measured[flows.name] = measure(flows, names, driver, 1 if options.quick else options.repeat)
+        print_set(flows, measured[flows.name])
+    if options.json:
+        options.json.write_text(json.dumps(measured, indent=1))
+    sys.exit(any(row["difference"] > _AGREE for rows in measured.values() for row in rows.values()))
 
 
 if __name__ == "__main__":

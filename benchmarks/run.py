@@ -16,7 +16,7 @@ import simpy
 
 import clustersim as cs
 from clustersim.engine.fabric import Fabric
-from fabric import simpy_events_per_s
+from measuring import simpy_events_per_s
 
 SCENARIOS = Path(__file__).parents[1] / "scenarios"
 
