@@ -61,7 +61,8 @@ def engines(options: argparse.Namespace) -> tuple[list[str], Path | None]:
     here = {"simgrid": driver is not None}
     compiled = importlib.util.find_spec("numba") is not None
     here |= {engine: compiled for engine in ENGINES if engine.endswith("compiled")}
-    asked = options.engines.split(",") if options.engines else ENGINES
+    interpreted = [engine for engine in ENGINES if not engine.endswith("compiled")]
+    asked = options.engines.split(",") if options.engines else interpreted if options.quick else ENGINES
     for engine in asked:
         if not here.get(engine, True):
             print(f"{engine} is left out: not installed here", file=sys.stderr)
@@ -124,7 +125,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help="four sets, a tenth of the flows, once")
+    parser.add_argument(
+        "--quick", action="store_true", help="four sets, a tenth of the flows, once, in pure Python"
+    )
     parser.add_argument("--reference", type=Path, metavar="DIR", help="a folder with reference sets")
     parser.add_argument("--sets", help="only these, by name, with commas between them")
     parser.add_argument("--engines", help=f"only these of {', '.join(ENGINES)}")

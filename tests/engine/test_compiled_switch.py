@@ -157,3 +157,12 @@ import numpy as np
 assert read(np.zeros(3, np.uint8), np.zeros(1, np.int64), np.zeros(1, np.int64)) == 3
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@needs_numba
+def test_whatever_the_kernel_is_made_of_makes_it_anew_when_it_changes() -> None:
+    from clustersim.engine.fabric.compiled import kernel
+
+    folder = Path(kernel.__file__).parent
+    compiled_from = {path.stem for path in folder.glob("*.py") if "compiled.jit import" in path.read_text()}
+    assert {*compiled_from, "jit", "layout", "kernel"} == set(kernel.PARTS)

@@ -102,6 +102,7 @@ class Communicator:
         self._run = self._stepwise if fidelity == "stepwise" else self._macro
         self._choices: dict[tuple[str, float], Choice] = {}
         self._route_sets: dict[int, RouteSet] = {}
+        self._phases: dict[int, tuple[MacroPhase, RouteSet]] = {}
         self._on_shared: list[Callable[[], None]] = []
         self._resources: dict[int, str] = {}
 
@@ -359,7 +360,11 @@ class Communicator:
 
     def _register(self, phase: MacroPhase, kind: str) -> RouteSet:
         fabric = self.world.fabric
-        route_set = self._route_set(phase.load.links, phase.weights)
+        kept = self._phases.get(id(phase))
+        if kept is None or kept[0] is not phase:
+            # To look a route set up costs a sum over its links; sizes come and go, phases stay.
+            kept = self._phases[id(phase)] = phase, self._route_set(phase.load.links, phase.weights)
+        route_set = kept[1]
         route_set.use_for(parse_kind(kind).words)
         if id(route_set) not in self._route_sets:
             self._route_sets[id(route_set)] = route_set

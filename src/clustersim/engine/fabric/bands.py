@@ -58,6 +58,7 @@ class Bands:
         self.changed: list[RouteSet] | None = top.changed
         self._bands: dict[int, Sharing] = {0: top}
         """By priority, the first first."""
+        self._lowest = top
         top.changed = []
         self._began = began
         self._capacities = list(capacities)
@@ -176,6 +177,7 @@ class Bands:
         self._left[priority] = {}
         self._bands[priority] = band
         self._bands = dict(sorted(self._bands.items()))
+        self._lowest = list(self._bands.values())[-1]
 
     def _tell_left(self, priority: int, links: Iterable[int], now_s: float) -> None:
         """Tell a band what those above it leave of these links."""
@@ -195,11 +197,12 @@ class Bands:
                 known.setdefault(link, self._began[link])
 
     def _collect(self, band: Sharing, touched: dict[int, None]) -> None:
-        """Add to `touched` the links of the route sets whose rates changed in a band."""
+        """Add to `touched` the links of the route sets whose rates changed above another band."""
         changed = band.changed
         if changed:
-            for route_set in changed:
-                touched.update(dict.fromkeys(route_set.links))
+            if band is not self._lowest:
+                for route_set in changed:
+                    touched.update(dict.fromkeys(route_set.links))
             if self.changed is not None:
                 self.changed += changed
             changed.clear()

@@ -68,12 +68,7 @@ class Interpreted:
 
     def register(self, route_set: RouteSet, now_s: float) -> None:
         """Take up a new route set, and tell those that it ends the privacy of."""
-        split = self.partition.register(route_set, now_s)
-        if split:
-            for part, bundle in zip(split[::2], split[1::2], strict=True):
-                take_parts(bundle, part, contended_from=self.contended_from)
-            self._touched += split
-            self.pending = True
+        self._take_split(self.partition.register(route_set, now_s))
 
     def measure(self, route_set: RouteSet) -> None:
         """Bring `narrowest` and `narrowest_link` of a route set up to date with the capacities."""
@@ -104,15 +99,14 @@ class Interpreted:
     def set_capacity(self, link: int, bytes_per_s: float, now_s: float) -> None:
         """Change a link from now on."""
         partition = self.partition
-        bundle = partition.bundle_of[link]
-        partition.set_capacity(link, bytes_per_s, now_s)
+        if self.contended_from == 1:
+            self._take_split(partition.isolate(link, now_s))
+        bundle = partition.set_capacity(link, bytes_per_s, now_s)
         if bundle is None:
             return
         waiting = [c for c in self.parked if link in c.route_set.links]
         for flow_class in [*bundle.active, *waiting]:
             flow_class.settle(now_s, self._log)
-            if flow_class.route_set.measured != partition.state:
-                partition.measure(flow_class.route_set)
             self._mark(flow_class)
         if len(bundle.active) >= self.contended_from:
             bundle.watch(now_s)
@@ -192,6 +186,14 @@ class Interpreted:
         return self.partition.saturation(now_s)
 
     # -- coming and going ---------------------------------------------------------------
+
+    def _take_split(self, split: Sequence[Bundle]) -> None:
+        """Take up bundles (part, what it was split off, …) that carry flows."""
+        if split:
+            for part, bundle in zip(split[::2], split[1::2], strict=True):
+                take_parts(bundle, part, contended_from=self.contended_from)
+            self._touched += split
+            self.pending = True
 
     def _mark(self, flow_class: FlowClass) -> None:
         """Note that something about a class changed, to be solved for at the end of the instant."""
@@ -315,6 +317,7 @@ class Interpreted:
             if count == 0:
                 held += self._end(flow_class, now_s)
                 continue
+            self.measure(flow_class.route_set)
             cap, narrowest = flow_class.cap, flow_class.route_set.narrowest / count
             flow_class.cap = flow_class.bound if flow_class.bound < narrowest else narrowest
             if narrowest == 0.0 or (self.parked and flow_class in self.parked):

@@ -93,6 +93,17 @@ class Partition:
             self._find_tightest(bundle)
         return bundle
 
+    def isolate(self, link: int, now_s: float) -> list[Bundle]:
+        """Give a link a bundle of its own; return that and what it was split off, if flows are on them.
+
+        For links whose capacity changes all the time: what that costs grows with the members.
+        """
+        bundle = self.bundle_of[link]
+        if bundle is None or len(bundle.members) == 1:
+            return []
+        part = self._split(bundle, [link], now_s)
+        return [part, bundle] if bundle.active else []
+
     def saturation(self, now_s: float) -> tuple[list[float], list[float], list[float]]:
         """Return seconds saturated, first and last saturated time of every link up to `now_s`."""
         seconds, first, last = (
