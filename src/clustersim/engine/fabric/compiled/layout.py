@@ -181,7 +181,7 @@ HEADER = np.dtype(
         ("metered", "i8"),  # whether anybody reads the log, saturated spans and held-by seconds
         ("observed", "i8"),  # whether anybody reads `changed`
         ("joined", "i8"),  # flows that the class had in which the last one began
-        ("news", "i8"),  # the last route set ended somebody's privacy, or changes wait for a solve
+        ("news", "i8"),  # what there is to tell about the last route set
         ("pending", "i8"),  # changes wait for a solve
         ("departed", "i8"),  # dirty classes are all without flows and held nobody back
         ("departed_s", "f8"),  # when they lost them

@@ -41,33 +41,18 @@ _UNLIMITED = 1e300
 def add_route_set(s: int, count: int, owner: int, now_s: float) -> int:
     """Take up a route set whose links and weights lie in the inbox; return its class, -1 for want of room.
 
-    The route sets that it ends the privacy of are `told`, and itself if it is not private. Owner 0
-    is a stranger to everybody.
+    The route sets that it ends the privacy of are `told`. `news` has 1 where it is not private itself,
+    and 2 where somebody was told or changes wait for a solve. Owner 0 is a stranger to everybody.
     """
     head, inbox = head_of(s)[0], inbox_of(s)
     head.told = 0
     if not _room_for(s, count):
         return -1
     route = head.routes
-    route_set = routes_of(s)[route]
-    (
-        route_set.first,
-        route_set.spots,
-        route_set.rest,
-        route_set.tightest,
-        route_set.private,
-        route_set.owner,
-        route_set.flow_class,
-    ) = (
-        head.spots,
-        count,
-        -1,
-        -1,
-        1,
-        owner,
-        -1,
-    )
     head.routes += 1
+    route_set = routes_of(s)[route]
+    route_set.first, route_set.spots, route_set.owner = head.spots, count, owner
+    route_set.rest = route_set.tightest = route_set.flow_class = -1
     fresh = 0
     for place in range(count):
         spot = spots_of(s)[head.spots + place]
@@ -78,27 +63,29 @@ def add_route_set(s: int, count: int, owner: int, now_s: float) -> int:
         elif bundles_of(s)[index].link < 0:
             _split(s, spot.link, now_s)
     head.spots += count
+    private = True
     for place in range(count):
-        _take_link(s, route_set.first + place, route_set)
+        if not _take_link(s, route_set.first + place, owner):
+            private = False
+    route_set.private = private
     _bundle_fresh(s, route_set, route, fresh)
-    head.news = 1 if head.told or head.pending else 0
+    head.news = (0 if private else 1) + (2 if head.told or head.pending else 0)
     return add_class(s, route, math.inf)
 
 
 @inner
-def _take_link(s: int, place: int, route_set: Record) -> None:
-    """Use one more link; note who is a stranger to whom."""
+def _take_link(s: int, place: int, owner: int) -> bool:
+    """Use one more link; tell whom that makes strangers to each other, return whether it is private."""
     spot = spots_of(s)[place]
     link = links_of(s)[spot.link]
     spot.next = link.spot
     link.spot = place
     if link.owner == -1:
-        link.owner = route_set.owner
-    elif link.owner != _SHARED and (link.owner != route_set.owner or route_set.owner == 0):
+        link.owner = owner
+    elif link.owner != _SHARED and (link.owner != owner or owner == 0):
         link.owner = _SHARED
         _tell(s, spot.next)
-    if link.owner == _SHARED or link.altered:
-        _lose_privacy(s, spot.route)
+    return link.owner != _SHARED and not link.altered
 
 
 @inner

@@ -84,7 +84,8 @@ class Compiled:
         self._bound_of_class: dict[int, tuple[RouteSet, float]] = {}
         self._owners: dict[str, int] = {}
         self._packers: dict[int, Callable[..., None]] = {}
-        self._flows: list[Flow | None] = []
+        self._flows: list[Flow] = []
+        """By their place in the table; an ended one stays until another takes its place."""
         self._class_of_flow: list[int] = []
         self._free: list[int] = []
         self._grow_inbox(64)
@@ -150,7 +151,10 @@ class Compiled:
         self._class_of[route_set] = c
         self._route_sets.append(route_set)
         self._indices.append(route_set.index)
-        if self._integers[_NEWS]:
+        news = self._integers[_NEWS]
+        if news & 1:
+            route_set.private = False
+        if news & 2:
             self._tell()
 
     def measure(self, route_set: RouteSet) -> None:
@@ -223,23 +227,23 @@ class Compiled:
         if self._changed is not None:
             self._note_changed(self._changed)
         if count == 1:
-            return (self._end(self._done[0], self._done[1], now_s),)
+            flow = self._flows[self._done[0]]
+            self._end(flow, self._done[0], self._done[1], now_s)
+            return (flow,)
         done = self._done[: 2 * count].tolist()
-        ended = [self._end(slot, link, now_s) for slot, link in zip(done[::2], done[1::2], strict=True)]
+        ended = [self._flows[slot] for slot in done[::2]]
+        for flow, slot, link in zip(ended, done[::2], done[1::2], strict=True):
+            self._end(flow, slot, link, now_s)
         ended.sort(key=_number)
         return ended
 
-    def _end(self, slot: int, link: int, now_s: float) -> Flow:
+    def _end(self, flow: Flow, slot: int, link: int, now_s: float) -> None:
         """End one flow that was held back by one link, or by several."""
-        flow = self._flows[slot]
-        assert flow is not None
-        self._flows[slot] = None
         self._free.append(slot)
         if flow.held_before is None and link != _SEVERAL:
             flow.end({link: now_s - flow.started_s}, now_s)
         else:
             flow.end(self._since(flow, self._causes(self._class_of_flow[slot], now_s), now_s), now_s)
-        return flow
 
     def rate(self, flow: Flow) -> float:
         """Return the present rate of a flow that has not ended."""
@@ -381,7 +385,8 @@ class Compiled:
         end = max(64, 2 * begin)
         self._state.place("flows", end)
         self._done = _words(self._state.place("done", end)).cast("B").cast("i")
-        self._flows += [None] * (end - begin)
+        nobody: Any = None
+        self._flows += [nobody] * (end - begin)
         self._class_of_flow += [0] * (end - begin)
         self._free += range(end - 1, begin - 1, -1)
 
