@@ -5,11 +5,15 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from clustersim.engine.fabric.sharing import FULL
+
 if TYPE_CHECKING:
     from clustersim.engine.fabric.flow_class import FlowClass
     from clustersim.engine.fabric.route_set import RouteSet
 
 __all__ = ["Bundle"]
+
+_NEARLY = 1.0 - FULL
 
 
 class Bundle:
@@ -61,7 +65,9 @@ class Bundle:
     """The level under which it waits to fill up; infinite where it does not."""
     new_level: float
 
-    def __init__(self, index: int, owner: str, members: dict[int, float]) -> None:
+    def __init__(
+        self, index: int, owner: str, members: dict[int, float], capacity: float, tightest: int
+    ) -> None:
         self.index = index
         self.members = members
         """Link index to its scale."""
@@ -69,9 +75,9 @@ class Bundle:
         self.shared = False
         """Whether route sets of different owners use it."""
         self.route_sets: dict[RouteSet, float] = {}
-        self.capacity = 0.0
-        self.nearly_full = 0.0
-        self.tightest = -1
+        self.capacity = capacity
+        self.nearly_full = capacity * _NEARLY
+        self.tightest = tightest
         """The member link that fills up first (the lowest index where several do)."""
         self.active: dict[FlowClass, float] = {}
         """Classes with flows on it, to their coefficients."""

@@ -20,26 +20,27 @@ class Completions:
     again, as every arrival on a busy link does, costs nothing here.
     """
 
-    __slots__ = ("_entries",)
+    __slots__ = ("entries",)
 
     def __init__(self) -> None:
-        self._entries: list[tuple[float, int, FlowClass]] = []
+        self.entries: list[tuple[float, int, FlowClass]] = []
+        """Time, index and class; to be pushed to as `put` does."""
 
     def put(self, flow_class: FlowClass) -> None:
         """Note that the next completion of a class is at its `finish_s` now."""
         finish_s = flow_class.finish_s
         if finish_s < flow_class.queued_s:
             flow_class.queued_s = finish_s
-            heappush(self._entries, (finish_s, flow_class.index, flow_class))
+            heappush(self.entries, (finish_s, flow_class.index, flow_class))
 
     def next_s(self, classes: int) -> float:
         """Return the time of the next completion; infinite where none is to come.
 
         `classes` is how many may have one: with many more entries than that, old ones are dropped.
         """
-        entries = self._entries
+        entries = self.entries
         if len(entries) > 64 + 4 * classes:
-            self._entries = entries = [entry for entry in entries if entry[2].queued_s == entry[0]]
+            entries[:] = [entry for entry in entries if entry[2].queued_s == entry[0]]
             heapify(entries)
         while entries:
             queued_s, index, flow_class = entries[0]
@@ -57,7 +58,7 @@ class Completions:
 
     def take(self, due_s: float) -> FlowClass | None:
         """Take out the class that is next, if it has a flow that is done by `due_s`."""
-        entries = self._entries
+        entries = self.entries
         while entries and entries[0][0] <= due_s:
             queued_s, _, flow_class = heappop(entries)
             if flow_class.queued_s == queued_s:

@@ -355,7 +355,7 @@ class Fabric:
     def _register(
         self, links: tuple[int, ...], weights: tuple[float, ...], owner: str, traffic: TrafficClass
     ) -> RouteSet:
-        if links:
+        if links and not 0 <= links[0] <= links[-1] < len(self.names):
             self._check_link(links[0])
             self._check_link(links[-1])
         known = self.meters.table.route_sets

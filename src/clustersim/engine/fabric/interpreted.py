@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from heapq import heappop, heappush
 
 from clustersim.engine.fabric.bundle import Bundle
-from clustersim.engine.fabric.completions import Completions
 from clustersim.engine.fabric.flow import Flow
 from clustersim.engine.fabric.flow_class import FlowClass
+from clustersim.engine.fabric.pacer import Pacer
 from clustersim.engine.fabric.partition import Partition
 from clustersim.engine.fabric.presence import enter, enter_all, leave, recount, take_parts
 from clustersim.engine.fabric.route_set import RouteSet
-from clustersim.engine.fabric.sharing import BOUND, FULL
 from clustersim.engine.fabric.solver import Solver
 
 __all__ = ["Interpreted"]
@@ -21,7 +20,6 @@ __all__ = ["Interpreted"]
 _AUDIT = 4096
 """Loads are carried on from solve to solve at most so often before they are added up afresh,
 which keeps their rounding below 1e-12 of the capacity (assumed)."""
-_NEARLY = 1.0 - FULL
 
 
 class Interpreted:
@@ -52,17 +50,26 @@ class Interpreted:
         self.next_s = math.inf
         self.solves = 0
         self.flows_touched = 0
-        self.changed: list[RouteSet] | None = None
         self.contended_from = contended_from
         self._log = log
         self._solver = Solver()
-        self._completions = Completions()
+        self._pacer = Pacer(log, marks=contended_from > 1)
+        self._completions = self._pacer.completions
         self._dirty: list[FlowClass] = []
         self._touched: list[Bundle] = []
         self._idle: list[FlowClass] = []
         self._classes = 0
         self._solved_s = math.nan
         self._audit_at = 256
+
+    @property
+    def changed(self) -> list[RouteSet] | None:
+        """Where to append the route sets whose total rate changed; None: nobody asks."""
+        return self._pacer.changed
+
+    @changed.setter
+    def changed(self, changed: list[RouteSet] | None) -> None:
+        self._pacer.changed = changed
 
     # -- changes ------------------------------------------------------------------------
 
@@ -135,14 +142,10 @@ class Interpreted:
         if fresh or held:
             self._count(now_s)
             solver = self._solver
-            first = fresh[0] if len(fresh) == 1 else None
-            if first is not None and (not held or held == [first]) and solver.solve_one(first):
-                self.flows_touched += 1
-                self._apply_one(first, now_s)
-            else:
+            if len(fresh) > 1 or not solver.solve_few(fresh[0] if fresh else held[0], held):
                 solver.solve(fresh, held)
-                self.flows_touched += len(solver.members)
-                self._apply(now_s)
+            self.flows_touched += len(solver.members)
+            self._apply(now_s)
             if self.solves >= self._audit_at:
                 self._audit()
         self.next_s = self._completions.next_s(len(self.alive))
@@ -222,12 +225,17 @@ class Interpreted:
                 self.pending = True
                 return
         if route_set.left_s != now_s:
-            self._count(now_s)
             self.flows_touched += 1
-        flow_class.new_rate, flow_class.new_holder = cap, None
-        self._apply_one(flow_class, now_s)
-        if flow_class.finish_s < self.next_s:
-            self.next_s = flow_class.finish_s
+            if now_s != self._solved_s:
+                self._solved_s = now_s
+                self.solves += 1
+        finish_s = self._pacer.begin(flow_class, size_bytes, now_s)
+        if finish_s < self.next_s:
+            self.next_s = finish_s
+        for bundle, coefficient in contended:
+            bundle.load += coefficient * cap
+            if bundle.load >= bundle.nearly_full:
+                bundle.watch(now_s)
 
     def _new_class(self, route_set: RouteSet, bound: float, now_s: float) -> FlowClass:
         """Return a class with one flow, on no links yet."""
@@ -292,8 +300,8 @@ class Interpreted:
         """Take a class without flows off its links; return whom those links hold back."""
         del self.alive[flow_class]
         route_set = flow_class.route_set
-        if self.changed is not None:
-            self.changed.append(route_set)
+        if self._pacer.changed is not None:
+            self._pacer.changed.append(route_set)
         if flow_class.bound == math.inf:
             route_set.unbounded = None
         elif route_set.bounded is not None:
@@ -323,7 +331,7 @@ class Interpreted:
             if narrowest == 0.0 or (self.parked and flow_class in self.parked):
                 self._change_parking(flow_class, now_s, fresh, held)
             elif flow_class.cap == cap and flow_class.total == count * flow_class.rate > 0.0:
-                self._schedule(flow_class, now_s)  # as many came as went: no rate changes
+                self._pacer.go_on(flow_class, now_s)  # as many came as went: no rate changes
             else:
                 flow_class.dirty = True
                 fresh.append(flow_class)
@@ -368,8 +376,7 @@ class Interpreted:
     def _apply(self, now_s: float) -> None:
         """Give F its rates, and bring level and saturation of the tracked bundles up to date."""
         solver = self._solver
-        for flow_class in solver.members:
-            self._give(flow_class, now_s)
+        self._pacer.give(solver.members, now_s)
         for bundle in solver.full:
             bundle.level = bundle.new_level
         for bundle in solver.bundles:
@@ -381,63 +388,6 @@ class Interpreted:
             else:
                 bundle.full = saturated
                 bundle.level = math.inf
-
-    def _apply_one(self, flow_class: FlowClass, now_s: float) -> None:
-        """Do the same for one class on links that hold nobody else back, and load them."""
-        before = flow_class.total
-        self._give(flow_class, now_s)
-        more = flow_class.total - before
-        for bundle, coefficient in flow_class.contended:
-            bundle.load += coefficient * more
-            if bundle.full or bundle.load >= bundle.nearly_full:
-                bundle.watch(now_s)
-                if not bundle.held:
-                    bundle.level = math.inf
-        if flow_class.holder is not None:
-            flow_class.holder.level = flow_class.rate
-
-    def _give(self, flow_class: FlowClass, now_s: float) -> None:
-        """Give a class the rate and the holder that the solver found."""
-        rate, holder, count = flow_class.new_rate, flow_class.new_holder, flow_class.count
-        route_set = flow_class.route_set
-        narrowest = route_set.narrowest
-        mark, link = route_set.index, BOUND
-        if holder is not None:
-            link = holder.tightest
-        elif flow_class.bound * count > narrowest:
-            link = route_set.narrowest_link
-        if rate * count >= narrowest * _NEARLY and self.contended_from > 1:
-            mark = -1 - mark
-        if rate != flow_class.rate or mark != flow_class.mark or flow_class.dirty:
-            if flow_class.since < now_s:
-                flow_class.settle(now_s, self._log)
-            flow_class.rate, flow_class.mark = rate, mark
-            flow_class.dirty = False
-            flow_class.total = count * rate
-            self._schedule(flow_class, now_s)
-            if self.changed is not None:
-                self.changed.append(route_set)
-        if flow_class.holder is not holder:
-            if flow_class.holder is not None:
-                del flow_class.holder.held[flow_class]
-            if holder is not None:
-                holder.held[flow_class] = None
-            flow_class.holder = holder
-        if link != flow_class.holder_link:
-            if flow_class.held_since < now_s:
-                flow_class.settle_holder(now_s)
-            flow_class.holder_link = link
-
-    def _schedule(self, flow_class: FlowClass, now_s: float) -> None:
-        """Find the time of the next completion of a class that is settled."""
-        rate = flow_class.rate
-        if rate > 0.0:
-            left = flow_class.heap[0][0] - flow_class.served
-            flow_class.finish_s = finish_s = now_s + left / rate if left > 0.0 else now_s
-            if finish_s < flow_class.queued_s:
-                self._completions.put(flow_class)
-        else:
-            flow_class.finish_s = math.inf
 
     def _count(self, now_s: float) -> None:
         if now_s != self._solved_s:

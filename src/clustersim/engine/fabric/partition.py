@@ -46,6 +46,7 @@ class Partition:
         self.plain: list[tuple[Bundle, float] | None] = [None] * len(self.capacities)
         """Where a link is a bundle of its own and strangers share it: the pair that one more gets."""
         self._plain_at = self.plain.__getitem__
+        self._capacity_of = self.capacities.__getitem__
         self.saturated_s = [0.0] * len(self.capacities)
         """Seconds credited to links so far; those of their bundle come on top."""
         self.first_saturated_s = [math.inf] * len(self.capacities)
@@ -71,7 +72,7 @@ class Partition:
         """Find the narrowest link of a route set."""
         route_set.measured = self.state
         links, coefficients = route_set.links, route_set.coefficients
-        room = list(map(self.capacities.__getitem__, links))
+        room = list(map(self._capacity_of, links))
         if coefficients.count(1.0) < len(links):
             room = [capacity / weight for capacity, weight in zip(room, coefficients, strict=True)]
         if room:
@@ -142,7 +143,9 @@ class Partition:
             self._attach(route_set, self._new_bundle(fresh, route_set.owner), 1.0)
         else:
             for link, weight in fresh.items():
-                bundle = self._new_bundle({link: 1.0}, route_set.owner)
+                bundle = Bundle(len(self.bundles), route_set.owner, {link: 1.0}, self.capacities[link], link)
+                self.bundles.append(bundle)
+                bundle_of[link] = bundle
                 bundle.route_sets[route_set] = weight
                 route_set.pairs.append((bundle, weight))
         for bundle, groups in used.items():
@@ -150,7 +153,7 @@ class Partition:
                 self._attach(route_set, part, ratio)
 
     def _new_bundle(self, members: dict[int, float], owner: str) -> Bundle:
-        bundle = Bundle(len(self.bundles), owner, members)
+        bundle = Bundle(len(self.bundles), owner, members, math.inf, -1)
         self.bundles.append(bundle)
         for link in members:
             self.bundle_of[link] = bundle

@@ -105,7 +105,8 @@ def _become_contended(bundle: Bundle) -> None:
 
 def _become_alone(bundle: Bundle, now_s: float) -> None:
     """At most one class remains: its cap says all about the bundle."""
-    bundle.close(now_s)
+    if bundle.saturated_since != math.inf:
+        bundle.close(now_s)
     for last, coefficient in bundle.active.items():
         last.contended.remove((bundle, coefficient))
         if last.holder is bundle:

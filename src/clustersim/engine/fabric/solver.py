@@ -34,6 +34,9 @@ __all__ = ["Solver"]
 TOLERANCE = 1e-10
 """Relative; a class joins where its rate is wrong by more."""
 _PASSED = 1.0 + TOLERANCE
+_FEW = 8
+"""So many classes on a bundle that share nothing else are solved for together, whoever changed (assumed);
+more of them only where half of them change anyway."""
 _CLASSES = -(2**40)
 """Added to the index of a class in the agenda: before bundles at one level."""
 _CHECKS = 2**40
@@ -58,14 +61,23 @@ class Solver:
         self._checks = 0
         """How many entries of it are checks."""
 
-    def solve_one(self, flow_class: FlowClass) -> bool:
-        """Solve for one class on links that hold nobody else back; False if that changes others.
+    def solve_few(self, flow_class: FlowClass, others: list[FlowClass]) -> bool:
+        """Solve where one class is all of F, or F is on one bundle and on no other; False if neither holds."""
+        self._stamp += 1
+        contended = flow_class.contended
+        if len(contended) == 1:
+            bundle = contended[0][0]
+            if len(bundle.active) <= max(_FEW, 2 * len(bundle.held)) and self._solve_bundle(bundle, others):
+                return True
+        return all(other is flow_class for other in others) and self._solve_one(flow_class)
 
-        Does not bring the loads up to date.
-        """
+    def _solve_one(self, flow_class: FlowClass) -> bool:
+        """Solve for one class, if its links hold nobody else back and nobody is faster where it ends."""
         limit, holder = flow_class.cap, None
         count, total = flow_class.count, flow_class.total
         for bundle, coefficient in flow_class.contended:
+            if bundle.held and (len(bundle.held) > 1 or flow_class.holder is not bundle):
+                return False
             room = (bundle.capacity - bundle.load + coefficient * total) / (coefficient * count)
             if room < limit:
                 limit, holder = room, bundle
@@ -74,8 +86,39 @@ class Solver:
             for other in holder.active:
                 if other.rate > passed and other is not flow_class:
                     return False
-        flow_class.new_rate, flow_class.new_holder = limit, holder
+        self.members, self.bundles, self.full = [flow_class], [], []
+        for bundle, coefficient in flow_class.contended:
+            bundle.load += coefficient * (limit * count - total)
+            self.bundles.append(bundle)
+        self._hold(flow_class, limit, holder)
         return True
+
+    def _solve_bundle(self, bundle: Bundle, others: list[FlowClass]) -> bool:
+        """Solve for all classes on a bundle, if they share nothing else: fill it up to their caps."""
+        rising = list(bundle.active)
+        if any(len(flow_class.contended) > 1 for flow_class in rising):
+            return False
+        if any(not other.contended or other.contended[0][0] is not bundle for other in others):
+            return False
+        self.members, self.bundles, self.full = rising, [bundle], []
+        active, load = bundle.active, 0.0
+        while rising:
+            level = (bundle.capacity - load) / sum([active[c] * c.count for c in rising])
+            capped = [c for c in rising if c.cap <= level]
+            for flow_class in capped or rising:
+                rate = flow_class.cap if capped else level
+                load += active[flow_class] * flow_class.count * rate
+                self._hold(flow_class, rate, None if capped else bundle)
+            rising = [c for c in rising if c.cap > level] if capped else []
+        bundle.load = load
+        return True
+
+    def _hold(self, flow_class: FlowClass, rate: float, holder: Bundle | None) -> None:
+        flow_class.new_rate = rate = max(rate, 0.0)
+        flow_class.new_holder = holder
+        if holder is not None and rate != holder.level:
+            holder.new_level = rate
+            self.full.append(holder)
 
     def solve(self, fresh: Iterable[FlowClass], held: Iterable[FlowClass]) -> None:
         """Solve for the classes whose rate changes when those of `fresh` did, and release `held`."""
