@@ -62,7 +62,7 @@ class Solver:
         """How many entries of it are checks."""
 
     def solve_few(self, flow_class: FlowClass, others: list[FlowClass]) -> bool:
-        """Solve where one class is all of F, or F is on one bundle and on no other; False if neither holds."""
+        """Solve where one class is all of F, or F is on one bundle and no other; False if neither holds."""
         self._stamp += 1
         contended = flow_class.contended
         if len(contended) == 1:
