@@ -115,7 +115,7 @@ def print_set(flows: FlowSet, rows: dict[str, dict[str, float]]) -> None:
         cells = [f"{row['flows_per_s']:>11,.0f}"]
         cells += [f"{row['times_simgrid']:>10.2f}" if "times_simgrid" in row else f"{'':>10}"]
         cells += [
-            f"{row[name]:>9,.0f}" if name in row else f"{'':>9}" for name in ("events", "solves", "touched")
+            f"{row[name]:>11,.0f}" if name in row else f"{'':>11}" for name in ("events", "solves", "touched")
         ]
         cells += [f"{row['peak_mib']:>7.0f}", f"{row['difference']:>9.0e}"]
         print(f"  {engine:<17}" + "".join(cells), flush=True)
@@ -147,7 +147,7 @@ def main() -> None:
     heads = ("flows/s", "x SimGrid", "events", "solves", "touched", "MiB", "differs")
     print(
         " " * 19
-        + "".join(f"{head:>{width}}" for head, width in zip(heads, (11, 10, 9, 9, 9, 7, 9), strict=True))
+        + "".join(f"{head:>{width}}" for head, width in zip(heads, (11, 10, 11, 11, 11, 7, 9), strict=True))
     )
     measured = {}
     for flows in sets(options):

@@ -13,10 +13,11 @@ from clustersim.engine.fabric.compiled import choice
 from clustersim.engine.fabric.compiled.switch import Work, compiled_twin
 from clustersim.engine.fabric.flow import Flow
 from clustersim.engine.fabric.interpreted import Interpreted
-from clustersim.engine.fabric.meters import COLLECT_AT, FabricUsage, LinkMeters
+from clustersim.engine.fabric.meters import COLLECT_AT, FabricUsage, FloatArray, LinkMeters
 from clustersim.engine.fabric.outranked import Outranked
 from clustersim.engine.fabric.rate_recorder import RateRecorder
 from clustersim.engine.fabric.route_set import RouteSet
+from clustersim.engine.fabric.route_sets import RouteSets
 from clustersim.engine.fabric.sharing import FULL
 from clustersim.engine.fabric.traffic import DEFAULT_TRAFFIC, TrafficClass
 from clustersim.errors import InputError
@@ -99,9 +100,8 @@ class Fabric:
         if self.recorder is not None:
             self._clockwork.sharing.changed = []
             self._clockwork.on_changed = self._record
-        self._plain: dict[tuple[int, ...], RouteSet] = {}
-        """Route sets without owner, of one connection served as usual, by their links."""
-        self._route_sets: dict[tuple[tuple[int, ...], tuple[float, ...], str, TrafficClass], RouteSet] = {}
+        self._route_sets = RouteSets(len(capacities), self._register)
+        self._plain = self._route_sets.plain
         self._flows = 0
         self._outranked = Outranked()
 
@@ -164,21 +164,10 @@ class Fabric:
             number of weights than links.
         """
         if weights is None and not owner and traffic is DEFAULT_TRAFFIC:
-            ordered = tuple(sorted(links))
-            route_set = self._plain.get(ordered)
+            route_set = self._plain.get(tuple(sorted(links)))
             if route_set is not None:
                 return route_set
-            if len(set(ordered)) == len(ordered):
-                self._plain[ordered] = route_set = self._register(ordered, (1.0,) * len(ordered), "", traffic)
-                return route_set
-        ordered, summed = self._sum_weights(links, weights)
-        if not owner and traffic == DEFAULT_TRAFFIC and summed.count(1.0) == len(summed):
-            return self.route_set(ordered)
-        key = ordered, summed, owner, traffic
-        route_set = self._route_sets.get(key)
-        if route_set is None:
-            self._route_sets[key] = route_set = self._register(*key)
-        return route_set
+        return self._route_sets.find(links, weights, owner, traffic)
 
     def private(self, route_set: RouteSet) -> bool:
         """Whether no other owner uses any of its links and none has changed its capacity."""
@@ -230,7 +219,7 @@ class Fabric:
         InputError
             For an unknown link, or a capacity that is negative or not finite.
         """
-        self._check_link(link)
+        self._route_sets.check_link(link)
         _check_capacity(self.names[link], bytes_per_s)
         now_s = self.now_s
         self._clockwork.sharing.set_capacity(link, float(bytes_per_s), now_s)
@@ -240,12 +229,12 @@ class Fabric:
 
     def capacity_bytes_per_s(self, link: int) -> float:
         """Present capacity of a link."""
-        self._check_link(link)
+        self._route_sets.check_link(link)
         return self._capacities[link]
 
     def load_bytes_per_s(self, link: int) -> float:
         """Present load of a link, as of the last solved instant."""
-        self._check_link(link)
+        self._route_sets.check_link(link)
         return self._clockwork.sharing.load(link)
 
     def starved(self) -> list[Flow]:
@@ -302,6 +291,28 @@ class Fabric:
         self._clockwork.sharing.settle(self.now_s)
         return list(zip(self.meters.table.route_sets, self.meters.moved_bytes().tolist(), strict=True))
 
+    def shared_by(self, link: int) -> dict[str, float]:
+        """Return the bytes that crossed a link up to now, by owner of the route sets, the greatest first."""
+        self._route_sets.check_link(link)
+        by_owner: dict[str, float] = {}
+        for route_set, moved in self.moved_bytes():
+            if moved and link in route_set.links:
+                size_bytes = moved * route_set.weights[route_set.links.index(link)]
+                by_owner[route_set.owner] = by_owner.get(route_set.owner, 0.0) + size_bytes
+        return dict(sorted(by_owner.items(), key=lambda item: -item[1]))
+
+    def rate_history(self, route_set: RouteSet) -> tuple[FloatArray, FloatArray]:
+        """Return when the rate of a route set changed, and x from then on, of all its flows together.
+
+        Raises
+        ------
+        InputError
+            Where the fabric was not made with `keep_rates`.
+        """
+        if self.recorder is None:
+            raise InputError("rates were not recorded; make the fabric with keep_rates=True")
+        return self.recorder.history(route_set, self.now_s)
+
     def switch_to_compiled(self) -> None:
         """Go on with the compiled solver from this instant; nothing may be waiting to be solved.
 
@@ -337,27 +348,10 @@ class Fabric:
             self.recorder.changed(changed, self.now_s)
             changed.clear()
 
-    # -- route sets ---------------------------------------------------------------------
-
-    def _sum_weights(
-        self, links: Sequence[int], weights: Sequence[float] | None
-    ) -> tuple[tuple[int, ...], tuple[float, ...]]:
-        if weights is not None and len(weights) != len(links):
-            raise InputError(f"got {len(weights)} weights for {len(links)} links; give one each")
-        total: dict[int, float] = {}
-        for link, weight in zip(links, weights if weights is not None else (1.0,) * len(links), strict=True):
-            if not 0.0 < weight < math.inf:
-                raise InputError(f"the weight of link {link} must be positive and finite, got {weight!r}")
-            total[link] = total.get(link, 0.0) + float(weight)
-        ordered = tuple(sorted(total))
-        return ordered, tuple(total[link] for link in ordered)
-
     def _register(
         self, links: tuple[int, ...], weights: tuple[float, ...], owner: str, traffic: TrafficClass
     ) -> RouteSet:
-        if links and not 0 <= links[0] <= links[-1] < len(self.names):
-            self._check_link(links[0])
-            self._check_link(links[-1])
+        """Make a route set, and let who shares the links know it."""
         known = self.meters.table.route_sets
         route_set = RouteSet(len(known), links, weights, owner, traffic)
         clockwork = self._clockwork
@@ -375,10 +369,6 @@ class Fabric:
         if clockwork.sharing.pending:
             clockwork.look()
         return route_set
-
-    def _check_link(self, link: int) -> None:
-        if not 0 <= link < len(self.names):
-            raise InputError(f"unknown link {link}; the fabric has links 0 to {len(self.names) - 1}")
 
 
 def _check_capacity(name: str, bytes_per_s: float) -> None:

@@ -11,7 +11,8 @@ from clustersim.engine.fabric.flow import Flow
 from clustersim.engine.fabric.flow_class import FlowClass
 from clustersim.engine.fabric.pacer import Pacer
 from clustersim.engine.fabric.partition import Partition
-from clustersim.engine.fabric.presence import enter, enter_all, leave, recount, take_parts
+from clustersim.engine.fabric.presence import recount, take_parts
+from clustersim.engine.fabric.roster import Roster
 from clustersim.engine.fabric.route_set import RouteSet
 from clustersim.engine.fabric.solver import Solver
 
@@ -42,10 +43,9 @@ class Interpreted:
         self, capacities: Sequence[float], log: list[float], *, merge_from: int, contended_from: int = 2
     ) -> None:
         self.partition = Partition(capacities, merge_from=merge_from)
-        self.alive: dict[FlowClass, None] = {}
+        self._roster = Roster(contended_from=contended_from)
+        self.alive = self._roster.alive
         """Classes with flows."""
-        self.parked: dict[FlowClass, None] = {}
-        """Those of them that wait for a link without capacity; they are on none of their links."""
         self.pending = False
         self.next_s = math.inf
         self.solves = 0
@@ -57,8 +57,6 @@ class Interpreted:
         self._completions = self._pacer.completions
         self._dirty: list[FlowClass] = []
         self._touched: list[Bundle] = []
-        self._idle: list[FlowClass] = []
-        self._classes = 0
         self._solved_s = math.nan
         self._audit_at = 256
 
@@ -111,7 +109,7 @@ class Interpreted:
         bundle = partition.set_capacity(link, bytes_per_s, now_s)
         if bundle is None:
             return
-        waiting = [c for c in self.parked if link in c.route_set.links]
+        waiting = [c for c in self._roster.parked if link in c.route_set.links]
         for flow_class in [*bundle.active, *waiting]:
             flow_class.settle(now_s, self._log)
             self._mark(flow_class)
@@ -176,7 +174,7 @@ class Interpreted:
         """Return whether flows that have not ended use the link."""
         bundle = self.partition.bundle_of[link]
         return bundle is not None and (
-            bool(bundle.active) or any(link in c.route_set.links for c in self.parked)
+            bool(bundle.active) or any(link in c.route_set.links for c in self._roster.parked)
         )
 
     def settle(self, now_s: float) -> None:
@@ -207,7 +205,8 @@ class Interpreted:
 
     def _begin(self, flow: Flow, route_set: RouteSet, size_bytes: float, bound: float, now_s: float) -> None:
         """Let a class begin: at its cap, if all links that it shares have that much left."""
-        flow_class = self._new_class(route_set, bound, now_s)
+        self.measure(route_set)
+        flow_class = self._roster.admit(route_set, bound, now_s)
         flow.place = flow_class
         flow_class.heap.append((size_bytes, flow.number, flow))
         cap = route_set.narrowest
@@ -215,9 +214,9 @@ class Interpreted:
             cap = bound
         flow_class.cap = cap
         if cap == 0.0:
-            self._park(flow_class, now_s)
+            self._roster.park(flow_class, now_s)
             return
-        contended = enter(flow_class) if self.contended_from > 1 else enter_all(flow_class)
+        contended = self._roster.enter(flow_class)
         for bundle, coefficient in contended:
             if bundle.capacity - bundle.load < coefficient * cap:
                 flow_class.dirty = True
@@ -226,9 +225,7 @@ class Interpreted:
                 return
         if route_set.left_s != now_s:
             self.flows_touched += 1
-            if now_s != self._solved_s:
-                self._solved_s = now_s
-                self.solves += 1
+            self._count(now_s)
         finish_s = self._pacer.begin(flow_class, size_bytes, now_s)
         if finish_s < self.next_s:
             self.next_s = finish_s
@@ -236,39 +233,6 @@ class Interpreted:
             bundle.load += coefficient * cap
             if bundle.load >= bundle.nearly_full:
                 bundle.watch(now_s)
-
-    def _new_class(self, route_set: RouteSet, bound: float, now_s: float) -> FlowClass:
-        """Return a class with one flow, on no links yet."""
-        if route_set.measured != self.partition.state:
-            self.partition.measure(route_set)
-        flow_class = self._idle.pop() if self._idle else FlowClass()
-        self._classes += 1
-        flow_class.index = self._classes
-        flow_class.route_set = route_set
-        flow_class.pairs = route_set.pairs
-        flow_class.bound = bound
-        flow_class.mark = route_set.index
-        flow_class.since = flow_class.held_since = now_s
-        flow_class.count = flow_class.present = 1
-        self.alive[flow_class] = None
-        if bound == math.inf:
-            route_set.unbounded = flow_class
-        elif route_set.bounded is None:
-            route_set.bounded = {bound: flow_class}
-        else:
-            route_set.bounded[bound] = flow_class
-        return flow_class
-
-    def _park(self, flow_class: FlowClass, now_s: float) -> None:
-        """Let a class wait, off its links, until the dead one among them comes back."""
-        self.parked[flow_class] = None
-        flow_class.holder_link = flow_class.route_set.narrowest_link
-        flow_class.mark = flow_class.route_set.index
-        flow_class.finish_s = math.inf
-        if self.contended_from > 1:
-            for bundle, _ in flow_class.pairs:
-                if bundle.capacity == 0.0 and bundle.saturated_since == math.inf:
-                    bundle.saturated_since = now_s
 
     def _complete(self, flow_class: FlowClass, now_s: float, done: list[Flow]) -> None:
         """Take the flows with the least target out of a class that has served it."""
@@ -298,18 +262,9 @@ class Interpreted:
 
     def _end(self, flow_class: FlowClass, now_s: float) -> list[FlowClass]:
         """Take a class without flows off its links; return whom those links hold back."""
-        del self.alive[flow_class]
-        route_set = flow_class.route_set
         if self._pacer.changed is not None:
-            self._pacer.changed.append(route_set)
-        if flow_class.bound == math.inf:
-            route_set.unbounded = None
-        elif route_set.bounded is not None:
-            del route_set.bounded[flow_class.bound]
-        flow_class.held_s = None
-        flow_class.finish_s = flow_class.queued_s = math.inf
-        self._idle.append(flow_class)
-        return leave(flow_class, now_s, alone_from=self.contended_from - 1)
+            self._pacer.changed.append(flow_class.route_set)
+        return self._roster.dismiss(flow_class, now_s)
 
     # -- solving ------------------------------------------------------------------------
 
@@ -317,6 +272,7 @@ class Interpreted:
         """Return the classes that changed, and those that are held back where they did."""
         dirty, self._dirty = self._dirty, []
         touched, self._touched = self._touched, []
+        parked = self._roster.parked
         fresh: list[FlowClass] = []
         held: list[FlowClass] = []
         for flow_class in dirty:
@@ -328,7 +284,7 @@ class Interpreted:
             self.measure(flow_class.route_set)
             cap, narrowest = flow_class.cap, flow_class.route_set.narrowest / count
             flow_class.cap = flow_class.bound if flow_class.bound < narrowest else narrowest
-            if narrowest == 0.0 or (self.parked and flow_class in self.parked):
+            if narrowest == 0.0 or (parked and flow_class in parked):
                 self._change_parking(flow_class, now_s, fresh, held)
             elif flow_class.cap == cap and flow_class.total == count * flow_class.rate > 0.0:
                 self._pacer.go_on(flow_class, now_s)  # as many came as went: no rate changes
@@ -346,7 +302,6 @@ class Interpreted:
             if bundle.load > bundle.capacity:
                 held += bundle.active
         if held and len(dirty) + len(touched) > 1:
-            parked = self.parked
             held = [c for c in held if c.count and (not parked or c not in parked)]
         return fresh, held
 
@@ -354,24 +309,19 @@ class Interpreted:
         self, flow_class: FlowClass, now_s: float, fresh: list[FlowClass], held: list[FlowClass]
     ) -> None:
         """Let a class wait for a link that is dead now, or go on after that came back."""
+        roster = self._roster
         flow_class.settle(now_s, self._log)
         flow_class.settle_holder(now_s)
-        if flow_class not in self.parked:
-            held += leave(flow_class, now_s, alone_from=self.contended_from - 1)
-            self._park(flow_class, now_s)
-            if self.changed is not None:
-                self.changed.append(flow_class.route_set)
+        if flow_class not in roster.parked:
+            held += roster.suspend(flow_class, now_s)
+            if self._pacer.changed is not None:
+                self._pacer.changed.append(flow_class.route_set)
         elif flow_class.route_set.narrowest == 0.0:
-            self._park(flow_class, now_s)
+            roster.park(flow_class, now_s)
         else:
-            del self.parked[flow_class]
+            roster.resume(flow_class)
             flow_class.dirty = True
-            flow_class.present = flow_class.count
             fresh.append(flow_class)
-            if self.contended_from > 1:
-                enter(flow_class)
-            else:
-                enter_all(flow_class)
 
     def _apply(self, now_s: float) -> None:
         """Give F its rates, and bring level and saturation of the tracked bundles up to date."""

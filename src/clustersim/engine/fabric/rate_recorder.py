@@ -73,6 +73,17 @@ class RateRecorder:
         last = (running.since_s, now_s, running.rate, _holder(running))
         return np.concatenate([kept, np.array([last])])
 
+    def history(
+        self, route_set: RouteSet, now_s: float
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Return when the rate of a route set changed, and the rate from then on in bytes/s."""
+        spans = self.spans(route_set, now_s)
+        idle_next = np.append(spans[1:, 0], np.inf) > spans[:, 1]
+        times = np.concatenate([spans[:, 0], spans[idle_next, 1]])
+        rates = np.concatenate([spans[:, 2], np.zeros(np.count_nonzero(idle_next))])
+        order = np.argsort(times, kind="stable")
+        return times[order], rates[order]
+
     def _close(self, route_set: RouteSet, now_s: float) -> None:
         running = self._open.pop(route_set, None)
         if running is None or now_s <= running.since_s:
