@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 __all__ = ["Bundle"]
 
 _NEARLY = 1.0 - FULL
+NOBODY: dict[FlowClass, None] = {}
+"""Stands for nobody being held back; never written to. Bundles are many, so they are kept small."""
+NO_ROUTE_SETS: dict[RouteSet, float] = {}
+"""Stands for route sets that nobody needs to know of any more; never written to."""
 
 
 class Bundle:
@@ -39,7 +43,7 @@ class Bundle:
         "last_saturated_s",
         "level",
         "load",
-        "members",
+        "merged",
         "nearly_full",
         "need",
         "new_level",
@@ -66,22 +70,22 @@ class Bundle:
     new_level: float
 
     def __init__(
-        self, index: int, owner: str, members: dict[int, float], capacity: float, tightest: int
+        self, index: int, owner: str, merged: dict[int, float] | None, capacity: float, tightest: int
     ) -> None:
         self.index = index
-        self.members = members
-        """Link index to its scale."""
+        self.merged = merged
+        """Link index to its scale; None: the link `tightest` alone, of scale 1."""
         self.owner = owner
         self.shared = False
         """Whether route sets of different owners use it."""
-        self.route_sets: dict[RouteSet, float] = {}
+        self.route_sets = NO_ROUTE_SETS
         self.capacity = capacity
         self.nearly_full = capacity * _NEARLY
         self.tightest = tightest
         """The member link that fills up first (the lowest index where several do)."""
         self.active: dict[FlowClass, float] = {}
         """Classes with flows on it, to their coefficients."""
-        self.held: dict[FlowClass, None] = {}
+        self.held = NOBODY
         """Classes that it holds back: all run at `level`."""
         self.level = math.inf
         """Rate of the classes it holds back; infinite where it holds none back."""
@@ -95,6 +99,26 @@ class Bundle:
         self.first_saturated_s = math.inf
         self.last_saturated_s = -math.inf
         self.stamp = 0
+
+    @property
+    def members(self) -> dict[int, float]:
+        """Link index to its scale."""
+        return self.merged if self.merged is not None else {self.tightest: 1.0}
+
+    @property
+    def single(self) -> bool:
+        """Whether it is one link."""
+        return self.merged is None or len(self.merged) == 1
+
+    def scale(self, link: int) -> float:
+        """Return the scale of a member link."""
+        return 1.0 if self.merged is None else self.merged[link]
+
+    def hold(self, flow_class: FlowClass) -> None:
+        """Note that it holds a class back."""
+        if self.held is NOBODY:
+            self.held = {}
+        self.held[flow_class] = None
 
     def add_up(self) -> None:
         """Compute load and width afresh from the rates of the classes."""

@@ -164,9 +164,8 @@ class Fabric:
             number of weights than links.
         """
         if weights is None and not owner and traffic is DEFAULT_TRAFFIC:
-            route_set = self._plain.get(tuple(sorted(links)))
-            if route_set is not None:
-                return route_set
+            ordered = tuple(sorted(links))
+            return self._plain.get(ordered) or self._route_sets.find_plain(ordered)
         return self._route_sets.find(links, weights, owner, traffic)
 
     def private(self, route_set: RouteSet) -> bool:

@@ -123,10 +123,11 @@ class Interpreted:
         """End the flows that are done by `due_s` and return them in order of starting."""
         done: list[Flow] = []
         completions = self._completions
-        flow_class = completions.take(due_s)
-        while flow_class is not None:
-            self._complete(flow_class, now_s, done)
+        entries = completions.entries
+        while entries and entries[0][0] <= due_s:
             flow_class = completions.take(due_s)
+            if flow_class is not None:
+                self._complete(flow_class, now_s, done)
         if len(done) > 1:
             done.sort(key=_number)
         if not self.pending:
@@ -167,8 +168,8 @@ class Interpreted:
             return 0.0
         if len(bundle.active) < self.contended_from:
             load = sum(coefficient * flow_class.total for flow_class, coefficient in bundle.active.items())
-            return load * bundle.members[link]
-        return bundle.load * bundle.members[link]
+            return load * bundle.scale(link)
+        return bundle.load * bundle.scale(link)
 
     def used(self, link: int) -> bool:
         """Return whether flows that have not ended use the link."""
@@ -245,7 +246,10 @@ class Interpreted:
         flow_class.served, flow_class.since = target, now_s
         while heap and heap[0][0] <= target:
             flow = heappop(heap)[2]
-            flow.end(flow_class.held_of(flow, now_s), now_s)
+            if flow_class.held_s is None and flow.held_before is None:
+                flow.end({flow_class.holder_link: now_s - flow_class.held_since}, now_s)
+            else:
+                flow.end(flow_class.held_of(flow, now_s), now_s)
             done.append(flow)
         flow_class.count = len(heap)
         if not heap:

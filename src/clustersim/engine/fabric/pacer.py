@@ -108,5 +108,5 @@ def _change_holder(flow_class: FlowClass) -> None:
     if before is not None:
         del before.held[flow_class]
     if after is not None:
-        after.held[flow_class] = None
+        after.hold(flow_class)
     flow_class.holder = after

@@ -13,7 +13,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from clustersim.engine.fabric.bundle import Bundle
+from clustersim.engine.fabric.bundle import NO_ROUTE_SETS, Bundle
 from clustersim.engine.fabric.sharing import FULL
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Partition:
         links = route_set.links
         pairs = list(map(self._plain_at, links))
         changed: list[Bundle] = []
-        if None in pairs or route_set.coefficients.count(1.0) < len(links):
+        if None in pairs or not _plain(route_set):
             route_set.pairs = []
             self._take_up(route_set, now_s, changed)
         else:
@@ -71,10 +71,11 @@ class Partition:
     def measure(self, route_set: RouteSet) -> None:
         """Find the narrowest link of a route set."""
         route_set.measured = self.state
-        links, coefficients = route_set.links, route_set.coefficients
+        links = route_set.links
         room = list(map(self._capacity_of, links))
-        if coefficients.count(1.0) < len(links):
-            room = [capacity / weight for capacity, weight in zip(room, coefficients, strict=True)]
+        if not _plain(route_set):
+            weights = route_set.coefficients
+            room = [capacity / weight for capacity, weight in zip(room, weights, strict=True)]
         if room:
             route_set.narrowest = narrowest = min(room)
             route_set.narrowest_link = links[room.index(narrowest)]
@@ -100,7 +101,7 @@ class Partition:
         For links whose capacity changes all the time: what that costs grows with the members.
         """
         bundle = self.bundle_of[link]
-        if bundle is None or len(bundle.members) == 1:
+        if bundle is None or bundle.single:
             return []
         part = self._split(bundle, [link], now_s)
         return [part, bundle] if bundle.active else []
@@ -134,19 +135,19 @@ class Partition:
             elif pair is not None:
                 route_set.pairs.append(pair if weight == 1.0 else (bundle, weight))
                 route_set.private = False
-            elif len(bundle.members) == 1:
-                self._attach(route_set, bundle, weight / bundle.members[link])
+            elif bundle.single:
+                self._attach(route_set, bundle, weight / bundle.scale(link))
             else:
-                ratio = weight / bundle.members[link]
+                ratio = weight / bundle.scale(link)
                 used.setdefault(bundle, {}).setdefault(ratio, []).append(link)
         if len(fresh) >= max(2, self.merge_from):
             self._attach(route_set, self._new_bundle(fresh, route_set.owner), 1.0)
         else:
             for link, weight in fresh.items():
-                bundle = Bundle(len(self.bundles), route_set.owner, {link: 1.0}, self.capacities[link], link)
+                bundle = Bundle(len(self.bundles), route_set.owner, None, self.capacities[link], link)
                 self.bundles.append(bundle)
                 bundle_of[link] = bundle
-                bundle.route_sets[route_set] = weight
+                bundle.route_sets = {route_set: weight}
                 route_set.pairs.append((bundle, weight))
         for bundle, groups in used.items():
             for part, ratio in self._refine(bundle, groups, now_s, changed):
@@ -178,12 +179,13 @@ class Partition:
                     other.lose_privacy()
         if bundle.shared:
             route_set.private = False
-            if len(bundle.members) == 1:
-                bundle.route_sets = {}  # never needed again: it can neither split nor become shared
-                link, scale = next(iter(bundle.members.items()))
-                if scale == 1.0:
-                    self.plain[link] = (bundle, 1.0)
+            if bundle.single:
+                bundle.route_sets = NO_ROUTE_SETS  # it can neither split nor become shared any more
+                if bundle.scale(bundle.tightest) == 1.0:
+                    self.plain[bundle.tightest] = (bundle, 1.0)
                 return
+        if bundle.route_sets is NO_ROUTE_SETS:
+            bundle.route_sets = {}
         bundle.route_sets[route_set] = coefficient
 
     def _refine(
@@ -206,7 +208,8 @@ class Partition:
         running = now_s - bundle.saturated_since
         bundle.close(now_s)
         self._credit(bundle, links)
-        part = self._new_bundle({link: bundle.members.pop(link) for link in links}, bundle.owner)
+        members = bundle.members
+        part = self._new_bundle({link: members.pop(link) for link in links}, bundle.owner)
         part.shared = bundle.shared
         part.load, part.width, part.full = bundle.load, bundle.width, bundle.full
         part.active = dict(bundle.active)
@@ -255,4 +258,8 @@ class Partition:
         return [link for link in bundle.members if self._is_tight(bundle, link)]
 
     def _is_tight(self, bundle: Bundle, link: int) -> bool:
-        return self.capacities[link] / bundle.members[link] <= bundle.capacity * (1.0 + FULL)
+        return self.capacities[link] / bundle.scale(link) <= bundle.capacity * (1.0 + FULL)
+
+
+def _plain(route_set: RouteSet) -> bool:
+    return route_set.coefficients.count(1.0) == len(route_set.links)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from clustersim.engine.fabric.bundle import NOBODY
 from clustersim.engine.fabric.sharing import BOUND
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def _become_contended(bundle: Bundle) -> None:
         bundle.load = coefficient * first.total
         if bundle.load >= bundle.nearly_full and first.holder is None and first.mark < 0:
             first.holder = bundle
-            bundle.held[first] = None
+            bundle.hold(first)
             bundle.level = first.rate
             bundle.full = True
 
@@ -111,7 +112,7 @@ def _become_alone(bundle: Bundle, now_s: float) -> None:
         last.contended.remove((bundle, coefficient))
         if last.holder is bundle:
             last.holder = None
-    bundle.held.clear()
+    bundle.held = NOBODY
     bundle.level = math.inf
     bundle.load = bundle.width = 0.0
     bundle.full = False

@@ -31,6 +31,8 @@ class RouteSets:
         """Those without owner, of one connection served as usual, by their links in ascending order."""
         self._links = links
         self._make = make
+        self._ones: dict[int, Weights] = {}
+        """The weights of plain route sets, one tuple for all of a length."""
         self._others: dict[tuple[Links, Weights, str, TrafficClass], RouteSet] = {}
 
     def find(
@@ -46,14 +48,19 @@ class RouteSets:
         """
         ordered, summed = _sum_weights(links, weights)
         if not owner and traffic == DEFAULT_TRAFFIC and summed.count(1.0) == len(summed):
-            plain = self.plain.get(ordered)
-            if plain is None:
-                self.plain[ordered] = plain = self._new(ordered, summed, "", DEFAULT_TRAFFIC)
-            return plain
+            return self.plain.get(ordered) or self.find_plain(ordered)
         key = ordered, summed, owner, traffic
         route_set = self._others.get(key)
         if route_set is None:
             self._others[key] = route_set = self._new(*key)
+        return route_set
+
+    def find_plain(self, ordered: Links) -> RouteSet:
+        """Make a plain route set that is not in `plain`; a link that occurs again adds its weight."""
+        if len(set(ordered)) < len(ordered):
+            return self.find(ordered, (1.0,) * len(ordered), "", DEFAULT_TRAFFIC)
+        ones = self._ones.setdefault(len(ordered), (1.0,) * len(ordered))
+        self.plain[ordered] = route_set = self._new(ordered, ones, "", DEFAULT_TRAFFIC)
         return route_set
 
     def check_link(self, link: int) -> None:
@@ -71,9 +78,6 @@ class RouteSets:
 def _sum_weights(links: Sequence[int], weights: Sequence[float] | None) -> tuple[Links, Weights]:
     """Return links in ascending order, each once, and the sum of the weights that it is named with."""
     if weights is None:
-        ordered = tuple(sorted(links))
-        if len(set(ordered)) == len(ordered):
-            return ordered, (1.0,) * len(ordered)
         weights = (1.0,) * len(links)
     elif len(weights) != len(links):
         raise InputError(f"got {len(weights)} weights for {len(links)} links; give one each")
