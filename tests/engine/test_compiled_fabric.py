@@ -9,6 +9,7 @@ import pytest
 pytest.importorskip("numba", reason="numba (extra 'fast') is not installed")
 
 from test_fabric_behaviour import *  # noqa: F403
+from test_fabric_clock import *  # noqa: F403
 from test_fabric_closed_forms import *  # noqa: F403
 from test_fabric_properties import *  # noqa: F403
 from test_fabric_traffic import *  # noqa: F403

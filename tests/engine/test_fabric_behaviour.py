@@ -97,6 +97,17 @@ def test_a_link_is_a_resource_that_a_process_can_put_bytes_on() -> None:
 # -- meters -----------------------------------------------------------------------------
 
 
+def test_utilisation_is_exact_where_a_bin_has_capacity_for_a_rounding_error_only() -> None:
+    env, fabric = make(100.0)
+    env.run(until=0.5)
+    fabric.set_capacity(0, 0.0)
+    fabric.start(fabric.route_set([0]), 1.0)
+    env.run(until=1.9999999999999991)
+    fabric.set_capacity(0, 10.0)
+    env.run()
+    assert fabric.usage().utilization.max() == pytest.approx(1.0, rel=1e-12)
+
+
 def test_usage_counts_bytes_saturated_time_and_utilisation() -> None:
     env, fabric = make(10.0, 20.0, 5.0)
     fabric.start(fabric.route_set([0, 1]), 40.0)

@@ -14,6 +14,7 @@ from clustersim.engine.devices import Gpu, Node
 from clustersim.engine.fabric import DEFAULT_TRAFFIC, Fabric, Link, TrafficClass
 from clustersim.engine.link_use import LinkUse
 from clustersim.engine.link_waits import LinkWaits
+from clustersim.engine.pessimism import Pessimism
 from clustersim.engine.trace import HOST, NETWORK_LATENCY, NO_CAUSE, Trace, link_resource
 from clustersim.topology import Path, Topology
 
@@ -50,8 +51,14 @@ class World:
         self.topology = topology
         self.seed = seed
         self.trace = Trace(keep=keep_trace)
+        self.undisturbed = False
+        """Whether one workload has the world to itself, now and later: set by who makes the run."""
+        self.links_change = False
+        """Whether links get another capacity during the run: set by who makes them."""
         self.link_waits = LinkWaits()
         """Whom links held back; whoever waits for a flow tells it."""
+        self.pessimism = Pessimism()
+        """Collectives that may be too slow; whoever runs them as fluids tells it."""
         self.fabric = Fabric(
             self.env,
             topology.link_bandwidth_bytes_per_s.tolist(),
@@ -60,10 +67,23 @@ class World:
             solver=solver,
             repeatable=True,
         )
-        self.gpus = {name: Gpu(self.env, name, topology.memory_bytes(name)) for name in topology.gpus}
-        self.nodes = {
+
+    @cached_property
+    def gpus(self) -> dict[str, Gpu]:
+        """Every GPU as simpy resources, by name."""
+        topology, sizes = self.topology, dict[str, float]()
+        for gpu in topology.gpus:
+            kind = topology.accelerator_of(gpu)
+            if kind not in sizes:
+                sizes[kind] = topology.memory_bytes(gpu)
+        return {gpu: Gpu(self.env, gpu, sizes[topology.accelerator_of(gpu)]) for gpu in topology.gpus}
+
+    @cached_property
+    def nodes(self) -> dict[str, Node]:
+        """Every node with its GPUs, by name."""
+        return {
             name: Node(self.env, name, [self.gpus[gpu] for gpu in gpus])
-            for name, gpus in topology.gpus_by_node.items()
+            for name, gpus in self.topology.gpus_by_node.items()
         }
 
     @cached_property
@@ -151,7 +171,8 @@ class World:
         if overhead_s:
             shares[HOST] = overhead_s
         if path.links and size_bytes:
-            route_set = self.fabric.route_set(path.links, path.flow_weights, owner=owner, traffic=traffic)
+            weights = None if path.plain else path.flow_weights
+            route_set = self.fabric.route_set(path.links, weights, owner=owner, traffic=traffic)
             flow = self.fabric.start(route_set, size_bytes / path.connections)
             yield flow
             for link, seconds in flow.held_by().items():

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from math import inf
 
 import simpy
 
@@ -172,7 +172,7 @@ class Fabric:
         """Whether no other owner uses any of its links and none has changed its capacity."""
         return route_set.private
 
-    def start(self, route_set: RouteSet, size_bytes: float, *, bound_bytes_per_s: float = math.inf) -> Flow:
+    def start(self, route_set: RouteSet, size_bytes: float, *, bound_bytes_per_s: float = inf) -> Flow:
         """Begin to move bytes; the flow is an event that fires when they have moved.
 
         Parameters
@@ -187,16 +187,16 @@ class Fabric:
         InputError
             For a size that is negative or not finite, or a bound that is not positive.
         """
-        if not 0.0 <= size_bytes < math.inf:
+        if not 0.0 <= size_bytes < inf:
             raise InputError(f"a flow's size must be zero or more bytes and finite, got {size_bytes!r}")
         if not bound_bytes_per_s > 0.0:
             raise InputError(f"a flow's rate bound must be positive, got {bound_bytes_per_s!r} bytes/s")
         now_s = self.env.now
         self._flows += 1
         flow = Flow(self.env, route_set, size_bytes, self._flows, now_s)
-        if size_bytes == 0.0 or (not route_set.links and bound_bytes_per_s == math.inf):
+        if size_bytes == 0.0 or (not route_set.links and bound_bytes_per_s == inf):
             flow.end({}, now_s)
-            flow.succeed()
+            self.env.schedule(flow)
             return flow
         if self.recorder is not None:
             self.recorder.started(route_set, flow)
@@ -257,7 +257,7 @@ class Fabric:
         InputError
             For a negative size or a span that ends before it starts.
         """
-        if not 0.0 <= size_bytes < math.inf or not start_s <= end_s < math.inf:
+        if not 0.0 <= size_bytes < inf or not start_s <= end_s < inf:
             raise InputError(
                 f"cannot book {size_bytes!r} bytes from {start_s!r} s to {end_s!r} s; "
                 "give a size of zero or more and an end not before the start"
@@ -325,9 +325,13 @@ class Fabric:
         old = self._clockwork.sharing
         if isinstance(old, Interpreted):
             choice.solver_of("compiled")
-            route_sets, log = self.meters.table.route_sets, self.meters.log
             self._clockwork.sharing = compiled_twin(
-                old, route_sets, self._capacities, log, merge_from=self._merge_from, now_s=self.now_s
+                old,
+                self.meters.table.route_sets,
+                self._capacities,
+                self.meters.take,
+                merge_from=self._merge_from,
+                now_s=self.now_s,
             )
             self._clockwork.on_work = None
             self._clockwork.look()
@@ -371,7 +375,7 @@ class Fabric:
 
 
 def _check_capacity(name: str, bytes_per_s: float) -> None:
-    if not 0.0 <= bytes_per_s < math.inf:
+    if not 0.0 <= bytes_per_s < inf:
         raise InputError(
             f"link {name}: capacity must be zero or more bytes/s and finite, got {bytes_per_s!r}"
         )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import simpy
 
+from clustersim.engine.fabric.held import seconds_between
 from clustersim.engine.fabric.sharing import BOUND
 
 if TYPE_CHECKING:
@@ -28,9 +29,11 @@ class Flow(simpy.Event):
     """Who gives it a rate; None before it has begun and after it has ended."""
     place: Any = None
     """What `sharing` knows it by."""
-    held_before: dict[int, float] | None = None
-    """Where flows of its kind were on their way already: the seconds that these had been held back."""
-    _held_s: dict[int, float] | None = None
+    held_before: Any = None
+    """Where flows of its kind were on their way already: the seconds that these had been held back,
+    as `sharing` writes it."""
+    _held: dict[int, float] | bytes | int = BOUND
+    _ok = True
 
     def __init__(
         self, env: simpy.Environment, route_set: RouteSet, size_bytes: float, number: int, now_s: float
@@ -61,13 +64,26 @@ class Flow(simpy.Event):
         """
         return {link: seconds for link, seconds in self._seconds().items() if link != BOUND}
 
-    def end(self, held_s: dict[int, float], now_s: float) -> None:
-        """Keep what held it back; who shared the links calls it before the event fires."""
-        self._held_s = held_s
+    def end(self, held: dict[int, float] | bytes | int, now_s: float) -> None:
+        """Mark it as done: who shared the links calls it, and the clock makes it fire.
+
+        Parameters
+        ----------
+        held
+            Seconds by what held it back; or the one link (or `BOUND`) that did so all the time; or,
+            packed, what held its kind back, from which `held_before` is to be taken off.
+        """
+        self._held = held
         self.finished_s = now_s
+        self._value = None
         self.sharing = self.place = None
 
     def _seconds(self) -> dict[int, float]:
         if self.sharing is not None:
             return self.sharing.held_s(self, float(self.env.now))
-        return self._held_s or {}
+        held, life_s = self._held, self.finished_s - self.started_s
+        if isinstance(held, bytes):
+            return seconds_between(self.held_before, held, life_s)
+        if isinstance(held, int):
+            return {held: life_s} if life_s > 0.0 else {}
+        return held

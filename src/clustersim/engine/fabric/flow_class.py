@@ -51,8 +51,8 @@ class FlowClass:
         "served",
         "since",
         "stamp",
+        "stop",
         "total",
-        "tracked",
     )
 
     index: int
@@ -70,8 +70,9 @@ class FlowClass:
     held_since: float
 
     # Scratch of the solver, valid while `stamp` is that of the solve.
-    tracked: bool | None
-    """Whether all its contended bundles are tracked; None: not, but how far it may rise is known."""
+    stop: float
+    """How far it may rise at the most before the sweep looks at it: its cap, or where a bundle that is
+    not tracked could fill up."""
     new_rate: float
     new_holder: Bundle | None
 

@@ -44,6 +44,7 @@ class Interpreted:
     ) -> None:
         self.partition = Partition(capacities, merge_from=merge_from)
         self._roster = Roster(contended_from=contended_from)
+        self._enter = self._roster.enter
         self.alive = self._roster.alive
         """Classes with flows."""
         self.pending = False
@@ -73,7 +74,9 @@ class Interpreted:
 
     def register(self, route_set: RouteSet, now_s: float) -> None:
         """Take up a new route set, and tell those that it ends the privacy of."""
-        self._take_split(self.partition.register(route_set, now_s))
+        split = self.partition.register(route_set, now_s)
+        if split:
+            self._take_split(split)
 
     def measure(self, route_set: RouteSet) -> None:
         """Bring `narrowest` and `narrowest_link` of a route set up to date with the capacities."""
@@ -105,7 +108,9 @@ class Interpreted:
         """Change a link from now on."""
         partition = self.partition
         if self.contended_from == 1:
-            self._take_split(partition.isolate(link, now_s))
+            split = partition.isolate(link, now_s)
+            if split:
+                self._take_split(split)
         bundle = partition.set_capacity(link, bytes_per_s, now_s)
         if bundle is None:
             return
@@ -191,11 +196,10 @@ class Interpreted:
 
     def _take_split(self, split: Sequence[Bundle]) -> None:
         """Take up bundles (part, what it was split off, …) that carry flows."""
-        if split:
-            for part, bundle in zip(split[::2], split[1::2], strict=True):
-                take_parts(bundle, part, contended_from=self.contended_from)
-            self._touched += split
-            self.pending = True
+        for part, bundle in zip(split[::2], split[1::2], strict=True):
+            take_parts(bundle, part, contended_from=self.contended_from)
+        self._touched += split
+        self.pending = True
 
     def _mark(self, flow_class: FlowClass) -> None:
         """Note that something about a class changed, to be solved for at the end of the instant."""
@@ -206,8 +210,10 @@ class Interpreted:
 
     def _begin(self, flow: Flow, route_set: RouteSet, size_bytes: float, bound: float, now_s: float) -> None:
         """Let a class begin: at its cap, if all links that it shares have that much left."""
-        self.measure(route_set)
-        flow_class = self._roster.admit(route_set, bound, now_s)
+        partition = self.partition
+        if route_set.measured != partition.state:
+            partition.measure(route_set)
+        flow_class = self._roster.admit(route_set, partition.pairs_of(route_set), bound, now_s)
         flow.place = flow_class
         flow_class.heap.append((size_bytes, flow.number, flow))
         cap = route_set.narrowest
@@ -217,7 +223,7 @@ class Interpreted:
         if cap == 0.0:
             self._roster.park(flow_class, now_s)
             return
-        contended = self._roster.enter(flow_class)
+        contended = self._enter(flow_class)
         for bundle, coefficient in contended:
             if bundle.capacity - bundle.load < coefficient * cap:
                 flow_class.dirty = True
@@ -247,7 +253,7 @@ class Interpreted:
         while heap and heap[0][0] <= target:
             flow = heappop(heap)[2]
             if flow_class.held_s is None and flow.held_before is None:
-                flow.end({flow_class.holder_link: now_s - flow_class.held_since}, now_s)
+                flow.end(flow_class.holder_link, now_s)
             else:
                 flow.end(flow_class.held_of(flow, now_s), now_s)
             done.append(flow)
@@ -285,8 +291,10 @@ class Interpreted:
             if count == 0:
                 held += self._end(flow_class, now_s)
                 continue
-            self.measure(flow_class.route_set)
-            cap, narrowest = flow_class.cap, flow_class.route_set.narrowest / count
+            route_set = flow_class.route_set
+            if route_set.measured != self.partition.state:
+                self.partition.measure(route_set)
+            cap, narrowest = flow_class.cap, route_set.narrowest / count
             flow_class.cap = flow_class.bound if flow_class.bound < narrowest else narrowest
             if narrowest == 0.0 or (parked and flow_class in parked):
                 self._change_parking(flow_class, now_s, fresh, held)

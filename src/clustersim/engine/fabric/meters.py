@@ -89,6 +89,10 @@ class LinkMeters:
             return
         entries = np.array(self.log, dtype=float).reshape(-1, 4)
         self.log.clear()
+        self.take(entries)
+
+    def take(self, entries: FloatArray) -> None:
+        """Keep entries of the log, a row each; the array is not to be used by others any more."""
         full = np.flatnonzero(entries[:, 0] < 0.0)
         if len(full):
             entries[full, 0] = -1.0 - entries[full, 0]
@@ -168,10 +172,19 @@ class LinkMeters:
         for row, link in enumerate(links.tolist()):
             if link in self._changes:
                 times, values = (np.array(column) for column in zip(*self._changes[link], strict=True))
-                knots = np.concatenate([[0.0], np.cumsum(np.diff(times) * values[:-1])])
-                piece = np.clip(np.searchsorted(times, edges, side="right") - 1, 0, None)
-                able[row] = np.diff(knots[piece] + (edges - times[piece]) * values[piece])
+                able[row] = _integral(times, values, edges)
         return able
+
+
+def _integral(times: FloatArray, values: FloatArray, edges: FloatArray) -> FloatArray:
+    """Integrate steps, `values` from `times` on, over each bin; by pieces, so that nothing cancels."""
+    points = np.union1d(edges, times[(times > edges[0]) & (times < edges[-1])])
+    begins = points[:-1]
+    value = values[np.clip(np.searchsorted(times, begins, side="right") - 1, 0, None)]
+    bins = np.searchsorted(edges, begins, side="right") - 1
+    whole = np.zeros(len(edges) - 1)
+    np.add.at(whole, bins, np.diff(points) * value)
+    return whole
 
 
 def _ratio(part: FloatArray, whole: FloatArray) -> FloatArray:

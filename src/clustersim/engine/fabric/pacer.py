@@ -43,17 +43,17 @@ class Pacer:
         """Give classes the rate and the holder that the solver found."""
         log, entries, marks, changed = self.log, self.completions.entries, self.marks, self.changed
         for flow_class in flow_classes:
-            rate, route_set = flow_class.new_rate, flow_class.route_set
-            total, mark = flow_class.count * rate, route_set.index
+            rate, route_set, count = flow_class.new_rate, flow_class.route_set, flow_class.count
+            total, mark = count * rate, route_set.index
             if total >= route_set.narrowest * _NEARLY and marks:
                 mark = -1 - mark
             if rate != flow_class.rate or mark != flow_class.mark or flow_class.dirty:
-                elapsed = now_s - flow_class.since
-                if elapsed > 0.0:
-                    service = flow_class.rate * elapsed
+                since = flow_class.since
+                if since < now_s:
+                    service = flow_class.rate * (now_s - since)
                     if service > 0.0:
                         flow_class.served += service
-                        log += (flow_class.mark, flow_class.since, now_s, flow_class.count * service)
+                        log += (flow_class.mark, since, now_s, count * service)
                     flow_class.since = now_s
                 flow_class.rate, flow_class.total = rate, total
                 flow_class.mark, flow_class.dirty = mark, False
@@ -73,7 +73,7 @@ class Pacer:
             link = BOUND
             if holder is not None:
                 link = holder.tightest
-            elif flow_class.bound * flow_class.count > route_set.narrowest:
+            elif flow_class.bound * count > route_set.narrowest:
                 link = route_set.narrowest_link
             if link != flow_class.holder_link:
                 if flow_class.held_since < now_s:

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from clustersim.engine.fabric.bundle import NO_ROUTE_SETS, Bundle
+from clustersim.engine.fabric.route_set import NO_PAIRS
 from clustersim.engine.fabric.sharing import FULL
 
 if TYPE_CHECKING:
@@ -43,9 +44,12 @@ class Partition:
         self.merge_from = merge_from
         self.bundles: list[Bundle] = []
         self.bundle_of: list[Bundle | None] = [None] * len(self.capacities)
-        self.plain: list[tuple[Bundle, float] | None] = [None] * len(self.capacities)
-        """Where a link is a bundle of its own and strangers share it: the pair that one more gets."""
-        self._plain_at = self.plain.__getitem__
+        self._single: list[Any] = [None] * len(self.capacities)
+        """Where a link is a bundle of its own for good: that, and 1; else None."""
+        self._single_at = self._single.__getitem__
+        self._plain: list[Any] = [None] * len(self.capacities)
+        """The same where strangers share it, so that one more changes nothing."""
+        self._plain_at = self._plain.__getitem__
         self._capacity_of = self.capacities.__getitem__
         self.saturated_s = [0.0] * len(self.capacities)
         """Seconds credited to links so far; those of their bundle come on top."""
@@ -55,25 +59,28 @@ class Partition:
     def register(self, route_set: RouteSet, now_s: float) -> list[Bundle]:
         """Give `route_set` its bundles; return those with flows that were split on the way."""
         links = route_set.links
-        pairs = list(map(self._plain_at, links))
         changed: list[Bundle] = []
-        if None in pairs or not _plain(route_set):
-            route_set.pairs = []
-            self._take_up(route_set, now_s, changed)
-        else:
+        if route_set.uniform and None not in map(self._plain_at, links):
             route_set.private = False
-            route_set.pairs = pairs  # type: ignore[assignment]  # none of them is None
+        else:
+            self._take_up(route_set, now_s, changed)
+            if route_set.uniform and None not in map(self._single_at, links):
+                route_set.pairs = NO_PAIRS
         if self.altered and not self.altered.isdisjoint(links):
             route_set.lose_privacy()
         self.measure(route_set)
         return changed
+
+    def pairs_of(self, route_set: RouteSet) -> list[tuple[Bundle, float]]:
+        """Return the bundles of a route set, with its coefficient on each."""
+        return route_set.pairs or list(map(self._single_at, route_set.links))
 
     def measure(self, route_set: RouteSet) -> None:
         """Find the narrowest link of a route set."""
         route_set.measured = self.state
         links = route_set.links
         room = list(map(self._capacity_of, links))
-        if not _plain(route_set):
+        if not route_set.uniform:
             weights = route_set.coefficients
             room = [capacity / weight for capacity, weight in zip(room, weights, strict=True)]
         if room:
@@ -127,31 +134,34 @@ class Partition:
         """Attach a route set link by link: to bundles that are new, whole or to be split."""
         fresh: dict[int, float] = {}
         used: dict[Bundle, dict[float, list[int]]] = {}
-        bundle_of, plain = self.bundle_of, self.plain
+        bundle_of, plain = self.bundle_of, self._plain
+        route_set.pairs = pairs = []
         for link, weight in zip(route_set.links, route_set.coefficients, strict=True):
-            bundle, pair = bundle_of[link], plain[link]
+            bundle = bundle_of[link]
             if bundle is None:
                 fresh[link] = weight
-            elif pair is not None:
-                route_set.pairs.append(pair if weight == 1.0 else (bundle, weight))
+            elif plain[link] is not None:
+                pairs.append(plain[link] if weight == 1.0 else (bundle, weight))
                 route_set.private = False
-            elif bundle.single:
-                self._attach(route_set, bundle, weight / bundle.scale(link))
+            elif bundle.merged is None or len(bundle.merged) == 1:
+                pair = self._single[link] if weight == 1.0 else None
+                self._attach(route_set, pair or (bundle, weight / bundle.scale(link)))
             else:
                 ratio = weight / bundle.scale(link)
                 used.setdefault(bundle, {}).setdefault(ratio, []).append(link)
         if len(fresh) >= max(2, self.merge_from):
-            self._attach(route_set, self._new_bundle(fresh, route_set.owner), 1.0)
+            self._attach(route_set, (self._new_bundle(fresh, route_set.owner), 1.0))
         else:
             for link, weight in fresh.items():
                 bundle = Bundle(len(self.bundles), route_set.owner, None, self.capacities[link], link)
                 self.bundles.append(bundle)
                 bundle_of[link] = bundle
                 bundle.route_sets = {route_set: weight}
-                route_set.pairs.append((bundle, weight))
+                self._single[link] = pair = (bundle, 1.0)
+                pairs.append(pair if weight == 1.0 else (bundle, weight))
         for bundle, groups in used.items():
             for part, ratio in self._refine(bundle, groups, now_s, changed):
-                self._attach(route_set, part, ratio)
+                self._attach(route_set, (part, ratio))
 
     def _new_bundle(self, members: dict[int, float], owner: str) -> Bundle:
         bundle = Bundle(len(self.bundles), owner, members, math.inf, -1)
@@ -170,8 +180,9 @@ class Partition:
                 bundle.capacity, bundle.tightest = value, link
         bundle.nearly_full = bundle.capacity * (1.0 - FULL)
 
-    def _attach(self, route_set: RouteSet, bundle: Bundle, coefficient: float) -> None:
-        route_set.pairs.append((bundle, coefficient))
+    def _attach(self, route_set: RouteSet, pair: tuple[Bundle, float]) -> None:
+        bundle, coefficient = pair
+        route_set.pairs.append(pair)
         if bundle.route_sets and not bundle.shared:
             bundle.shared = bundle.owner != route_set.owner or not route_set.owner
             if bundle.shared:
@@ -182,7 +193,8 @@ class Partition:
             if bundle.single:
                 bundle.route_sets = NO_ROUTE_SETS  # it can neither split nor become shared any more
                 if bundle.scale(bundle.tightest) == 1.0:
-                    self.plain[bundle.tightest] = (bundle, 1.0)
+                    link = bundle.tightest
+                    self._plain[link] = self._single[link] = self._single[link] or (bundle, 1.0)
                 return
         if bundle.route_sets is NO_ROUTE_SETS:
             bundle.route_sets = {}
@@ -259,7 +271,3 @@ class Partition:
 
     def _is_tight(self, bundle: Bundle, link: int) -> bool:
         return self.capacities[link] / bundle.scale(link) <= bundle.capacity * (1.0 + FULL)
-
-
-def _plain(route_set: RouteSet) -> bool:
-    return route_set.coefficients.count(1.0) == len(route_set.links)

@@ -30,17 +30,20 @@ class Roster:
         self.parked: dict[FlowClass, None] = {}
         """Those of them that wait for a link without capacity; they are on none of their links."""
         self._alone_from = contended_from - 1
-        self._enter = enter if contended_from > 1 else enter_all
+        self.enter = enter if contended_from > 1 else enter_all
+        """Puts a class on its links, and returns the bundles that are contended."""
         self._idle: list[FlowClass] = []
         self._classes = 0
 
-    def admit(self, route_set: RouteSet, bound: float, now_s: float) -> FlowClass:
-        """Return a class with one flow, on no links yet."""
+    def admit(
+        self, route_set: RouteSet, pairs: list[tuple[Bundle, float]], bound: float, now_s: float
+    ) -> FlowClass:
+        """Return a class with one flow, on no links yet; `pairs` are its bundles."""
         flow_class = self._idle.pop() if self._idle else FlowClass()
         self._classes += 1
         flow_class.index = self._classes
         flow_class.route_set = route_set
-        flow_class.pairs = route_set.pairs
+        flow_class.pairs = pairs
         flow_class.bound = bound
         flow_class.mark = route_set.index
         flow_class.since = flow_class.held_since = now_s
@@ -53,10 +56,6 @@ class Roster:
         else:
             route_set.bounded[bound] = flow_class
         return flow_class
-
-    def enter(self, flow_class: FlowClass) -> list[tuple[Bundle, float]]:
-        """Put a class on its links; return the bundles that are contended."""
-        return self._enter(flow_class)
 
     def park(self, flow_class: FlowClass, now_s: float) -> None:
         """Let a class that is on no links wait until the dead one among its links comes back."""
@@ -79,7 +78,7 @@ class Roster:
         """Put a class back on its links."""
         del self.parked[flow_class]
         flow_class.present = flow_class.count
-        self._enter(flow_class)
+        self.enter(flow_class)
 
     def dismiss(self, flow_class: FlowClass, now_s: float) -> list[FlowClass]:
         """Take a class without flows off its links; return whom those links hold back."""

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = ["RouteSet"]
 
+NO_PAIRS: list[tuple[Bundle, float]] = []
+"""Stands for bundles that need not be noted; never written to."""
+
 
 class RouteSet:
     """Links that a flow uses at once, with its consumption of each: w_l · x on link l.
@@ -48,16 +51,18 @@ class RouteSet:
         "narrowest_link",
         "owner",
         "pairs",
+        "place",
         "private",
         "purpose",
         "share",
         "traffic",
         "unbounded",
+        "uniform",
         "weights",
     )
 
-    pairs: list[tuple[Bundle, float]]
-    """Its bundles, with its coefficient on each; filled in by the partition that it is registered with."""
+    place: int
+    """What a compiled sharing that it is registered with knows it by."""
 
     def __init__(
         self,
@@ -72,6 +77,8 @@ class RouteSet:
         self.weights = weights
         self.coefficients = weights
         """Weights times the weight of the traffic class: what the shared variable consumes of each link."""
+        self.uniform = self.coefficients.count(1.0) == len(links)
+        """Whether it consumes x of each link."""
         self.owner = owner
         self.traffic = traffic
         self.purpose = ""
@@ -79,6 +86,9 @@ class RouteSet:
         self.share = share = traffic.weight
         if share != 1.0:
             self.coefficients = tuple([weight * share for weight in weights])
+            self.uniform = self.coefficients.count(1.0) == len(links)
+        self.pairs = NO_PAIRS
+        """Its bundles, with its coefficient on each, as far as `Partition.pairs_of` cannot tell."""
         self.private = True
         """Whether no route set of another owner uses any of its links, and all have the capacity
         that they began with: what the owner computed for itself alone holds."""

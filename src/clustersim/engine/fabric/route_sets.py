@@ -59,7 +59,9 @@ class RouteSets:
         """Make a plain route set that is not in `plain`; a link that occurs again adds its weight."""
         if len(set(ordered)) < len(ordered):
             return self.find(ordered, (1.0,) * len(ordered), "", DEFAULT_TRAFFIC)
-        ones = self._ones.setdefault(len(ordered), (1.0,) * len(ordered))
+        ones = self._ones.get(len(ordered))
+        if ones is None:
+            ones = self._ones[len(ordered)] = (1.0,) * len(ordered)
         self.plain[ordered] = route_set = self._new(ordered, ones, "", DEFAULT_TRAFFIC)
         return route_set
 
@@ -69,7 +71,7 @@ class RouteSets:
             raise InputError(f"unknown link {link}; the fabric has links 0 to {self._links - 1}")
 
     def _new(self, links: Links, weights: Weights, owner: str, traffic: TrafficClass) -> RouteSet:
-        if links:
+        if links and not 0 <= links[0] <= links[-1] < self._links:
             self.check_link(links[0])
             self.check_link(links[-1])
         return self._make(links, weights, owner, traffic)

@@ -15,7 +15,7 @@ that characterises the one max-min allocation.
 
 Only tracked bundles can fill up in the sweep: those that were full before, and all of those of a
 class that flows came to or left. For the other bundles of a class it is enough to know that it
-rises by no more than its share of what is left there; past that it has them tracked too.
+rises by no more than its share of what is left there; past that they are tracked too.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from heapq import heapify, heappop, heappush, heapreplace
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
+
+from clustersim.engine.fabric.shortcuts import PASSED, TOLERANCE, Shortcuts
 
 if TYPE_CHECKING:
     from clustersim.engine.fabric.bundle import Bundle
@@ -31,123 +34,77 @@ if TYPE_CHECKING:
 
 __all__ = ["Solver"]
 
-TOLERANCE = 1e-10
-"""Relative; a class joins where its rate is wrong by more."""
-_PASSED = 1.0 + TOLERANCE
-_FEW = 8
-"""So many classes on a bundle that share nothing else are solved for together, whoever changed (assumed);
-more of them only where half of them change anyway."""
-_CLASSES = -(2**40)
-"""Added to the index of a class in the agenda: before bundles at one level."""
 _CHECKS = 2**40
 """Added to the index of a bundle that is to be checked: after all else at one level."""
+_NOT_WAITING = math.inf
+_NOTHING: tuple[float, int, Any] = (math.inf, _CHECKS, None)
+"""Stands for an empty agenda; then the last of F rise to their caps."""
+_STOP = attrgetter("stop")
 
 
-class Solver:
+class Solver(Shortcuts):
     """Finds new rates; leaves them in `new_rate` and `new_holder` of `members`."""
 
-    __slots__ = ("_agenda", "_checks", "_stamp", "bundles", "full", "members")
+    __slots__ = ("_agenda", "_checks", "_rising", "_stops")
 
     def __init__(self) -> None:
-        self.members: list[FlowClass] = []
-        """F of the last solve."""
-        self.bundles: list[Bundle] = []
-        """The bundles tracked in it. The load of all bundles that F uses is up to date after a solve."""
-        self.full: list[Bundle] = []
-        """Those that hold somebody of F back now, with `new_level` filled in."""
-        self._stamp = 0
-        self._agenda: list[tuple[float, int, Any]] = []
-        """Classes and bundles by the level at which to look at them next."""
+        super().__init__()
+        self._rising = 0
+        """How many of F have no new rate yet."""
+        self._agenda: list[tuple[float, int, Bundle]] = []
+        """A heap of bundles by the level at which to look at them next."""
         self._checks = 0
         """How many entries of it are checks."""
-
-    def solve_few(self, flow_class: FlowClass, others: list[FlowClass]) -> bool:
-        """Solve where one class is all of F, or F is on one bundle and no other; False if neither holds."""
-        self._stamp += 1
-        contended = flow_class.contended
-        if len(contended) == 1:
-            bundle = contended[0][0]
-            if len(bundle.active) <= max(_FEW, 2 * len(bundle.held)) and self._solve_bundle(bundle, others):
-                return True
-        return all(other is flow_class for other in others) and self._solve_one(flow_class)
-
-    def _solve_one(self, flow_class: FlowClass) -> bool:
-        """Solve for one class, if its links hold nobody else back and nobody is faster where it ends."""
-        limit, holder = flow_class.cap, None
-        count, total = flow_class.count, flow_class.total
-        for bundle, coefficient in flow_class.contended:
-            if bundle.held and (len(bundle.held) > 1 or flow_class.holder is not bundle):
-                return False
-            room = (bundle.capacity - bundle.load + coefficient * total) / (coefficient * count)
-            if room < limit:
-                limit, holder = room, bundle
-        if holder is not None:
-            passed = limit * _PASSED
-            for other in holder.active:
-                if other.rate > passed and other is not flow_class:
-                    return False
-        self.members, self.bundles, self.full = [flow_class], [], []
-        for bundle, coefficient in flow_class.contended:
-            bundle.load += coefficient * (limit * count - total)
-            self.bundles.append(bundle)
-        self._hold(flow_class, limit, holder)
-        return True
-
-    def _solve_bundle(self, bundle: Bundle, others: list[FlowClass]) -> bool:
-        """Solve for all classes on a bundle, if they share nothing else: fill it up to their caps."""
-        rising = list(bundle.active)
-        if any(len(flow_class.contended) > 1 for flow_class in rising):
-            return False
-        if any(not other.contended or other.contended[0][0] is not bundle for other in others):
-            return False
-        self.members, self.bundles, self.full = rising, [bundle], []
-        active, load = bundle.active, 0.0
-        while rising:
-            level = (bundle.capacity - load) / sum([active[c] * c.count for c in rising])
-            capped = [c for c in rising if c.cap <= level]
-            for flow_class in capped or rising:
-                rate = flow_class.cap if capped else level
-                load += active[flow_class] * flow_class.count * rate
-                self._hold(flow_class, rate, None if capped else bundle)
-            rising = [c for c in rising if c.cap > level] if capped else []
-        bundle.load = load
-        return True
-
-    def _hold(self, flow_class: FlowClass, rate: float, holder: Bundle | None) -> None:
-        flow_class.new_rate = rate = max(rate, 0.0)
-        flow_class.new_holder = holder
-        if holder is not None and rate != holder.level:
-            holder.new_level = rate
-            self.full.append(holder)
+        self._stops: list[FlowClass] = []
+        """F by the level at which to look at each next, the least last."""
 
     def solve(self, fresh: Iterable[FlowClass], held: Iterable[FlowClass]) -> None:
         """Solve for the classes whose rate changes when those of `fresh` did, and release `held`."""
         self._stamp += 1
         self.members, self.bundles, self.full = [], [], []
-        self._join(fresh, everywhere=True)
-        everywhere = len(self.members)
-        self._join(held, everywhere=False)
-        members = self.members
-        agenda: list[tuple[float, int, Any]] = [(c.cap, c.index + _CLASSES, c) for c in members[:everywhere]]
-        self._agenda = agenda
-        for flow_class in members[everywhere:]:
-            cap, rate = flow_class.cap, flow_class.rate
-            agenda.append((rate if rate < cap else cap, flow_class.index + _CLASSES, flow_class))
+        self._begin(fresh)
+        self._join(held)
+        self._stops = sorted(self.members, key=_STOP, reverse=True)
+        self._agenda = agenda = []
         self._checks = 0
         for bundle in self.bundles:
             bundle.key = level = (bundle.capacity - bundle.load) / bundle.need
             agenda.append((level, bundle.index, bundle))
             if len(bundle.held) > bundle.inside:
                 self._checks += 1
-                agenda.append((bundle.level * _PASSED, bundle.index + _CHECKS, bundle))
+                agenda.append((bundle.level * PASSED, bundle.index + _CHECKS, bundle))
         heapify(agenda)
         self._sweep()
 
-    def _join(self, joining: Iterable[FlowClass], *, everywhere: bool) -> None:
+    def _begin(self, fresh: Iterable[FlowClass]) -> None:
+        """Let F begin with classes that flows came to or left: all their bundles are tracked."""
+        stamp, members, bundles = self._stamp, self.members, self.bundles
+        for flow_class in fresh:
+            flow_class.stamp = stamp
+            flow_class.rising = True
+            flow_class.stop = flow_class.cap
+            members.append(flow_class)
+            count, total = flow_class.count, flow_class.total
+            for bundle, coefficient in flow_class.contended:
+                if bundle.stamp == stamp:
+                    bundle.rising += 1
+                    bundle.need += coefficient * count
+                else:
+                    bundle.stamp = stamp
+                    bundles.append(bundle)
+                    bundle.rising = 1
+                    bundle.inside = 0
+                    bundle.need = coefficient * count
+                bundle.load -= coefficient * total
+            if flow_class.holder is not None:
+                flow_class.holder.inside += 1
+
+    def _join(self, joining: Iterable[FlowClass]) -> None:
         """Let classes join F: what their bundles offer F grows by what they consumed so far.
 
         Whom a full bundle holds back above a joiner's old rate joins as well: if the joiner's rate
-        changes, so does what is left there.
+        changes, so does what is left there. Where a bundle is not tracked, the joiner is to stop and
+        look once it has risen by its share of what is left.
         """
         stamp, members, bundles = self._stamp, self.members, self.bundles
         waiting = list(joining)
@@ -156,75 +113,88 @@ class Solver:
                 continue
             flow_class.stamp = stamp
             flow_class.rising = True
-            flow_class.tracked = everywhere
             members.append(flow_class)
-            count, total, above = flow_class.count, flow_class.total, flow_class.rate * _PASSED
+            count, total, rate = flow_class.count, flow_class.total, flow_class.rate
+            above = rate * PASSED
+            stop = flow_class.cap
+            room = stop - rate
             for bundle, coefficient in flow_class.contended:
                 if bundle.stamp == stamp:
                     bundle.rising += 1
                     bundle.need += coefficient * count
                     bundle.load -= coefficient * total
-                elif everywhere or bundle.full:
+                elif bundle.full:
                     bundle.stamp = stamp
                     bundles.append(bundle)
                     bundle.rising = 1
                     bundle.inside = 0
-                    bundle.key = math.inf
+                    bundle.key = _NOT_WAITING
                     bundle.need = coefficient * count
                     bundle.load -= coefficient * total
-                    if above < bundle.level < math.inf and not everywhere:
+                    if above < bundle.level < _NOT_WAITING:
                         waiting += bundle.held
+                elif bundle.nearly_full - bundle.load < room * bundle.width:
+                    room = (bundle.nearly_full - bundle.load) / bundle.width
+                    stop = rate + room
+            flow_class.stop = stop
             if flow_class.holder is not None:
                 flow_class.holder.inside += 1
 
     def _sweep(self) -> None:
         """Raise the level of F: freeze at caps and at full bundles, and let others join in."""
-        agenda = self._agenda
-        rising = len(self.members)
-        while rising or self._checks:
-            level, order, item = agenda[0]
-            if order < 0:
-                heappop(agenda)
-                if item.rising:
-                    rising -= self._reach(item, level)
-            elif order < _CHECKS:
-                if level != item.key:
-                    heappop(agenda)
-                elif not item.rising:
-                    heappop(agenda)
-                    item.key = math.inf
-                else:
-                    now = (item.capacity - item.load) / item.need
-                    if now > level:
-                        item.key = now
-                        heapreplace(agenda, (now, order, item))
-                    else:
-                        rising += self._fill_up(item, level)
-            else:
+        agenda, stops = self._agenda, self._stops
+        self._rising = len(self.members)
+        while self._rising or self._checks:
+            level, order, item = agenda[0] if agenda else _NOTHING
+            if stops and stops[-1].stop <= level:
+                self._reach(level)
+            elif order >= _CHECKS:
                 heappop(agenda)
                 self._checks -= 1
-                rising += self._check(item)
+                self._check(item)
+            elif level != item.key:
+                heappop(agenda)
+            elif not item.rising:
+                heappop(agenda)
+                item.key = _NOT_WAITING
+            else:
+                now = (item.capacity - item.load) / item.need
+                if now > level:
+                    item.key = now
+                    heapreplace(agenda, (now, order, item))
+                else:
+                    self._fill_up(item, level)
 
-    def _reach(self, flow_class: FlowClass, level: float) -> int:
-        """Freeze a class at its cap, or look how far it may rise where it is not tracked; return 1 or 0."""
-        cap = flow_class.cap
-        if level >= cap:
-            self._freeze(flow_class, cap, None)
-            return 1
-        stamp, limit = self._stamp, cap
-        if flow_class.tracked is None:
-            for bundle, _ in flow_class.contended:
-                if bundle.stamp != stamp:
+    def _reach(self, level: float) -> None:
+        """Look at the next class that is to stop by `level`: it is at its cap, or could fill up a bundle."""
+        stops = self._stops
+        while stops and stops[-1].stop <= level:
+            flow_class = stops.pop()
+            if flow_class.rising:
+                if flow_class.stop >= flow_class.cap:
+                    self._freeze([flow_class], flow_class.cap, None)
+                else:
+                    self._rise_on(flow_class)
+                return
+
+    def _rise_on(self, flow_class: FlowClass) -> None:
+        """Track the bundles that a class could fill up now, and let it rise as far as the others allow."""
+        stamp, rate, reached = self._stamp, flow_class.rate, flow_class.stop * PASSED
+        stop = flow_class.cap
+        for bundle, _ in flow_class.contended:
+            if bundle.stamp != stamp:
+                limit = rate + (bundle.nearly_full - bundle.load) / bundle.width
+                if limit <= reached:
                     self._track(bundle)
-        elif not flow_class.tracked:
-            flow_class.tracked = None
-            room = cap - flow_class.rate
-            for bundle, _ in flow_class.contended:
-                if bundle.stamp != stamp and bundle.nearly_full - bundle.load < room * bundle.width:
-                    room = (bundle.nearly_full - bundle.load) / bundle.width
-            limit = flow_class.rate + room
-        heappush(self._agenda, (limit, flow_class.index + _CLASSES, flow_class))
-        return 0
+                elif limit < stop:
+                    stop = limit
+        flow_class.stop = stop
+        self._stop_later([flow_class])
+
+    def _stop_later(self, flow_classes: list[FlowClass]) -> None:
+        """Put classes where their stops come up."""
+        self._stops += flow_classes
+        self._stops.sort(key=_STOP, reverse=True)
 
     def _track(self, bundle: Bundle) -> None:
         """Watch a bundle from now on in this sweep."""
@@ -240,67 +210,65 @@ class Solver:
         bundle.key = level = (bundle.capacity - bundle.load) / bundle.need
         heappush(self._agenda, (level, bundle.index, bundle))
 
-    def _freeze(self, flow_class: FlowClass, rate: float, holder: Bundle | None) -> None:
-        """Fix the rate of a class."""
+    def _freeze(self, flow_classes: list[FlowClass], rate: float, holder: Bundle | None) -> None:
+        """Fix the rate of classes."""
         stamp = self._stamp
-        if rate < 0.0:
-            rate = 0.0
-        flow_class.rising = False
-        flow_class.new_rate = rate
-        flow_class.new_holder = holder
-        count = flow_class.count
-        total = count * rate
-        more = total - flow_class.total
-        for bundle, coefficient in flow_class.contended:
-            if bundle.stamp == stamp:
-                bundle.rising -= 1
-                bundle.need -= coefficient * count
-                bundle.load += coefficient * total
-            else:
-                bundle.load += coefficient * more
+        self._rising -= len(flow_classes)
+        for flow_class in flow_classes:
+            flow_class.rising = False
+            flow_class.new_rate = rate
+            flow_class.new_holder = holder
+            count = flow_class.count
+            total = count * rate
+            more = total - flow_class.total
+            for bundle, coefficient in flow_class.contended:
+                if bundle.stamp == stamp:
+                    bundle.rising -= 1
+                    bundle.need -= coefficient * count
+                    bundle.load += coefficient * total
+                else:
+                    bundle.load += coefficient * more
 
-    def _fill_up(self, full: Bundle, level: float) -> int:
-        """Freeze all who rise on a bundle that is full, or let those join who are faster there.
-
-        Return by how many more rise now.
-        """
+    def _fill_up(self, full: Bundle, level: float) -> None:
+        """Freeze all who rise on a bundle that is full, or let those join who are faster there."""
+        level = max(level, 0.0)
         if level < full.level:
-            stamp, passed = self._stamp, max(level, 0.0) * _PASSED
+            stamp, passed = self._stamp, level * PASSED
             faster = [c for c in full.active if c.rate > passed and c.stamp != stamp]
             if faster:
-                return self._join_late(faster)
+                self._join_late(faster)
+                return
         heappop(self._agenda)
-        full.key = math.inf
-        full.new_level = max(level, 0.0)
+        full.key = _NOT_WAITING
+        full.new_level = level
         self.full.append(full)
-        rising = [c for c in full.active if c.rising]
-        for flow_class in rising:
-            self._freeze(flow_class, level, full)
-        return -len(rising)
+        self._freeze([c for c in full.active if c.rising], level, full)
 
-    def _check(self, bundle: Bundle) -> int:
-        """Let those outside F join whom `bundle` no longer holds back; return how many."""
+    def _check(self, bundle: Bundle) -> None:
+        """Let those outside F join whom `bundle` no longer holds back."""
         stamp = self._stamp
         outside = [c for c in bundle.held if c.stamp != stamp]
         if outside and not bundle.rising:
             free, active = bundle.capacity - bundle.load, bundle.active
             outside = [c for c in outside if free > TOLERANCE * active[c] * c.total]
-        return self._join_late(outside) if outside else 0
+        if outside:
+            self._join_late(outside)
 
-    def _join_late(self, joining: list[FlowClass]) -> int:
-        """Let classes join F in the middle of the sweep; return how many did."""
-        agenda, members = self._agenda, self.members
-        before = len(members)
-        self._join(joining, everywhere=False)
-        for flow_class in members[before:]:
-            rate, cap = flow_class.rate, flow_class.cap
-            heappush(agenda, (rate if rate < cap else cap, flow_class.index + _CLASSES, flow_class))
+    def _join_late(self, joining: list[FlowClass]) -> None:
+        """Let classes join F in the middle of the sweep."""
+        agenda, stamp = self._agenda, self._stamp
+        before = len(self.members)
+        self._join(joining)
+        joined = self.members[before:]
+        self._rising += len(joined)
+        self._stop_later(joined)
+        for flow_class in joined:
+            rate = flow_class.rate
             for bundle, _ in flow_class.contended:
-                if bundle.stamp == self._stamp:
+                if bundle.stamp == stamp:
                     if rate < bundle.key:
                         bundle.key = level = (bundle.capacity - bundle.load) / bundle.need
                         heappush(agenda, (level, bundle.index, bundle))
                     if len(bundle.held) > bundle.inside:
                         self._checks += 1
-                        heappush(agenda, (bundle.level * _PASSED, bundle.index + _CHECKS, bundle))
-        return len(members) - before
+                        heappush(agenda, (bundle.level * PASSED, bundle.index + _CHECKS, bundle))

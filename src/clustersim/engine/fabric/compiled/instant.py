@@ -19,6 +19,7 @@ from clustersim.engine.fabric.compiled.jit import (
     done_of,
     flows_of,
     head_of,
+    holders_of,
     inner,
     log_of,
     members_of,
@@ -37,6 +38,7 @@ __all__ = [
     "complete",
     "deactivate",
     "link_of",
+    "note_holders",
     "schedule",
     "settle",
     "settle_holder",
@@ -57,10 +59,11 @@ _SAME_RATE = 1e-12
 def begin_flow(s: int, c: int, flow: int, size_bytes: float, now_s: float) -> None:
     """Add a flow to class `c`."""
     head, flow_class = head_of(s)[0], classes_of(s)[c]
-    head.joined = flow_class.count
     if flow_class.count > 0:
         settle(s, c, now_s)
         settle_holder(s, c, now_s)
+        if head.metered:
+            note_holders(s, c)
     else:
         flow_class.since = flow_class.held_since = now_s
         if head.metered:
@@ -90,17 +93,18 @@ def complete(s: int, c: int, now_s: float) -> None:
     if service > 0.0:
         _log(s, flow_class, now_s, flow_class.count * service)
     flow_class.served, flow_class.since = target, now_s
-    link = -1
+    first = head.holders
     if head.metered:
         settle_holder(s, c, now_s)
-        link = _lone_holder(s, flow_class)
+        note_holders(s, c)
     while flow_class.root >= 0:
         flow = flow_class.root
         if flows_of(s)[flow].target > target:
             break
         flow_class.root = flow_pop(s, flow)
         flow_class.count -= 1
-        done_of(s)[head.done].flow, done_of(s)[head.done].link = flow, link
+        done = done_of(s)[head.done]
+        done.flow, done.first, done.pairs = flow, first, head.holders - first
         head.done += 1
     if flow_class.count == 0:
         flow_class.served = 0.0
@@ -119,16 +123,23 @@ def _observe(s: int, flow_class: Record) -> None:
 
 
 @inner
-def _lone_holder(s: int, flow_class: Record) -> int:
-    """Return the one link that held a class back in its present busy period; -1: its bound, -2: several."""
-    link = -1
-    found = flow_class.bound_s > 0.0
+def note_holders(s: int, c: int) -> None:
+    """Append which links held class `c` back in its present busy period, and how long."""
+    flow_class = classes_of(s)[c]
+    if flow_class.bound_s > 0.0:
+        _note_holder(s, -1, flow_class.bound_s)
     for at in range(flow_class.first, flow_class.first + flow_class.crossings):
-        if crossings_of(s)[at].held_s > 0.0:
-            if found:
-                return -2
-            found, link = True, link_of(s, crossings_of(s)[at].bundle)
-    return link
+        crossing = crossings_of(s)[at]
+        if crossing.held_s > 0.0:
+            _note_holder(s, link_of(s, crossing.bundle), crossing.held_s)
+
+
+@inner
+def _note_holder(s: int, link: int, held_s: float) -> None:
+    head = head_of(s)[0]
+    holder = holders_of(s)[head.holders]
+    holder.link, holder.held_s = link, held_s
+    head.holders += 1
 
 
 @inner

@@ -18,6 +18,7 @@ from clustersim.engine.fabric.compiled.layout import (
     FLOW,
     HEADER,
     LINK,
+    PAIR,
     ROUTE,
     SPANS,
     SPOT,
@@ -37,6 +38,7 @@ __all__ = [
     "done_of",
     "flows_of",
     "head_of",
+    "holders_of",
     "inbox_of",
     "inner",
     "levels_of",
@@ -181,6 +183,12 @@ def touched_of(s: int) -> Any:
 def done_of(s: int) -> Any:
     """Return the flows that finished."""
     return numba.carray(pointer(head_of(s)[0].done_at), _ENDLESS, DONE)
+
+
+@accessor
+def holders_of(s: int) -> Any:
+    """Return what held back the classes that the last call was about."""
+    return numba.carray(pointer(head_of(s)[0].holders_at), _ENDLESS, PAIR)
 
 
 @accessor

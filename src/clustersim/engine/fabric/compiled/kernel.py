@@ -91,7 +91,7 @@ class FabricEntries(NamedTuple):
     finish: Callable[..., int]
     solve: Callable[..., float]
     settle: Callable[..., None]
-    causes: Callable[..., int]
+    causes: Callable[..., None]
     load: Callable[..., float]
     used: Callable[..., bool]
 
@@ -132,9 +132,9 @@ def fabric_entries() -> FabricEntries:
         _ = sources
         settle_all(s, now_s)
 
-    def held_by(s: int, c: int, now_s: float) -> int:
+    def held_by(s: int, c: int, now_s: float) -> None:
         _ = sources
-        return causes(s, c, now_s)
+        causes(s, c, now_s)
 
     def load(s: int, link: int) -> float:
         _ = sources

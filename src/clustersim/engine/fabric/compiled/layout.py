@@ -132,8 +132,11 @@ FLOW = np.dtype([("target", "f8"), ("number", "i8"), ("child", "i4"), ("sibling"
 ENTRY = np.dtype([("key", "f8"), ("who", "i8")], align=True)
 """An entry of a heap: completions by time, fillings by level."""
 
-DONE = np.dtype([("flow", "i4"), ("link", "i4")], align=True)
-"""A flow that finished, and the one link that held its class back; -1: its bound, -2: several."""
+DONE = np.dtype([("flow", "i4"), ("first", "i4"), ("pairs", "i4")], align=True)
+"""A flow that finished; what held its class back stands in `holders` from pair `first` on."""
+
+PAIR = np.dtype([("link", "f8"), ("held_s", "f8")], align=True)
+"""A link that held a class back (-1: its bound) in its present busy period, and how long."""
 
 TABLES: dict[str, np.dtype[Any]] = {
     "classes": CLASS,
@@ -144,6 +147,7 @@ TABLES: dict[str, np.dtype[Any]] = {
     "queue": ENTRY,
     "levels": ENTRY,
     "done": DONE,
+    "holders": PAIR,
     "links": LINK,
     "link_spans": SPANS,
     "routes": ROUTE,
@@ -156,7 +160,7 @@ TABLES: dict[str, np.dtype[Any]] = {
 }
 _COUNTS = (
     *("classes", "crossings", "bundles", "members", "active", "dirty", "shaken", "chosen", "touched"),
-    *("queue", "levels", "done", "log", "routes", "spots", "told", "changed"),
+    *("queue", "levels", "done", "holders", "log", "routes", "spots", "told", "changed"),
 )
 ROUTE_TABLES = ("classes", "crossings", "bundles", "members", "routes", "spots")
 """Tables that a new route set fills; the kernel asks for room before it begins."""
@@ -180,7 +184,6 @@ HEADER = np.dtype(
         ("turn", "i8"),  # of the present filling
         ("metered", "i8"),  # whether anybody reads the log, saturated spans and held-by seconds
         ("observed", "i8"),  # whether anybody reads `changed`
-        ("joined", "i8"),  # flows that the class had in which the last one began
         ("news", "i8"),  # what there is to tell about the last route set
         ("pending", "i8"),  # changes wait for a solve
         ("departed", "i8"),  # dirty classes are all without flows and held nobody back

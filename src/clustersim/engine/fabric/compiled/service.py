@@ -15,7 +15,7 @@ from clustersim.engine.fabric.compiled.instant import (
     begin_flow,
     complete,
     deactivate,
-    link_of,
+    note_holders,
     schedule,
     settle,
     settle_holder,
@@ -29,7 +29,6 @@ from clustersim.engine.fabric.compiled.jit import (
     crossings_of,
     dirty_of,
     head_of,
-    inbox_of,
     inner,
     links_of,
     members_of,
@@ -90,6 +89,7 @@ def start_flow(s: int, c: int, flow: int, size_bytes: float, now_s: float) -> fl
     """Begin a flow; return the time of the next completion, -1 where that waits for a solve."""
     head, flow_class = head_of(s)[0], classes_of(s)[c]
     catch_up(s, now_s)
+    head.holders = 0
     begin_flow(s, c, flow, size_bytes, now_s)
     if head.pending:
         return _next_s(s)
@@ -161,7 +161,7 @@ def finish_due(s: int, due_s: float, now_s: float) -> int:
     """End the flows that are done by `due_s`; return how many, and leave them in `done`."""
     head = head_of(s)[0]
     catch_up(s, now_s)
-    head.done = 0
+    head.done = head.holders = 0
     while head.queue and queue_of(s)[0].key <= due_s:
         complete(s, queue_of(s)[0].who, now_s)
     if head.done and not head.pending:
@@ -198,21 +198,12 @@ def solve_pending(s: int, now_s: float) -> float:
 
 
 @inner
-def causes(s: int, c: int, now_s: float) -> int:
-    """Write to the inbox which links held class `c` back (-1: its bound), and how long; return how many."""
-    flow_class, inbox = classes_of(s)[c], inbox_of(s)
-    if flow_class.count > 0:
+def causes(s: int, c: int, now_s: float) -> None:
+    """Find which links held class `c` back up to now, and how long."""
+    head_of(s)[0].holders = 0
+    if classes_of(s)[c].count > 0:
         settle_holder(s, c, now_s)
-    found = 0
-    if flow_class.bound_s > 0.0:
-        inbox[0], inbox[1] = -1.0, flow_class.bound_s
-        found = 1
-    for at in range(flow_class.first, flow_class.first + flow_class.crossings):
-        if crossings_of(s)[at].held_s > 0.0:
-            inbox[2 * found] = link_of(s, crossings_of(s)[at].bundle)
-            inbox[2 * found + 1] = crossings_of(s)[at].held_s
-            found += 1
-    return found
+    note_holders(s, c)
 
 
 @inner

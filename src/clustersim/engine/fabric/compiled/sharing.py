@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from array import array
 from collections.abc import Callable, Iterable, Sequence
+from math import inf
 from struct import Struct
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from clustersim.engine.fabric.compiled.kernel import fabric_entries
 from clustersim.engine.fabric.compiled.layout import HEADER, ROUTE_TABLES, State
+from clustersim.engine.fabric.held import seconds_between
 from clustersim.engine.fabric.sharing import FULL
 
 if TYPE_CHECKING:
@@ -25,13 +26,6 @@ _LOG_ROOM = 1 << 16
 _SPANS = ("saturated_s", "first_saturated_s", "last_saturated_s")
 _ROOMS = {"classes": 4, "routes": 4, "bundles": 1, "crossings": 32, "members": 64, "spots": 32}
 """Entries per link that there is room for to begin with; memory that is not used costs nothing (assumed)."""
-_SPANS = ("saturated_s", "first_saturated_s", "last_saturated_s")
-_ROOM = 4096
-"""Classes that there is room for to begin with: memory that is not used costs nothing (assumed)."""
-_PER_CLASS = {"crossings": 8, "members": 16, "spots": 8}
-"""So many entries for each; other tables that route sets fill have as many entries as classes (assumed)."""
-_SEVERAL = -2
-"""Stands for several holders where a finished flow names the one that held it back."""
 
 
 def _field(name: str) -> int:
@@ -40,7 +34,7 @@ def _field(name: str) -> int:
     return HEADER.fields[name][1] // 8
 
 
-_CHANGED, _JOINED, _LOG, _NEWS = map(_field, ("changed", "joined", "log", "news"))
+_CHANGED, _HOLDERS, _LOG, _NEWS = map(_field, ("changed", "holders", "log", "news"))
 _NEXT_S, _PENDING, _SOLVES = map(_field, ("next_s", "pending", "solves"))
 _TOLD, _TOUCHED = map(_field, ("told", "flows_touched"))
 
@@ -52,19 +46,19 @@ class Compiled:
     ----------
     capacities
         Bytes/s of each link.
-    log
-        Where to write what moved.
+    take
+        Is given what moved, an entry of `LinkMeters.log` in each row.
     merge_from
         Links that a route set is the first to use are one constraint where they are so many.
     """
 
-    def __init__(self, capacities: Sequence[float], log: list[float], *, merge_from: int) -> None:
+    def __init__(self, capacities: Sequence[float], take: Callable[[Any], None], *, merge_from: int) -> None:
         self.pending = False
-        self.next_s = math.inf
+        self.next_s = inf
         self.state_of_capacities = 0
         """How often capacities changed; what was measured before the last time does not hold."""
         self._changed: list[RouteSet] | None = None
-        self._log = log
+        self._take = take
         self._call = fabric_entries()
         self._start, self._finish, self._solve = self._call.start, self._call.finish, self._call.solve
         self._add_route_set = self._call.add_route_set
@@ -77,9 +71,9 @@ class Compiled:
         words = _words(self._state.header).cast("B")
         self._integers, self._floats = words.cast("q"), words.cast("d")
         self._route_sets: list[RouteSet] = []
+        """By their numbers in the tables; each has its class as its place."""
         self._indices = array("q")
-        """What the log calls each of them."""
-        self._class_of: dict[RouteSet, int] = {}
+        """What the log calls the route sets, of which the last may be missing."""
         self._bounded: dict[tuple[RouteSet, float], int] = {}
         self._bound_of_class: dict[int, tuple[RouteSet, float]] = {}
         self._owners: dict[str, int] = {}
@@ -135,27 +129,30 @@ class Compiled:
 
     def register(self, route_set: RouteSet, now_s: float) -> None:
         """Take up a new route set, and tell those that it ends the privacy of."""
-        links = route_set.links
+        links, owner = route_set.links, 0
         count = len(links)
-        pack = self._packers.get(count)
-        if pack is None:
-            pack = self._packers[count] = Struct(f"{2 * count}d").pack_into
-            if 2 * count > len(self._inbox_floats):
-                self._grow_inbox(4 * count)
-        owner = route_set.owner and self._owners.setdefault(route_set.owner, len(self._owners) + 1)
+        pack = self._packers.get(count) or self._packer(count)
+        if route_set.owner:
+            owner = self._owners.setdefault(route_set.owner, len(self._owners) + 1)
         pack(self._inbox, 0, *links, *route_set.coefficients)
-        c = self._add_route_set(self._address, count, owner or 0, now_s)
+        c = self._add_route_set(self._address, count, owner, now_s)
         if c < 0:
             self._make_room()
-            c = self._add_route_set(self._address, count, owner or 0, now_s)
-        self._class_of[route_set] = c
+            c = self._add_route_set(self._address, count, owner, now_s)
+        route_set.place = c
         self._route_sets.append(route_set)
-        self._indices.append(route_set.index)
         news = self._integers[_NEWS]
-        if news & 1:
-            route_set.private = False
-        if news & 2:
-            self._tell()
+        if news:
+            route_set.private = not news & 1
+            if news & 2:
+                self._tell()
+
+    def _packer(self, count: int) -> Callable[..., None]:
+        """Return what writes so many links and coefficients to the inbox, and make room for them."""
+        if 2 * count > len(self._inbox_floats):
+            self._grow_inbox(4 * count)
+        pack = self._packers[count] = Struct(f"{2 * count}d").pack_into
+        return pack
 
     def measure(self, route_set: RouteSet) -> None:
         """Find the narrowest link of a route set at the present capacities."""
@@ -188,7 +185,7 @@ class Compiled:
 
     def start(self, flow: Flow, route_set: RouteSet, size_bytes: float, bound: float, now_s: float) -> None:
         """Let a flow begin; `size_bytes` and `bound` (bytes/s, or infinite) are positive."""
-        c = self._class_of[route_set] if bound == math.inf else self._bounded_class(route_set, bound)
+        c = route_set.place if bound == inf else self._bounded_class(route_set, bound)
         if not self._free:
             self._make_room_for_flows()
         slot = self._free.pop()
@@ -200,8 +197,8 @@ class Compiled:
             self.next_s = next_s
         else:
             self.pending = True
-            if self._integers[_JOINED]:
-                flow.held_before = self._causes(c, now_s)
+            if self._integers[_HOLDERS]:
+                flow.held_before = self._held(0, self._integers[_HOLDERS])
         if self._changed is not None:
             self._note_changed(self._changed)
 
@@ -226,24 +223,27 @@ class Compiled:
             self._hand_over()
         if self._changed is not None:
             self._note_changed(self._changed)
+        done = self._done[: 3 * count].tolist()
         if count == 1:
-            flow = self._flows[self._done[0]]
-            self._end(flow, self._done[0], self._done[1], now_s)
-            return (flow,)
-        done = self._done[: 2 * count].tolist()
-        ended = [self._flows[slot] for slot in done[::2]]
-        for flow, slot, link in zip(ended, done[::2], done[1::2], strict=True):
-            self._end(flow, slot, link, now_s)
+            return (self._end(done, now_s),)
+        ended = [self._end(done[at : at + 3], now_s) for at in range(0, 3 * count, 3)]
         ended.sort(key=_number)
         return ended
 
-    def _end(self, flow: Flow, slot: int, link: int, now_s: float) -> None:
-        """End one flow that was held back by one link, or by several."""
+    def _end(self, done: Sequence[int], now_s: float) -> Flow:
+        """End a flow, of which the kernel tells its place, and where among the holders its own are."""
+        slot, first, pairs = done
+        flow = self._flows[slot]
         self._free.append(slot)
-        if flow.held_before is None and link != _SEVERAL:
-            flow.end({link: now_s - flow.started_s}, now_s)
+        if pairs == 1 and flow.held_before is None:
+            flow.end(int(self._holders[2 * first]), now_s)
         else:
-            flow.end(self._since(flow, self._causes(self._class_of_flow[slot], now_s), now_s), now_s)
+            flow.end(self._held(first, pairs), now_s)
+        return flow
+
+    def _held(self, first: int, pairs: int) -> bytes:
+        """Return some of the holders that the last call noted."""
+        return self._holders[2 * first : 2 * (first + pairs)].tobytes()
 
     def rate(self, flow: Flow) -> float:
         """Return the present rate of a flow that has not ended."""
@@ -251,36 +251,15 @@ class Compiled:
 
     def held_s(self, flow: Flow, now_s: float) -> dict[int, float]:
         """Return the seconds by holding link (or `BOUND`) of a flow that has not ended."""
-        return self._since(flow, self._causes(self._class_of_flow[flow.place], now_s), now_s)
-
-    def _causes(self, c: int, now_s: float) -> dict[int, float]:
-        """Return the seconds by holding link of a class, in its present busy period."""
-        count = self._call.causes(self._address, c, now_s)
-        pairs = self._inbox_floats[: 2 * count].tolist()
-        held_s: dict[int, float] = {}
-        for link, seconds in zip(pairs[::2], pairs[1::2], strict=True):
-            held_s[int(link)] = held_s.get(int(link), 0.0) + seconds
-        return held_s
-
-    @staticmethod
-    def _since(flow: Flow, held_s: dict[int, float], now_s: float) -> dict[int, float]:
-        """Return what was added since the flow began; it adds up to its life."""
-        before = flow.held_before
-        if before is None:
-            return held_s
-        seconds = {link: held_s.get(link, 0.0) - before.get(link, 0.0) for link in {**before, **held_s}}
-        seconds = {link: value for link, value in seconds.items() if value > 0.0}
-        if seconds:
-            # Differences of long sums round; the longest share takes what is missing.
-            longest = max(seconds, key=seconds.__getitem__)
-            seconds[longest] += now_s - flow.started_s - sum(seconds.values())
-        return seconds
+        self._call.causes(self._address, self._class_of_flow[flow.place], now_s)
+        held = self._held(0, self._integers[_HOLDERS])
+        return seconds_between(flow.held_before, held, now_s - flow.started_s)
 
     def _bounded_class(self, route_set: RouteSet, bound: float) -> int:
         known = self._bounded.get((route_set, bound))
         if known is not None:
             return known
-        route = int(self._state.tables["classes"]["route_set"][self._class_of[route_set]])
+        route = int(self._state.tables["classes"]["route_set"][route_set.place])
         c = self._call.add_class(self._address, route, bound)
         if c < 0:
             self._make_room()
@@ -312,7 +291,7 @@ class Compiled:
         self._call.settle(self._address, now_s)
         tables, head = self._state.tables, self._state.head
         seconds, first, last = (tables["link_spans"][name].copy() for name in _SPANS)
-        first[seconds == 0.0], last[seconds == 0.0] = math.inf, -math.inf
+        first[seconds == 0.0], last[seconds == 0.0] = inf, -inf
         bundles, spans = tables["bundles"][: head["bundles"]], tables["bundle_spans"][: head["bundles"]]
         running = np.maximum(now_s - bundles["saturated_since"], 0.0)
         for index in np.flatnonzero((spans["saturated_s"] > 0.0) | (running > 0.0)).tolist():
@@ -340,10 +319,12 @@ class Compiled:
     def _hand_over(self) -> None:
         """Give the meters what has moved."""
         used = self._integers[_LOG]
-        moved: Any = np.array(self._state.tables["log"][:used])
-        moved[::4] = np.array(self._indices)[moved[::4].astype(np.int64)]
-        self._log += moved.tolist()
-        self._integers[_LOG] = 0
+        self._indices.extend([route_set.index for route_set in self._route_sets[len(self._indices) :]])
+        if used:
+            moved: Any = np.array(self._state.tables["log"][:used]).reshape(-1, 4)
+            moved[:, 0] = np.array(self._indices)[moved[:, 0].astype(np.int64)]
+            self._take(moved)
+            self._integers[_LOG] = 0
 
     def _note_changed(self, changed: list[RouteSet]) -> None:
         """Append the route sets whose total rate the last call changed."""
@@ -367,12 +348,14 @@ class Compiled:
             **dict.fromkeys(("bundle_spans", "shaken", "touched"), bundles),
             "told": rooms["routes"],
             "changed": 3 * classes,
+            "holders": classes + rooms["crossings"],
             "log": _LOG_ROOM + 12 * classes,
             "levels": classes + bundles + rooms["crossings"],
         }.items():
             if room > len(state.tables[name]):
                 state.place(name, room)
         self._told = _words(state.tables["told"])
+        self._holders = _words(state.tables["holders"]).cast("B").cast("d")
 
     def _grow_inbox(self, room: int) -> None:
         inbox = self._state.place("inbox", room)

@@ -7,10 +7,11 @@ begin again in a compiled sharing, and one solve gives them the rates that they 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from clustersim.engine.fabric.compiled import choice
+from clustersim.engine.fabric.held import pack
 
 if TYPE_CHECKING:
     from clustersim.engine.fabric.compiled.sharing import Compiled
@@ -55,7 +56,7 @@ def compiled_twin(
     old: Interpreted,
     route_sets: Sequence[RouteSet],
     capacities: Sequence[float],
-    log: list[float],
+    take: Callable[[Any], None],
     *,
     merge_from: int,
     now_s: float,
@@ -68,18 +69,20 @@ def compiled_twin(
         All route sets that were registered, in their order.
     capacities
         Present capacity of each link.
+    take
+        Is given what moves, as `LinkMeters.take`.
     """
     from clustersim.engine.fabric.compiled.sharing import Compiled
 
     old.settle(now_s)
-    new = Compiled(capacities, log, merge_from=merge_from)
+    new = Compiled(capacities, take, merge_from=merge_from)
     for route_set in route_sets:
         new.register(route_set, now_s)
     new.take_over(old.partition.altered, old.saturation(now_s), old.partition.state)
     for flow, bound, left_bytes in _under_way(old):
-        earlier_s = old.held_s(flow, now_s)
+        earlier_s = {link: -seconds for link, seconds in old.held_s(flow, now_s).items()}
         new.start(flow, flow.route_set, left_bytes, bound, now_s)
-        flow.held_before = {link: -seconds for link, seconds in earlier_s.items()}
+        flow.held_before = pack(earlier_s)
     new.solve(now_s)
     new.go_on_counting(old.solves, old.flows_touched)
     new.changed = old.changed
