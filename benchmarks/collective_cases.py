@@ -65,7 +65,7 @@ class Outcome:
     """How long everything took, in seconds of the simulation, and what it cost to find out.
 
     `alone_s` is what the slowest collective takes alone, `latency` the largest part of such a time
-    that is latency, `spread` the largest `delay_spread`.
+    that is latency, `spread` by how much the library says that a collective may be too slow.
     """
 
     collectives_s: list[float] = field(default_factory=list)
@@ -80,9 +80,12 @@ class Outcome:
     touched: int = 0
 
 
-def run(case: Case, fidelity: Fidelity) -> Outcome:
-    """Simulate a case until its collectives and its transfers have ended."""
-    world, outcome = World(case.topology, keep_trace=False), Outcome()
+def run(case: Case, fidelity: Fidelity, *, solver: str = "auto") -> Outcome:
+    """Simulate a case until its collectives and its transfers have ended.
+
+    `cpu_s` is what the simulation took once the world was built and the collectives planned.
+    """
+    world, outcome = World(case.topology, keep_trace=False, solver=solver), Outcome()
     started = time.process_time()
     communicators = [
         Communicator(world, gpus, owner=f"job{index}", algorithm=case.algorithm, fidelity=fidelity)
@@ -93,11 +96,11 @@ def run(case: Case, fidelity: Fidelity) -> Outcome:
     outcome.planning_s = time.process_time() - started
     gc.collect()
     started = time.process_time()
-    records = _simulate(world, communicators, case, outcome)
+    _simulate(world, communicators, case, outcome)
     outcome.cpu_s = time.process_time() - started
     outcome.events = events_scheduled(world.env)
     outcome.solves, outcome.touched = world.fabric.solves, world.fabric.flows_touched
-    outcome.spread = max(map(delay_spread, communicators, [case] * len(records), records))
+    outcome.spread = max((found.part for found in world.pessimism.collectives), default=0.0)
     return outcome
 
 
@@ -108,9 +111,7 @@ def _describe_alone(communicator: Communicator, case: Case, outcome: Outcome) ->
     outcome.latency = max(outcome.latency, latency_s / alone_s)
 
 
-def _simulate(
-    world: World, communicators: Sequence[Communicator], case: Case, outcome: Outcome
-) -> list[CollectiveRecord]:
+def _simulate(world: World, communicators: Sequence[Communicator], case: Case, outcome: Outcome) -> None:
     ends = [
         world.env.process(_collective(world, communicator, case, index * case.stagger_s))
         for index, communicator in enumerate(communicators)
@@ -120,28 +121,6 @@ def _simulate(
     world.env.run()
     records = [end.value for end in ends]
     outcome.collectives_s = [float(record.end_s - record.start_s) for record in records]
-    return records
-
-
-def delay_spread(communicator: Communicator, case: Case, record: CollectiveRecord) -> float:
-    """Return by how much a macro-flow may be pessimistic because different links delayed it in turn.
-
-    *Equation.* ``(1 - f) D / (T + f D)`` with T the time alone, D the delay and f the part of it that
-    the link that delayed it most has. Delays on one link add up; on different links, step by step,
-    those within one round of the data hide behind each other, at best all but the largest.
-    """
-    alone_s = case.repeat * communicator.alone_s(case.kind, case.size_bytes)
-    alone = communicator.alone_shares(case.kind, case.size_bytes)
-    delays_s = [
-        max(0.0, seconds - case.repeat * alone.get(resource, 0.0))
-        for resource, seconds in record.shares.items()
-        if resource != NETWORK_LATENCY
-    ]
-    delay_s = record.end_s - record.start_s - alone_s
-    if delay_s <= 1e-6 * alone_s or not sum(delays_s):
-        return 0.0
-    of_one_link_s = delay_s * max(delays_s) / sum(delays_s)
-    return (delay_s - of_one_link_s) / (alone_s + of_one_link_s)
 
 
 def alone_s(case: Case) -> float:

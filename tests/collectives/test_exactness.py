@@ -11,6 +11,7 @@ import pytest
 from collective_bench import Bench
 
 from clustersim.collectives import Communicator
+from clustersim.engine.pessimism import PessimisticCollectives
 from clustersim.engine.trace import NETWORK_LATENCY
 from clustersim.engine.world import World
 from clustersim.topology import Topology
@@ -27,7 +28,7 @@ class Transfer(NamedTuple):
 
 
 class Twins:
-    """The same rings and transfers twice: as macro-flows and step by step."""
+    """The same rings and transfers twice: as macro-flows and step by step; and what the worlds tell of it."""
 
     def __init__(
         self,
@@ -41,8 +42,8 @@ class Twins:
         self._topology = topology
         self._transfers = transfers
         self._size_bytes, self._repeat = size_bytes / repeat, repeat
-        self.macro_s = self._ends(groups, "macro")
-        self.stepwise_s = self._ends(groups, "stepwise")
+        self.macro_s, self.told = self._ends(groups, "macro")
+        self.stepwise_s, self.told_stepwise = self._ends(groups, "stepwise")
 
     @property
     def error(self) -> float:
@@ -53,7 +54,9 @@ class Twins:
         ]
         return max(errors, key=abs)
 
-    def _ends(self, groups: Sequence[Sequence[str]], fidelity: str) -> list[float]:
+    def _ends(
+        self, groups: Sequence[Sequence[str]], fidelity: str
+    ) -> tuple[list[float], tuple[PessimisticCollectives, ...]]:
         world = World(self._topology)
         events = [
             Communicator(world, gpus, owner=f"job{index}", algorithm="ring", fidelity=fidelity).all_reduce(
@@ -63,7 +66,7 @@ class Twins:
         ]
         world.env.process(self._feed(world))
         world.env.run(until=world.env.all_of(events))
-        return [float(event.value.end_s) for event in events]
+        return [float(event.value.end_s) for event in events], world.pessimism.collectives
 
     def _feed(self, world: World):
         for transfer in self._transfers:
@@ -98,7 +101,9 @@ def test_alone_a_ring_over_oversubscribed_leaves_agrees_to_rounding(bench: Bench
     )
     gpus = list(topology.gpus)
     random.Random(1).shuffle(gpus)
-    assert Twins(topology, [gpus], 64 * MIB).error == pytest.approx(0.0, abs=1e-9)
+    twins = Twins(topology, [gpus], 64 * MIB)
+    assert twins.error == pytest.approx(0.0, abs=1e-9)
+    assert twins.told == ()
 
 
 @pytest.mark.parametrize("ranks", [4, 16])
@@ -125,6 +130,7 @@ def test_beside_transfers_larger_than_what_is_in_flight_a_ring_agrees_within_1_p
     transfers = random_transfers(topology, size_bytes, 16 * size_bytes, load)
     twins = Twins(topology, [topology.gpus], size_bytes, transfers=transfers)
     assert abs(twins.error) < 0.01
+    assert twins.told == ()
     assert twins.macro_s[0] > 1.1 * ring_alone(topology, size_bytes)[0]
 
 
@@ -135,6 +141,38 @@ def test_beside_small_transfers_a_macro_flow_is_pessimistic(bench: Bench, ranks:
     topology, size_bytes = star(bench, ranks), 64 * MIB
     transfers = random_transfers(topology, size_bytes, ratio * size_bytes, 0.05)
     assert 0.0 < Twins(topology, [topology.gpus], size_bytes, transfers=transfers).error < 0.75
+
+
+@pytest.mark.parametrize("ranks", [8, 32])
+@pytest.mark.parametrize("ratio", [1 / 256, 1 / 16])
+@pytest.mark.parametrize("load", [0.05, 0.2])
+def test_where_a_macro_flow_is_more_than_5_percent_pessimistic_the_world_tells_by_how_much_at_most(
+    bench: Bench, ranks: int, ratio: float, load: float
+) -> None:
+    topology, size_bytes = star(bench, ranks), 64 * MIB
+    transfers = random_transfers(topology, size_bytes, ratio * size_bytes, load)
+    twins = Twins(topology, [topology.gpus], size_bytes, transfers=transfers)
+    (told,) = twins.told
+    assert 0.05 < twins.error < told.part
+    assert (told.workload, told.kind, told.count, told.size_bytes) == ("job0", "all-reduce", 1, size_bytes)
+    assert told.in_flight_bytes == pytest.approx(size_bytes)
+    assert twins.told_stepwise == ()
+
+
+def test_nothing_is_told_of_a_ring_that_one_link_holds_back_however_small_the_transfers(bench: Bench) -> None:
+    topology, size_bytes = star(bench, 8), 64 * MIB
+    starts = [number * 1e-4 for number in range(20)]
+    transfers = [Transfer(start_s, topology.gpus[0], topology.gpus[3], MIB) for start_s in starts]
+    twins = Twins(topology, [topology.gpus], size_bytes, transfers=transfers)
+    assert twins.told == ()
+    assert twins.macro_s[0] > 1.05 * ring_alone(topology, size_bytes)[0]
+
+
+def test_collectives_back_to_back_are_told_one_by_one(bench: Bench) -> None:
+    topology, size_bytes = star(bench, 8), 64 * MIB
+    transfers = random_transfers(topology, size_bytes, size_bytes / 256, 0.1)
+    (told,) = Twins(topology, [topology.gpus], size_bytes, transfers=transfers, repeat=4).told
+    assert (told.count, told.size_bytes) == (4, size_bytes / 4)
 
 
 def test_the_less_is_in_flight_the_better_a_macro_flow_agrees(bench: Bench) -> None:

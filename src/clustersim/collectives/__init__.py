@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 from clustersim.collectives.communicator import CollectiveRecord, Communicator
+from clustersim.collectives.lockstep import LockstepCommunicator
 from clustersim.collectives.msccl import MscclProgram
 from clustersim.collectives.step_list import StepList
 from clustersim.collectives.user_algorithm import read_algorithm
 
-__all__ = ["CollectiveRecord", "Communicator", "MscclProgram", "StepList", "read_algorithm"]
+__all__ = [
+    "CollectiveRecord",
+    "Communicator",
+    "LockstepCommunicator",
+    "MscclProgram",
+    "StepList",
+    "read_algorithm",
+]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ from clustersim.collectives.group import Group
 from clustersim.collectives.kinds import Kind, parse_kind
 from clustersim.collectives.macro import Schedule, schedule
 from clustersim.collectives.plan import Plan
+from clustersim.collectives.side_by_side import merged
 from clustersim.collectives.user_algorithm import UserAlgorithm
 from clustersim.errors import InputError, did_you_mean
 
@@ -35,6 +36,8 @@ class Chooser:
 
     Parameters
     ----------
+    groups
+        The group, and those of equal size that do the same side by side with it.
     algorithm
         `auto`, a name of `ALGORITHMS`, or an algorithm of the user's, which is checked here.
 
@@ -44,16 +47,17 @@ class Chooser:
         For an unknown algorithm, and one of the user's that does not do what it says.
     """
 
-    def __init__(self, group: Group, algorithm: str | UserAlgorithm) -> None:
+    def __init__(self, groups: Sequence[Group], algorithm: str | UserAlgorithm) -> None:
         if isinstance(algorithm, str) and algorithm != "auto" and algorithm not in ALGORITHMS:
             known = ("auto", *ALGORITHMS)
             raise InputError(f"unknown collective algorithm '{algorithm}'.{did_you_mean(algorithm, known)}")
-        self.group = group
+        self.groups = tuple(groups)
+        self.group = self.groups[0]
         self.algorithm = algorithm
         self._schedules: dict[str, tuple[Schedule, ...]] = {}
         self._matrices: dict[bytes, int] = {}
         if not isinstance(algorithm, str):
-            self._schedules[algorithm.kind] = self._scheduled(algorithm.plans(group))
+            self._schedules[algorithm.kind] = _some(self._scheduled(algorithm.plans), "that of one's own")
 
     def candidates(self, kind: str) -> tuple[Schedule, ...]:
         """Return the schedules to choose from for a kind of collective.
@@ -67,13 +71,20 @@ class Chooser:
         if found is None:
             parsed = parse_kind(kind)
             self._check_ranks(parsed)
-            name = self.algorithm if isinstance(self.algorithm, str) else "auto"
-            found = self._schedules[kind] = self._scheduled(plans(self.group, parsed, name))
+            found = self._schedules[kind] = self._planned(parsed)
         return found
 
-    def _scheduled(self, found: Sequence[Plan]) -> tuple[Schedule, ...]:
+    def _planned(self, kind: Kind) -> tuple[Schedule, ...]:
+        name = self.algorithm if isinstance(self.algorithm, str) else "auto"
+        found = self._scheduled(lambda group: plans(group, kind, name))
+        if not found and name in ALGORITHMS and ALGORITHMS[name].falls_back:
+            # Where some groups fall back on what NCCL takes instead, all do.
+            return self._scheduled(lambda group: plans(group, kind, "ring"))
+        return _some(found, name)
+
+    def _scheduled(self, plans_of: Callable[[Group], Sequence[Plan]]) -> tuple[Schedule, ...]:
         capacities = self.group.topology.link_bandwidth_bytes_per_s
-        return tuple(schedule(plan, capacities) for plan in found)
+        return tuple(schedule(plan, capacities) for plan in merged([*map(plans_of, self.groups)]))
 
     def _check_ranks(self, kind: Kind) -> None:
         for rank in kind.ranks:
@@ -108,7 +119,7 @@ class Chooser:
         kind = f"all_to_all_v:{number}"
         if kind not in self._schedules:
             self._forget_matrices()
-            self._schedules[kind] = self._scheduled(uneven_plans(self.group, parts))
+            self._schedules[kind] = self._scheduled(lambda group: uneven_plans(group, parts))
         return kind, total
 
     def _forget_matrices(self) -> None:
@@ -126,3 +137,12 @@ class Chooser:
             ),
             key=lambda option: option.alone_s,
         )
+
+
+def _some(found: tuple[Schedule, ...], name: str) -> tuple[Schedule, ...]:
+    if not found:
+        raise InputError(
+            f"groups of unlike shape cannot run the algorithm '{name}' in lockstep: it goes through other "
+            "phases in one than in another; take 'auto', or one communicator for each group"
+        )
+    return found

@@ -9,13 +9,15 @@ import simpy
 from numpy.typing import ArrayLike
 
 from clustersim.collectives.choice import Chooser
-from clustersim.collectives.group import Group
+from clustersim.collectives.connections import Connections
+from clustersim.collectives.group import Group, check_side_by_side
 from clustersim.collectives.kinds import BARRIER_BYTES, bus_bytes_factor, parse_kind
 from clustersim.collectives.macro import MacroPhase, Schedule
 from clustersim.collectives.macro_run import Choice, Leg, MacroRun
 from clustersim.collectives.phase_cost import Timing
 from clustersim.collectives.stepwise import StepwiseRun
 from clustersim.engine.fabric import DEFAULT_TRAFFIC
+from clustersim.engine.owners import part_of
 from clustersim.engine.trace import NETWORK_LATENCY, NO_CAUSE, link_resource
 
 if TYPE_CHECKING:
@@ -70,11 +72,18 @@ class Communicator:
         As `clustersim.collectives.group.Group` takes them.
     traffic
         Priority and weight of its bytes on links that others use as well.
+    part
+        Which part of its owner it is: then communicators of the owner's other parts are strangers
+        to it, as others are, for `private`. Reports do not tell parts apart.
+    beside
+        Other groups of as many ranks that run each collective with it, in lockstep;
+        `clustersim.collectives.lockstep.LockstepCommunicator` says what that means.
 
     Raises
     ------
     InputError
-        For an unknown algorithm, and for a group that is empty or names a GPU twice.
+        For an unknown algorithm, a group that is empty or names a GPU twice, and for groups side by
+        side that are of unequal sizes or have a common GPU (pairs may share ends).
 
     **Valid when** all ranks enter at once; see `clustersim.collectives.macro`.
     **Checked by:** tests/collectives; `clustersim validate collectives`.
@@ -92,12 +101,21 @@ class Communicator:
         channels: int | None = None,
         chunks: int | None = None,
         traffic: TrafficClass = DEFAULT_TRAFFIC,
+        part: str = "",
+        beside: Sequence[Sequence[str]] = (),
     ) -> None:
-        self.group = Group(world.topology, gpus, channels=channels, chunks=chunks)
+        connections = Connections(world.topology)
+        groups = [
+            Group(world.topology, ranks, channels=channels, chunks=chunks, connections=connections)
+            for ranks in (gpus, *beside)
+        ]
+        check_side_by_side(groups)
+        self.group = groups[0]
         self.owner = owner
+        self._link_owner = part_of(owner, part)
         self.lane = lane
         self.world = world
-        self._chooser = Chooser(self.group, algorithm)
+        self._chooser = Chooser(groups, algorithm)
         self.traffic = traffic
         self._run = self._stepwise if fidelity == "stepwise" else self._macro
         self._choices: dict[tuple[str, float], Choice] = {}
@@ -247,6 +265,11 @@ class Communicator:
             fabric.private(route_set) for route_set in self._route_sets.values()
         )
 
+    @property
+    def links(self) -> frozenset[int]:
+        """Links of what it has run or planned so far."""
+        return frozenset(link for route_set in self._route_sets.values() for link in route_set.links)
+
     def on_shared(self, callback: Callable[[], None]) -> None:
         """Have `callback` called when `private` ends: somebody else uses a link, or one has changed."""
         self._on_shared.append(callback)
@@ -343,7 +366,7 @@ class Communicator:
             self._leg(phase, kind, size_bytes, timing, 0.0 if index else best.start_s[protocol])
             for index, (phase, timing) in enumerate(zip(best.phases, timings, strict=True))
         )
-        return Choice(best, protocol, alone_s, legs)
+        return Choice(kind, size_bytes, best, protocol, alone_s, legs)
 
     def _leg(self, phase: MacroPhase, kind: str, size_bytes: float, timing: Timing, base_s: float) -> Leg:
         return Leg(
@@ -353,10 +376,11 @@ class Communicator:
             flow_s=timing.flow_s,
             bandwidth_part=timing.bandwidth_part,
             slowest_link=phase.load.slowest_link,
+            phase=phase,
         )
 
     def _route_set(self, links: Sequence[int], weights: Sequence[float]) -> RouteSet:
-        return self.world.fabric.route_set(links, weights, owner=self.owner, traffic=self.traffic)
+        return self.world.fabric.route_set(links, weights, owner=self._link_owner, traffic=self.traffic)
 
     def _register(self, phase: MacroPhase, kind: str) -> RouteSet:
         fabric = self.world.fabric

@@ -1,4 +1,4 @@
-"""A communicator as a scenario asks for it."""
+"""Communicators as a scenario asks for them."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clustersim.collectives.communicator import Communicator
+from clustersim.collectives.lockstep import LockstepCommunicator
 from clustersim.collectives.user_algorithm import UserAlgorithm, read_algorithm
 
 if TYPE_CHECKING:
     from clustersim.engine.world import World
     from clustersim.spec.training import CollectiveSpec
 
-__all__ = ["communicator_for"]
+__all__ = ["communicator_for", "lockstep_for"]
 
 
 def communicator_for(
@@ -40,17 +41,36 @@ def communicator_for(
     InputError
         As `Communicator` and `read_algorithm`.
     """
+    return Communicator(world, gpus, owner=owner, lane=lane, **_fields(spec, base), **options)
+
+
+def lockstep_for(
+    spec: CollectiveSpec,
+    world: World,
+    groups: Sequence[Sequence[str]],
+    *,
+    owner: str,
+    lane: str,
+    base: Path | None = None,
+    **options: Any,
+) -> LockstepCommunicator:
+    """Return the same for groups that run each collective side by side.
+
+    Raises
+    ------
+    InputError
+        As `LockstepCommunicator` and `read_algorithm`.
+    """
+    return LockstepCommunicator(world, groups, owner=owner, lane=lane, **_fields(spec, base), **options)
+
+
+def _fields(spec: CollectiveSpec, base: Path | None) -> dict[str, Any]:
     algorithm: str | UserAlgorithm = spec.algorithm
     if spec.schedule is not None:
         algorithm = read_algorithm((base or Path()) / spec.schedule)
-    return Communicator(
-        world,
-        gpus,
-        owner=owner,
-        lane=lane,
-        algorithm=algorithm,
-        fidelity=spec.fidelity,
-        channels=spec.channels,
-        chunks=spec.chunks,
-        **options,
-    )
+    return {
+        "algorithm": algorithm,
+        "fidelity": spec.fidelity,
+        "channels": spec.channels,
+        "chunks": spec.chunks,
+    }

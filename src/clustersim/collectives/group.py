@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
+from itertools import chain
 
-from clustersim.catalog.collectives import CollectiveCosts, collective_costs
+from clustersim.collectives.connections import Connections
 from clustersim.collectives.cycles import pack_cycles
-from clustersim.collectives.plan import Connection
 from clustersim.errors import InputError
 from clustersim.topology import Topology
 from clustersim.topology.contract import SCALE_UP_KINDS
 
-__all__ = ["Group"]
-
-_INSIDE_KINDS = SCALE_UP_KINDS | {"pcie", "socket"}
+__all__ = ["Group", "check_side_by_side"]
 
 
 class Group:
@@ -32,6 +30,8 @@ class Group:
     chunks
         Chunks that pipelines divide their bytes into. Default: 64 step by step, and closed forms
         leave out the time that the first one takes to fill the pipeline.
+    connections
+        Where it keeps its connections, if it shares them with others.
 
     Raises
     ------
@@ -46,6 +46,7 @@ class Group:
         *,
         channels: int | None = None,
         chunks: int | None = None,
+        connections: Connections | None = None,
     ) -> None:
         _check_gpus(gpus)
         for name, value in (("channels", channels), ("chunks", chunks)):
@@ -56,8 +57,11 @@ class Group:
         self.channels = channels
         self.chunks = chunks
         self._cycles: dict[int, list[tuple[str, ...]]] = {}
-        self._connections: dict[tuple[object, ...], Connection] = {}
-        self._costs_by_link: dict[int, CollectiveCosts] = {}
+        kept = connections or Connections(topology)
+        self.connect = kept.between
+        """Returns the connection between two vertices."""
+        self.over = kept.over
+        """Returns the connection between two vertices over given links."""
 
     def __len__(self) -> int:
         return len(self.gpus)
@@ -92,6 +96,8 @@ class Group:
         The rails are those that all nodes use; where the nodes share no rail, the k-th rail of one
         node talks to the k-th of the next.
         """
+        if len(self.nodes) == len(self.gpus):
+            return tuple(node * (self.channels or 1) for node in self.nodes)
         by_node = [{self.topology.rail(gpu): gpu for gpu in reversed(node)} for node in self.nodes]
         common = sorted(set.intersection(*(set(rails) for rails in by_node)))
         if common:
@@ -108,6 +114,8 @@ class Group:
         Where GPUs are joined directly the order follows their lanes.
         """
         gpus, leader = self.nodes[node], self.leaders[node][channel]
+        if len(gpus) == 1:
+            return gpus
         cycles = self.cycles(node)
         if cycles:
             gpus = cycles[channel % len(cycles)]
@@ -134,62 +142,10 @@ class Group:
         thinnest = min(rates.values(), default=1.0)
         return {ends: round(rate / thinnest) for ends, rate in rates.items()}
 
-    def connect(self, source: str, target: str, *, channel: int = 0, via: str = "") -> Connection:
-        """Return the connection between two vertices, relayed by the GPU `via` where given.
-
-        `channel` tells apart connections of one pair that may take different paths.
-        """
-        key = (source, target, channel, via)
-        found = self._connections.get(key)
-        if found is None:
-            found = self._connections[key] = self._make(source, target, channel, via)
-        return found
-
-    def over(self, source: str, target: str, links: tuple[int, ...]) -> Connection:
-        """Return the connection between two vertices over given links."""
-        found = self._connections.get(links)
-        if found is None:
-            latency_s = self.topology.latency_s(links)
-            found = self._connections[links] = Connection(
-                source, target, links, (1.0,) * len(links), 1, latency_s, self._costs(links), self._number()
-            )
-        return found
-
-    def _make(self, source: str, target: str, channel: int, via: str) -> Connection:
-        if via and via not in (source, target):
-            first, last = self.connect(source, via), self.connect(via, target, channel=channel)
-            links, weights = first.links + last.links, first.weights + last.weights
-            count, latency_s = last.multiplicity, first.latency_s + last.latency_s
-        else:
-            links, weights, count, latency_s = self.topology.path(source, target, connection=channel)
-        return Connection(
-            source, target, links, weights, count, latency_s, self._costs(links), self._number()
-        )
-
-    def _number(self) -> int:
-        return len(self._connections)
-
     def is_scale_up(self, source: str, target: str) -> bool:
         """Whether two GPUs reach each other by NVLink or its like alone."""
         kinds = self.topology.link_kind
         return all(kinds[link] in SCALE_UP_KINDS for link in self.topology.route(source, target))
-
-    def _costs(self, links: tuple[int, ...]) -> CollectiveCosts:
-        """Costs of the technology between nodes where the path leaves its node, else of its slowest link."""
-        kinds, rates = self.topology.link_kind, self._rates
-        outside = [link for link in links if kinds[link] not in _INSIDE_KINDS]
-        rate, slowest = min([(rates[link], link) for link in outside or links])
-        found = self._costs_by_link.get(slowest)
-        if found is None:
-            found = collective_costs(kinds[slowest], bandwidth_bytes_per_s=rate)
-            self._costs_by_link[slowest] = found
-        return found
-
-    @cached_property
-    def _rates(self) -> list[float]:
-        """Bandwidth of each link, bytes/s."""
-        rates: list[float] = self.topology.link_bandwidth_bytes_per_s.tolist()
-        return rates
 
 
 def _check_gpus(gpus: Sequence[str]) -> None:
@@ -198,3 +154,15 @@ def _check_gpus(gpus: Sequence[str]) -> None:
     if len(set(gpus)) < len(gpus):
         twice, _ = Counter(gpus).most_common(1)[0]
         raise InputError(f"a communicator names each GPU once; '{twice}' is named twice")
+
+
+def check_side_by_side(groups: Sequence[Group]) -> None:
+    """Raise `InputError` where groups cannot do the same side by side: unequal sizes, or a common GPU."""
+    sizes = sorted({len(group) for group in groups})
+    if len(sizes) > 1:
+        counts = ", ".join(map(str, sizes))
+        raise InputError(f"groups that run in lockstep have equally many ranks; there are some of {counts}")
+    if sizes[0] > 2:
+        gpu, count = Counter(chain.from_iterable(group.gpus for group in groups)).most_common(1)[0]
+        if count > 1:
+            raise InputError(f"'{gpu}' is in {count} groups; groups that run in lockstep share no GPU")

@@ -108,7 +108,7 @@ def _own_part(phase: Phase) -> float:
     sources = {connection.source for connection in phase.connections}
     ends = sources | {connection.target for connection in phase.connections}
     sends = len(phase.connections) / len(sources)
-    return 1.0 / sends if sends == len(ends) - 1 else 0.0
+    return 1.0 / sends if sends == len(ends) / phase.groups - 1 else 0.0
 
 
 def _distinct(connections: Iterable[Connection]) -> tuple[list[Connection], np.ndarray]:

@@ -6,9 +6,10 @@ of a ring has the bound x ≤ bytes/T; the others run at full pace after what T 
 Max-min sharing with other flows, connection by connection, does the rest.
 
 **Valid when** alone, or beside flows that last longer than a few steps; beside competitors
-smaller than what is in flight on a ring it is pessimistic by 2 to 30 %. Phases are barriers to the
-bytes: all ranks send those of the next one together, where step by step each does when its own part is
-done, and may then get in the way of others that are still behind.
+smaller than what is in flight on a ring it is pessimistic by up to two thirds, and the result says so
+(`clustersim.collectives.hidden_delays`). Phases are barriers to the bytes: all ranks send those of the
+next one together, where step by step each does when its own part is done, and may then get in the way
+of others that are still behind.
 **Source:** max-plus algebra (Baccelli et al., Synchronization and Linearity, 1992).
 **Checked by:** tests/collectives against `reference.ring_finish_s` and the stepwise expansion.
 """
@@ -22,6 +23,7 @@ from functools import cached_property
 import numpy as np
 
 from clustersim.catalog.collectives import CollectiveCosts
+from clustersim.collectives.hidden_delays import in_flight_part
 from clustersim.collectives.load import FALLBACKS, PhaseLoad, phase_load, protocol_of
 from clustersim.collectives.phase_cost import PhaseCost, Timing, phase_costs
 from clustersim.collectives.plan import Phase, Plan
@@ -53,6 +55,11 @@ class MacroPhase:
     def bytes_moved(self, size_bytes: float) -> float:
         """Return the bytes of the fabric's variable: those of one transport connection."""
         return size_bytes * self.load.unit
+
+    @cached_property
+    def in_flight_part(self) -> float:
+        """Part of those bytes that is under way at once; see `clustersim.collectives.hidden_delays`."""
+        return in_flight_part(self.phase)
 
 
 @dataclass(frozen=True, eq=False)

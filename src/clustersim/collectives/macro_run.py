@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from clustersim.collectives.macro import Schedule
+from clustersim.collectives.hidden_delays import hideable_s, spread
+from clustersim.collectives.kinds import parse_kind
+from clustersim.collectives.macro import MacroPhase, Schedule
+from clustersim.engine.pessimism import PessimisticCollectives
 
 if TYPE_CHECKING:
     import simpy
@@ -30,6 +34,8 @@ class Leg:
         Part of `flow_s` that scales with 1/bandwidth.
     slowest_link
         Link that the bandwidth part is booked on when nothing else holds the flow back.
+    phase
+        Whose bytes they are.
     """
 
     route_set: RouteSet
@@ -38,12 +44,21 @@ class Leg:
     flow_s: float
     bandwidth_part: float
     slowest_link: int
+    phase: MacroPhase
+
+    def hideable_s(self, held_s: Mapping[int, float], took_s: float, repeat: int) -> float:
+        """Return how much of its delay may hide step by step, where `repeat` collectives took `took_s`."""
+        alone_s = repeat * self.flow_s
+        round_s = alone_s * self.phase.in_flight_part
+        return hideable_s(held_s.values(), took_s - alone_s, alone_s, round_s)
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
     """The schedule and protocol that a kind and size run with."""
 
+    kind: str
+    size_bytes: float
     schedule: Schedule
     protocol: str
     alone_s: float
@@ -58,6 +73,7 @@ class MacroRun:
         "_choice",
         "_communicator",
         "_done",
+        "_hiding_s",
         "_label",
         "_next",
         "_repeat",
@@ -81,6 +97,7 @@ class MacroRun:
         self._label = label
         self._done = done
         self._next = 0
+        self._hiding_s = 0.0
         self._shares: dict[str, float] = {}
         self._start_s = communicator.world.env.now
         self._wait()
@@ -105,9 +122,27 @@ class MacroRun:
         for link, seconds in held_s.items():
             communicator.add_share(self._shares, link, seconds)
         communicator.add_share(self._shares, leg.slowest_link, own_s)
-        communicator.note_waits(leg, held_s, own_s, until_s=communicator.world.env.now)
+        now_s = communicator.world.env.now
+        communicator.note_waits(leg, held_s, own_s, until_s=now_s)
+        if len(held_s) > 1:
+            self._hiding_s += leg.hideable_s(held_s, now_s - flow.started_s, self._repeat)
         self._next += 1
         if self._next < len(self._choice.legs):
             self._wait()
         else:
+            if self._hiding_s:
+                self._note_pessimism(now_s - self._start_s)
             communicator.finish(self._start_s, self._shares, self._cause, self._label, self._done)
+
+    def _note_pessimism(self, duration_s: float) -> None:
+        """Tell the world by how much these collectives may be too slow."""
+        choice, communicator = self._choice, self._communicator
+        found = PessimisticCollectives(
+            workload=communicator.owner,
+            kind=parse_kind(choice.kind).words,
+            count=self._repeat,
+            part=spread(self._hiding_s, duration_s),
+            size_bytes=choice.size_bytes,
+            in_flight_bytes=max(leg.flow_bytes * leg.phase.in_flight_part for leg in choice.legs),
+        )
+        communicator.world.pessimism.add(found)

@@ -29,7 +29,7 @@ import numpy as np
 from clustersim.collectives.plan import Phase
 from clustersim.collectives.walks import upper_envelope, walks
 
-__all__ = ["PhaseCost", "Timing", "phase_costs"]
+__all__ = ["PhaseCost", "Timing", "phase_costs", "ring_cycles"]
 
 _CostOf = Callable[[np.ndarray, np.ndarray], "PhaseCost"]
 """From the seconds per byte and the latencies of the connections to the cost."""
@@ -93,7 +93,7 @@ def phase_costs(phase: Phase, paces: Iterable[tuple[str, np.ndarray, np.ndarray]
     """
     if phase.lag == 0:
         cost_of = _pipeline_cost(phase)
-    elif (rings := _rings(phase.feeds)) is not None:
+    elif (rings := ring_cycles(phase.feeds)) is not None:
         cost_of = _ring_cost(phase, rings)
     else:
         cost_of = _step_cost(phase)
@@ -146,8 +146,8 @@ def _step_cost(phase: Phase) -> _CostOf:
     return cost_of
 
 
-def _rings(feeds: Sequence[tuple[int, ...]]) -> list[np.ndarray] | None:
-    """The cycles of connections of which each feeds the next; None if it is not that everywhere."""
+def ring_cycles(feeds: Sequence[tuple[int, ...]]) -> list[np.ndarray] | None:
+    """Return the cycles of connections of which each feeds the next; None if it is not that everywhere."""
     if not all(len(fed) == 1 for fed in feeds):
         return None
     before = np.fromiter((fed[0] for fed in feeds), dtype=np.int64, count=len(feeds))

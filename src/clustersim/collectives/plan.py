@@ -110,6 +110,8 @@ class Phase:
         What each message means. All messages of a pipeline mean the same: chunks of their blocks.
     counts_fill
         Whether the closed form adds the time in which the first chunk fills a pipeline.
+    groups
+        How many groups of ranks do the same in it side by side.
     """
 
     connections: tuple[Connection, ...]
@@ -119,6 +121,7 @@ class Phase:
     lag: int
     carries: Carries
     counts_fill: bool = False
+    groups: int = 1
 
     @property
     def depth(self) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from clustersim.engine.owners import whole_of
 from clustersim.errors import InputError, did_you_mean
 from clustersim.results.frozen import frozen_array
 from clustersim.results.link_sharing import NO_WORKLOAD, TRANSFER, workload_of
@@ -108,10 +109,11 @@ class FlowRates:
         for route_set, _ in world.fabric.moved_bytes():
             spans = recorder.spans(route_set, world.fabric.now_s)
             if len(spans):
+                owner = whole_of(route_set.owner)
                 series.append(
                     RateSeries(
-                        owner=route_set.owner or NO_WORKLOAD,
-                        workload=workload_of(route_set.owner, workloads),
+                        owner=owner or NO_WORKLOAD,
+                        workload=workload_of(owner, workloads),
                         traffic=route_set.purpose or TRANSFER,
                         route=_route(world.topology, route_set.links),
                         start_s=spans[:, 0],

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from clustersim.engine.owners import whole_of
 from clustersim.results.frozen import frozen_array
 
 if TYPE_CHECKING:
@@ -169,7 +170,7 @@ def _sums(moved: Iterable[tuple[RouteSet, float]]) -> dict[Place, float]:
     """Return bytes by owner, traffic and link."""
     groups: dict[tuple[str, str], list[tuple[RouteSet, float]]] = {}
     for route_set, size_bytes in moved:
-        group = (route_set.owner, route_set.purpose or TRANSFER)
+        group = (whole_of(route_set.owner), route_set.purpose or TRANSFER)
         groups.setdefault(group, []).append((route_set, size_bytes))
     sums: dict[Place, float] = {}
     for (owner, traffic), use in groups.items():

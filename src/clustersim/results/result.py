@@ -21,10 +21,12 @@ from clustersim.results.ending import Ending
 from clustersim.results.fabric_report import FabricReport
 from clustersim.results.flow_rates import FlowRates
 from clustersim.results.frozen import FrozenMapping, frozen_outcome
+from clustersim.results.pessimism_note import pessimism_note
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from clustersim.engine.pessimism import PessimisticCollectives
     from clustersim.engine.trace import Activity
     from clustersim.engine.world import World
     from clustersim.report.plots import ResultPlots
@@ -62,6 +64,8 @@ class Result:
         Rates of flows over time; empty unless the run was asked to keep them.
     simulated_s, wall_s
         Simulated time, and the time that it took.
+    pessimistic_collectives
+        Those that may be too slow, because they ran as fluids beside small transfers; the worst first.
     notes
         Sentences a reader must know.
     """
@@ -77,6 +81,7 @@ class Result:
     wall_s: float
     trace: Sequence[Activity] = ()
     flows: FlowRates = field(default_factory=FlowRates)
+    pessimistic_collectives: tuple[PessimisticCollectives, ...] = ()
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -103,6 +108,7 @@ class Result:
         """
         names = [outcome.name for outcome in outcomes]
         flows = FlowRates.of_world(world, workloads=names)
+        pessimistic = world.pessimism.collectives
         return cls(
             scenario=scenario,
             seed=world.seed,
@@ -115,7 +121,8 @@ class Result:
             simulated_s=float(world.env.now),
             wall_s=wall_s,
             flows=flows,
-            notes=tuple(note for note in (why, flows.note) if note),
+            pessimistic_collectives=pessimistic,
+            notes=tuple(note for note in (why, flows.note, pessimism_note(pessimistic)) if note),
         )
 
     @property

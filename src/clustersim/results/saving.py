@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,6 +63,7 @@ def document(result: Result) -> dict[str, Any]:
         "bytes_by_tier": result.fabric.bytes_by_tier(),
         "facts": {name: dict(outcome.facts) for name, outcome in result.outcomes.items()},
         "bottlenecks": result.bottlenecks(),
+        "pessimistic_collectives": [asdict(found) for found in result.pessimistic_collectives],
         "notes": [*result.notes, *(note for outcome in result.outcomes.values() for note in outcome.notes)],
     }
 

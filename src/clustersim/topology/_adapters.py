@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cached_property
 
+from clustersim.topology._alike import AlikeNodes, Place
 from clustersim.topology._inside import joined_by_scale_up, ports
 from clustersim.topology._wires import Wires
 
@@ -24,7 +25,13 @@ class Adapters:
         self._wires = wires
         self._near: dict[tuple[int, bool], tuple[int, ...]] = {}
         self._ports: dict[tuple[int, bool], tuple[int, ...]] = {}
+        self._ports_by_place: dict[tuple[Place, bool], tuple[int, ...]] = {}
         self._relay_ways: dict[tuple[int, int, bool], list[tuple[int, ...]]] = {}
+
+    @cached_property
+    def alike(self) -> AlikeNodes:
+        """Which nodes are alike inside."""
+        return AlikeNodes(self._wires)
 
     @cached_property
     def gpus_by_node(self) -> dict[str | None, list[int]]:
@@ -49,10 +56,25 @@ class Adapters:
         key = (vertex, leaving)
         found = self._ports.get(key)
         if found is None:
-            near = self._nearest(vertex, leaving=leaving)
-            first = self._turn(vertex, near, leaving=leaving) if len(near) > 1 else 0
-            found = self._ports[key] = near[first:] + near[:first]
+            found = self._ports[key] = self._as_in_nodes_alike(vertex, leaving=leaving)
         return found
+
+    def _as_in_nodes_alike(self, vertex: int, *, leaving: bool) -> tuple[int, ...]:
+        """The vertex's ports, looked for once in all nodes of a shape."""
+        if self._wires.node[vertex] is None:
+            return self._in_turn(vertex, leaving=leaving)
+        place = self.alike.place(vertex)
+        known = self._ports_by_place.get((place, leaving))
+        if known is not None:
+            return self.alike.vertices(vertex, known)
+        found = self._in_turn(vertex, leaving=leaving)
+        self._ports_by_place[place, leaving] = self.alike.places(found)
+        return found
+
+    def _in_turn(self, vertex: int, *, leaving: bool) -> tuple[int, ...]:
+        near = self._nearest(vertex, leaving=leaving)
+        first = self._turn(vertex, near, leaving=leaving) if len(near) > 1 else 0
+        return near[first:] + near[:first]
 
     def _nearest(self, vertex: int, *, leaving: bool) -> tuple[int, ...]:
         key = (vertex, leaving)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
+from itertools import compress
+from operator import itemgetter
 
 import numpy as np
 
@@ -27,38 +30,41 @@ class Toward:
     entries
         The vertices that are gone to.
     hops
-        Fewest links to one of them, by the place in `local`.
-    local
-        Place of each vertex among the fabric's, or -1.
+        Fewest links to one of them, by the place of a vertex among the fabric's.
+    distances
+        Knows the fabric's links.
     """
 
-    __slots__ = ("_kept", "_local", "_out", "entries", "hops")
+    __slots__ = ("_distances", "_kept", "entries", "hops")
 
-    def __init__(
-        self,
-        entries: tuple[int, ...],
-        hops: array[int],
-        local: list[int],
-        out: tuple[tuple[Step, ...], ...],
-    ) -> None:
+    def __init__(self, entries: tuple[int, ...], hops: array[int], distances: FabricDistances) -> None:
         self.entries = frozenset(entries)
         self.hops = hops
-        self._local = local
-        self._out = out
+        self._distances = distances
         self._kept: dict[int, tuple[Step, ...]] = {}
 
     def steps(self, at: int) -> tuple[Step, ...]:
         """Return the steps into the fabric with the fewest hops left; none if none leads there."""
         found = self._kept.get(at)
         if found is None:
-            hops, local = self.hops, self._local
-            left = [hops[local[other]] if local[other] >= 0 else UNREACHED for other, _ in self._out[at]]
-            least = min(left, default=UNREACHED)
-            found = _NO_STEPS
-            if least < UNREACHED:
-                found = tuple(step for step, far in zip(self._out[at], left, strict=True) if far == least)
-            self._kept[at] = found
+            place = self._distances.local[at]
+            last = place >= 0 and self.hops[place] == 1
+            found = self._kept[at] = self._last_steps(at) if last else self._nearest_steps(at)
         return found
+
+    def _last_steps(self, at: int) -> tuple[Step, ...]:
+        """Steps into the entries themselves, in the order of the graph's links."""
+        between = self._distances.links_between
+        found = [step for entry in self.entries for step in between(at, entry)]
+        return tuple(sorted(found, key=itemgetter(1)))
+
+    def _nearest_steps(self, at: int) -> tuple[Step, ...]:
+        ahead, places = self._distances.out[at]
+        left = [*map(self.hops.__getitem__, places)]
+        least = min(left, default=UNREACHED)
+        if least == UNREACHED:
+            return _NO_STEPS
+        return ahead if left.count(least) == len(left) else tuple(compress(ahead, map(least.__eq__, left)))
 
 
 class FabricDistances:
@@ -78,7 +84,10 @@ class FabricDistances:
         for place, vertex in enumerate(fabric):
             self.local[vertex] = place
         self._into = wires.into
-        self._out = wires.out
+        ahead = [tuple([step for step in steps if self.local[step[0]] >= 0]) for steps in wires.out]
+        self.out = [(steps, tuple([self.local[other] for other, _ in steps])) for steps in ahead]
+        """For each vertex its steps into the fabric, and the places that they lead to."""
+        self._between: dict[int, dict[int, list[Step]]] = {}
         behind = [sorted({self.local[other] for other, _ in wires.into[vertex]} - {-1}) for vertex in fabric]
         self._sources = np.array([place for places in behind for place in places], dtype=np.int64)
         self._first = np.cumsum([0, *map(len, behind)])
@@ -100,8 +109,17 @@ class FabricDistances:
         if found is None:
             self.searches += 1
             hops = self._search([self.local[vertex] for vertex in entries])
-            found = self._kept[entries] = Toward(entries, hops, self.local, self._out)
+            found = self._kept[entries] = Toward(entries, hops, self)
         return found
+
+    def links_between(self, one: int, other: int) -> Sequence[Step]:
+        """Return the steps over the links from one vertex to another."""
+        behind = self._between.get(other)
+        if behind is None:
+            behind = self._between[other] = {}
+            for vertex, link in self._into[other]:
+                behind.setdefault(vertex, []).append((other, link))
+        return behind.get(one, ())
 
     def to(self, entries: tuple[int, ...]) -> array[int]:
         """Return the hops to the nearest of `entries`, by the place in `local`."""

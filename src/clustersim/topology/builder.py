@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 import networkx as nx
 
 from clustersim import catalog
-from clustersim.errors import CatalogError, InputError, PathPart, Problem
+from clustersim.catalog.device_files import is_device_file
+from clustersim.errors import CatalogError, ClusterSimError, InputError, PathPart, Problem
 from clustersim.spec.cluster import ClusterSpec, FabricSpec
 from clustersim.spec.topology import (
     AstraSimSpec,
@@ -92,6 +93,8 @@ def build(cluster: ClusterSpec, *, base: Path | None = None, seed: int = 0) -> T
     """
     folder, fabric = base or Path(), cluster.fabric
     graph = _graph_of(cluster, folder)
+    if cluster.accelerator is not None:
+        _replace_accelerators(graph, cluster.accelerator, folder)
     if fabric.in_network_reduction:
         _let_switches_reduce(graph)
     whole = broken(graph, cluster.faults)
@@ -170,6 +173,18 @@ def _look_up(
     except CatalogError as error:
         problems.append(Problem(path, str(error)))
         return None
+
+
+def _replace_accelerators(graph: nx.MultiDiGraph[str], name: str, folder: Path) -> None:
+    """Make every GPU what the cluster says, a name of the catalogue or a device file."""
+    found = str((folder / name).resolve()) if is_device_file(name) else name
+    try:
+        catalog.accelerator(found)
+    except ClusterSimError as error:
+        raise InputError(Problem(("accelerator",), str(error))) from None
+    for _, fields in graph.nodes(data=True):
+        if fields["kind"] == "gpu":
+            fields["accelerator"] = found
 
 
 def _let_switches_reduce(graph: nx.MultiDiGraph[str]) -> None:

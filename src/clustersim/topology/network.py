@@ -104,6 +104,7 @@ class Topology:
         self.link_bandwidth_bytes_per_s = _frozen([row["bandwidth_bytes_per_s"] for row in rows])
         self.link_latency_s = _frozen([row["latency_s"] for row in rows])
         self.link_message_overhead_s = _frozen([row.get("message_overhead_s", 0.0) for row in rows])
+        self._has_message_overhead = bool(self.link_message_overhead_s.any())
         self._latency_s: list[float] = self.link_latency_s.tolist()
 
     @property
@@ -222,10 +223,25 @@ class Topology:
 
         It is the largest of the technologies between nodes; inside a node, of all links.
         """
-        node, ends = self.wires.node, self.wires.ends
-        homes = ((link, node[ends[link][0]], node[ends[link][1]]) for link in links)
-        outside = [link for link, source, target in homes if source is None or source != target]
-        return max((float(self.link_message_overhead_s[link]) for link in outside or links), default=0.0)
+        if not self._has_message_overhead:
+            return 0.0
+        overheads_s, inside = self._overheads_s, self._inside_nodes
+        outside = [overheads_s[link] for link in links if link not in inside]
+        return max(outside or [overheads_s[link] for link in links], default=0.0)
+
+    @cached_property
+    def _overheads_s(self) -> list[float]:
+        overheads_s: list[float] = self.link_message_overhead_s.tolist()
+        return overheads_s
+
+    @cached_property
+    def _inside_nodes(self) -> frozenset[int]:
+        """Links between two parts of one node."""
+        node = self.wires.node
+        homes = [(node[source], node[target]) for source, target in self.wires.ends]
+        return frozenset(
+            link for link, (source, target) in enumerate(homes) if source is not None and source == target
+        )
 
     def rail(self, gpu: str) -> int:
         """Return which of its node's NICs (from 0) is nearest to a GPU.

@@ -45,6 +45,11 @@ class Path(NamedTuple):
     latency_s: float
 
     @property
+    def plain(self) -> bool:
+        """Whether it is one connection that all bytes take, so that every link has the weight 1."""
+        return self.connections == 1 and self.weights.count(1.0) == len(self.weights)
+
+    @property
     def flow_weights(self) -> tuple[float, ...]:
         """Consumption of each link per byte/s of one connection, for `Fabric.route_set`."""
         if self.connections == 1:
@@ -165,4 +170,4 @@ class PathFinder:
         return Path(tuple(crossing), weights, len(parts), latency_s)
 
     def _sum_s(self, links: Sequence[int]) -> float:
-        return sum((self._latency_s[link] for link in links), 0.0)
+        return sum(map(self._latency_s.__getitem__, links), 0.0)

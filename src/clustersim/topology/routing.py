@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from clustersim.errors import CannotRunError
 from clustersim.topology._adapters import Adapters
+from clustersim.topology._alike import Place
 from clustersim.topology._distances import FabricDistances, Step
 from clustersim.topology._inside import Pick, route_inside
 from clustersim.topology._wires import Wires
@@ -61,8 +62,10 @@ class Router:
         self._seed = _mix(seed & _MASK)
         self._single_path = single_path
         self._distances = FabricDistances(wires)
+        self._links_between = self._distances.links_between
         self.adapters = Adapters(wires)
         self._inside: dict[tuple[int, int], tuple[int, ...]] = {}
+        self._inside_by_place: dict[tuple[Place, Place], tuple[int, ...]] = {}
 
     @property
     def searches(self) -> int:
@@ -79,11 +82,26 @@ class Router:
         """
         if source == target:
             return ()
-        way, pick = self.way(source, target), self.picker(source, target, connection)
+        pick = self.picker(source, target, connection)
+        nearest = self._over_nearest_ports(source, target, pick)
+        if nearest is not None:
+            return nearest
+        way = self.way(source, target)
         if not way.after:
             return self.inside(way.before, pick)
-        middle = self._across(way.before[-1], way.after[0], pick)
+        middle = self._across(way.before[-1], way.after[0], pick) or ()
         return (*self.inside(way.before, pick), *middle, *self.inside(way.after, pick))
+
+    def _over_nearest_ports(self, source: int, target: int, pick: Pick) -> tuple[int, ...] | None:
+        """Links between nodes by the first port of each end, which `way` tries first; else None."""
+        if self.share_a_node(source, target):
+            return None
+        ports = self.adapters.of
+        leaving, entering = ports(source, leaving=True), ports(target, leaving=False)
+        middle = self._across(leaving[0], entering[0], pick) if leaving and entering else None
+        if middle is None:
+            return None
+        return (*self._stub(source, leaving[0], pick), *middle, *self._stub(entering[0], target, pick))
 
     def way(self, source: int, target: int) -> Way:
         """Return where connections from one vertex to another leave and enter their nodes.
@@ -149,12 +167,26 @@ class Router:
         return pick
 
     def _stub(self, source: int, target: int, pick: Pick) -> tuple[int, ...]:
-        """Links between two vertices of a node; kept where there is nothing to choose."""
+        """Links between two vertices of a node; looked for once in all nodes alike if none is chosen."""
         if source == target:
             return ()
         kept = self._inside.get((source, target))
         if kept is not None:
             return kept
+        alike = self.adapters.alike
+        places = alike.place(source), alike.place(target)
+        known = self._inside_by_place.get(places)
+        if known is not None:
+            found = self._inside[source, target] = alike.links(source, known)
+            return found
+        found, chosen = self._search_inside(source, target, pick)
+        if not chosen:
+            self._inside[source, target] = found
+            self._inside_by_place[places] = alike.link_places(source, found)
+        return found
+
+    def _search_inside(self, source: int, target: int, pick: Pick) -> tuple[tuple[int, ...], bool]:
+        """Links between two vertices of a node, and whether one of several equal steps was chosen."""
         chosen = False
 
         def noting(choices: Sequence[Step], hop: int) -> Step:
@@ -162,10 +194,7 @@ class Router:
             chosen = chosen or len(choices) > 1
             return pick(choices, hop)
 
-        found = tuple(route_inside(self._wires, source, target, noting) or _NO_WAY)
-        if not chosen:
-            self._inside[source, target] = found
-        return found
+        return tuple(route_inside(self._wires, source, target, noting) or _NO_WAY), chosen
 
     def _joined(self, leave: int, enter: int) -> bool:
         """Whether the fabric leads from one port to another."""
@@ -180,11 +209,8 @@ class Router:
         toward = self._distances.toward(self._distances.entries(enter))
         return self._links_between(at, enter) if at in toward.entries else toward.steps(at)
 
-    def _links_between(self, one: int, other: int) -> list[Step]:
-        return [(other, link) for behind, link in self._wires.into[other] if behind == one]
-
-    def _across(self, leave: int, enter: int, pick: Pick) -> list[int]:
-        """Links from a port to another over the fabric."""
+    def _across(self, leave: int, enter: int, pick: Pick) -> list[int] | None:
+        """Links from a port to another over the fabric; None if no way leads there."""
         if leave == enter:
             return []
         direct = self._links_between(leave, enter)
@@ -194,7 +220,10 @@ class Router:
         links: list[int] = []
         at, entries = leave, toward.entries
         while at not in entries:
-            at, link = pick(toward.steps(at), len(links))
+            steps = toward.steps(at)
+            if not steps:
+                return None
+            at, link = steps[0] if len(steps) == 1 else pick(steps, len(links))
             links.append(link)
         if at != enter:
             links.append(pick(self._links_between(at, enter), len(links))[1])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from clustersim import catalog
+from clustersim.catalog.device_files import is_device_file
 from clustersim.topology.all_to_all import AllToAll, UniformTraffic
 from clustersim.topology.bisection import bisection
 from clustersim.topology.levels import Levels, levels_of
@@ -132,7 +134,7 @@ def describe(topology: Topology) -> TopologySummary:
     switches = Counter(name for name, level in zip(names, levels.of, strict=True) if level)
     return TopologySummary(
         nodes=len(topology.gpus_by_node),
-        gpus=dict(Counter(map(topology.accelerator_of, topology.gpus))),
+        gpus=dict(Counter(_accelerators(topology))),
         switches={name: switches[name] for name in levels.names[1:]},
         tiers=_tiers(topology),
         oversubscription=_oversubscription(topology, levels),
@@ -142,6 +144,13 @@ def describe(topology: Topology) -> TopologySummary:
         path_diversity=reach.path_diversity if reach else None,
         all_to_all=traffic.all_to_all(),
     )
+
+
+def _accelerators(topology: Topology) -> Iterator[str]:
+    """Name of each GPU's accelerator; of a device file the name that it gives."""
+    for gpu in topology.gpus:
+        name = topology.accelerator_of(gpu)
+        yield catalog.accelerator(name).name if is_device_file(name) else name
 
 
 def _tiers(topology: Topology) -> tuple[TierSummary, ...]:
