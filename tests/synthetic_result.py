@@ -59,6 +59,9 @@ def training() -> Outcome:
         "start_s": 0.5 * np.arange(rows),
         "duration_s": np.full(rows, 0.5),
         "compute_s": np.full(rows, 0.3),
+        "bubble_s": np.zeros(rows),
+        **{f"exposed_{kind}_s": np.zeros(rows) for kind in ("tensor", "context", "expert", "pipeline")},
+        "exposed_data_s": np.full(rows, 0.15),
         "exposed_communication_s": np.full(rows, 0.15),
         "host_s": np.full(rows, 0.05),
         "waiting_s": np.zeros(rows),
@@ -68,6 +71,7 @@ def training() -> Outcome:
         "iteration_s.p50": 0.5,
         "iteration_s.p99": 0.5,
         "compute_s": 0.3,
+        "bubble_s": 0.0,
         "exposed_communication_s": 0.15,
         "host_s": 0.05,
         "waiting_s": 0.0,
@@ -78,9 +82,30 @@ def training() -> Outcome:
     }
     shares = {COMPUTE: 0.5, link_resource(UPLINK): 0.25, link_resource(DOWNLINK): 0.05, MEMORY_BANDWIDTH: 0.1}
     facts: dict[str, float | str] = {"model": "gpt2", "gpus": 8.0, "accelerator": "a100"}
-    return Outcome(
-        "pretrain", "training", metrics, {"iterations": table}, shares | {HOST: 0.1}, True, (), facts
-    )
+    tables = {"iterations": table, "passes": passes(), "memory": memory()}
+    return Outcome("pretrain", "training", metrics, tables, shares | {HOST: 0.1}, True, (), facts)
+
+
+def passes() -> dict[str, np.ndarray]:
+    """One forward and one backward pass of a micro-batch on two stages, and the optimizer."""
+    return {
+        "stage": np.array([0, 1, 1, 0, 0, 1]),
+        "replica": np.zeros(6, dtype=int),
+        "kind": np.array(["forward", "forward", "backward", "backward", "optimizer", "optimizer"]),
+        "micro_batch": np.array([0, 0, 0, 0, -1, -1]),
+        "chunk": np.array([0, 0, 0, 0, -1, -1]),
+        "start_s": np.array([0.0, 0.1, 0.2, 0.3, 0.45, 0.45]),
+        "end_s": np.array([0.1, 0.2, 0.3, 0.45, 0.5, 0.5]),
+    }
+
+
+def memory() -> dict[str, np.ndarray]:
+    """20 GiB on the first stage, 16 GiB on the second."""
+    return {
+        "stage": np.array([0, 0, 1, 1]),
+        "use": np.array(["weights", "activations", "weights", "activations"]),
+        "bytes": np.array([8.0, 12.0, 8.0, 8.0]) * 2.0**30,
+    }
 
 
 def inference() -> Outcome:

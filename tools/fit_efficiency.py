@@ -1,40 +1,33 @@
-"""Fit the efficiency curves of the catalogue to public kernel measurements, or report their error.
+"""Fit the efficiency curves of the catalogue to public kernel measurements.
 
-    python tools/fit_efficiency.py --truth FOLDER --fit > efficiency.yaml    (half a minute)
-    python tools/fit_efficiency.py --truth FOLDER --report
+    python tools/fit_efficiency.py --truth FOLDER > efficiency.yaml    (a minute)
 
 The fit minimises the absolute log error of kernel times with the package's own curves
-(Levenberg-Marquardt on re-weighted residuals). The printed file replaces
-`src/clustersim/catalog/data/efficiency.yaml`.
+(Levenberg-Marquardt on re-weighted residuals). The printed file is
+`src/clustersim/catalog/data/efficiency.yaml`; `clustersim validate kernels --table FOLDER` prints
+the error. Besides the tables of the folder, the fit of the backward pass and of narrow heads uses the
+published rates of the validation's own table (`kernels.csv`).
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from kernel_tables import (
-    Row,
-    attention_rows,
-    expert_rows,
-    gemm_rows,
-    operator_rows,
-    profiled_attention_rows,
-)
+from efficiency_file import HEADER, as_yaml
 
 from clustersim import catalog
-from clustersim.cost.efficiency import (
-    CurveSet,
-    DecodeAttentionCurve,
-    GemmCurve,
-    MemoryCurve,
-    PrefillAttentionCurve,
-)
-from clustersim.cost.roofline import Roofline
+from clustersim.cost.efficiency import CurveSet, GemmCurve, MemoryCurve
+from clustersim.study.calibrate.fit import STARTS, unfitted
+from clustersim.study.calibrate.fit import fit as fit_device
+from clustersim.study.validation.framework import read_table
+from clustersim.study.validation.kernels_rows import COLUMNS, table_rows
+from clustersim.study.validation.kernels_tables import Measurement, measurements
 
 SETS = {"a100": "a100-sxm4-80gb", "h100": "h100-sxm5-80gb", "a40": "a40"}
 L2_BYTES = {"a100-sxm4-80gb": 40e6, "h100-sxm5-80gb": 50e6, "a40": 6e6}
@@ -45,256 +38,184 @@ STREAM_LIMIT = 0.9
 """No kernel streams through more of the peak memory bandwidth than BabelStream does on HBM (about
 0.9, recalled); a table that shows more was partly read from the cache."""
 
-STARTS: dict[type, Mapping[str, float]] = {
-    GemmCurve: {
-        "latency_s": 4e-6,
-        "efficiency": 0.9,
-        "tile_half": 25.0,
-        "prologue_k": 200.0,
-        "memory_efficiency": 0.75,
-        "split_s": 3e-6,
-    },
-    PrefillAttentionCurve: {
-        "latency_s": 8e-6,
-        "efficiency": 0.6,
-        "prologue_keys": 200.0,
-        "memory_efficiency": 0.6,
-    },
-    DecodeAttentionCurve: {"latency_s": 1e-5, "memory_efficiency": 0.8, "saturating_blocks": 8.0},
-    MemoryCurve: {"latency_s": 2e-6, "efficiency": 0.8},
-}
+SHAPE_OF_HEADS = {"efficiency": 0.6, "prologue_keys": 200.0, "softmax_width": 30.0}
+"""What rates over lengths and widths of heads, in figures of papers, tell of a curve."""
+
+EXPERTS = {"latency_s": 8e-6, "efficiency": 0.5, "tile_half": 50.0, "prologue_k": 100.0}
+"""What layers of experts tell of a curve; they read weights at the rate of dense products."""
+
+FEW_ROWS = 16
+"""Rows per expert below which skewed routing leaves experts unvisited, whose weights are not read."""
 
 
-def levenberg_marquardt(
-    residuals: Callable[[np.ndarray], np.ndarray], start: np.ndarray, *, rounds: int = 40
-) -> np.ndarray:
-    """Minimise Σ|r| by re-weighted Levenberg-Marquardt with numerical derivatives."""
-    point, damping = start, 1e-2
-    r = residuals(point)
-    for _ in range(rounds):
-        weights = 1.0 / np.sqrt(np.maximum(np.abs(r), 0.05))
-        steps = np.eye(point.size) * 1e-3
-        jacobian = np.array([(residuals(point + h) - residuals(point - h)) / 2e-3 for h in steps]).T
-        a, b = jacobian * weights[:, None], r * weights
-        while damping < 1e8:
-            trial = point - np.linalg.solve(a.T @ a + damping * np.eye(point.size), a.T @ b)
-            r_trial = residuals(trial)
-            if np.abs(r_trial).sum() < np.abs(r).sum() * (1 - 1e-6):
-                point, r, damping = trial, r_trial, damping / 3
-                break
-            damping *= 3
-        else:
-            break
-    return point
+def fit(
+    begin: Any,
+    rows: Sequence[Measurement],
+    install: Callable[[Any], CurveSet],
+    start: Mapping[str, float] | None = None,
+) -> Any:
+    """Fit a curve on the devices of the catalogue."""
+    return fit_device(begin, rows, install, catalog.accelerator, start)
 
 
-def log_errors(rows: Sequence[Row], curves: CurveSet) -> np.ndarray:
-    rooflines = {
-        name: Roofline(catalog.accelerator(name), curves=curves) for name in {row.device for row in rows}
-    }
-    predicted = [rooflines[row.device].stream([row.operator, *row.more]).seconds for row in rows]
-    return np.log(np.array(predicted) / np.array([row.seconds for row in rows]))
-
-
-def fit(kind: type, rows: Sequence[Row], install: Callable[[Any], CurveSet]) -> Any:
-    """Return the curve of class `kind` that fits `rows`; `install` puts it into a set."""
-    start = STARTS[kind]
-
-    def curve(point: np.ndarray) -> Any:
-        return kind(**dict(zip(start, np.exp(np.clip(point, -30, 20)).tolist(), strict=True)))
-
-    begin = np.log(np.array(list(start.values())))
-    best = levenberg_marquardt(lambda point: log_errors(rows, install(curve(point))), begin)
-    return curve(best)
-
-
-def thinned(rows: Iterable[Row], limit: int) -> list[Row]:
+def thinned(rows: Iterable[Measurement], limit: int) -> list[Measurement]:
     """Return at most `limit` rows, evenly spaced in a fixed shuffle."""
     found = list(rows)
     order = np.random.default_rng(0).permutation(len(found))[:limit]
     return [found[i] for i in sorted(order)]
 
 
-def cold(rows: Iterable[Row]) -> list[Row]:
+def cold(rows: Iterable[Measurement]) -> list[Measurement]:
     """Return rows that are larger than the L2 cache, or so small (4 MB) that latency decides."""
-    return [row for row in rows if not 4e6 < row.operator.bytes_moved < 1.5 * L2_BYTES[row.device]]
+    return [row for row in rows if not 4e6 < row.operators[0].bytes_moved < 1.5 * L2_BYTES[row.device]]
 
 
 class Tables:
-    """All measurements of one device."""
+    """All measurements: those of a folder, and the published rates that the package ships."""
 
-    def __init__(self, truth: Path) -> None:
-        readers = (gemm_rows, attention_rows, expert_rows, profiled_attention_rows, operator_rows)
-        self.rows = [row for reader in readers for row in reader(truth)]
+    def __init__(self, folder: Path) -> None:
+        shipped = Path(str(resources.files("clustersim.study.validation") / "data" / "kernels.csv"))
+        published = table_rows(read_table(shipped, COLUMNS))
+        self.rows = [row for row in measurements(folder) if row.operators]
+        self.published = [row for row in published if row.table != "AIConfigurator"]
 
-    def of(self, device: str, **wanted: str) -> list[Row]:
-        """Return rows of a device by `table`, `kind` and `precision`."""
-        table = wanted.pop("table", None)
+    def of(self, device: str, table: str, **wanted: str) -> list[Measurement]:
+        """Return rows of a device and a table by `kind` and `precision` of their one kernel."""
         return [
             row
             for row in self.rows
-            if row.device == device
-            and not row.more
-            and table in (None, row.table)
-            and all(getattr(row.operator, key) == value for key, value in wanted.items())
+            if (row.device, row.table) == (device, table)
+            and len(row.operators) == 1
+            and all(getattr(row.operators[0], key) == value for key, value in wanted.items())
+        ]
+
+    def experts(self, device: str, precision: str) -> list[Measurement]:
+        """Return layers of experts, with balanced routing where the device has such rows."""
+        found = {
+            table: [
+                row
+                for row in self.rows
+                if (row.device, row.table) == (device, f"AIConfigurator, {table}")
+                and row.operators[0].precision == precision
+            ]
+            for table in ("balanced", "skewed")
+        }
+        return found["balanced"] or [row for row in found["skewed"] if _rows_per_expert(row) >= FEW_ROWS]
+
+    def attention(self, tables: Iterable[str], kind: str) -> list[Measurement]:
+        """Return published rates of fused attention on H100, with heads of 64 and 128."""
+        return [
+            row
+            for row in self.published
+            if row.table in tables
+            and row.operators[0].kind == kind
+            and row.operators[0].shape.head_dim <= 128  # type: ignore[union-attr]
         ]
 
 
-def is_grouped(row: Row) -> bool:
-    return row.operator.shape.kv_heads < row.operator.shape.heads  # type: ignore[union-attr]
+def _rows_per_expert(row: Measurement) -> float:
+    return max(each.shape.m for each in row.operators if each.kind == "expert_gemm")  # type: ignore[union-attr]
 
 
-def unfitted() -> CurveSet:
-    """Return a set of the starting values."""
-    decode = DecodeAttentionCurve(**STARTS[DecodeAttentionCurve])
-    return CurveSet(
-        name="unfitted",
-        gemm={},
-        prefill_attention=PrefillAttentionCurve(**STARTS[PrefillAttentionCurve]),
-        grouped_decode=decode,
-        plain_decode=decode,
-        memory={},
-        sources={},
-    )
+def is_grouped(row: Measurement) -> bool:
+    shape = row.operators[0].shape
+    return shape.kv_heads < shape.heads  # type: ignore[union-attr]
 
 
-def fit_set(name: str, tables: Tables, start: CurveSet) -> CurveSet:
-    """Return the curve set of one device; what no table covers stays as in `start`."""
-    device, curves = SETS[name], replace(start, name=name)
-    for precision in ("bf16", "fp8"):
-        rows = tables.of(device, table="AIConfigurator", kind="gemm", precision=precision)
-        if name == "a40" and precision == "bf16":
-            rows = thinned(tables.of(device, table="Vidur", kind="gemm"), 600)
-            rows = [replace(row, operator=replace(row.operator, precision="bf16")) for row in rows]
-        if rows:
-            base, key = curves, precision
-            found = fit(GemmCurve, rows, lambda c: replace(base, gemm={**base.gemm, key: c}))  # noqa: B023
-            curves = replace(curves, gemm={**curves.gemm, precision: found})
+def fit_set(name: str, tables: Tables, begin: CurveSet) -> CurveSet:
+    """Fit one device; curves without measurements stay as in `begin`."""
+    device = SETS[name]
+    curves = _fit_products(tables, device, replace(begin, name=name))
+    curves = _fit_memory(tables, device, curves)
     curves = _fit_attention(tables, device, curves)
-    for kind in ("norm", "elementwise", "activation", "embedding"):
-        rows = thinned(tables.of(device, table="Vidur", kind=kind), 1200)
-        base, key = curves, kind
-        found = fit(MemoryCurve, rows, lambda c: replace(base, memory={**base.memory, key: c}))  # noqa: B023
+    return _fit_experts(tables, device, curves)
+
+
+def _fit_products(tables: Tables, device: str, curves: CurveSet) -> CurveSet:
+    for precision in ("bf16", "fp8"):
+        rows = tables.of(device, "AIConfigurator", kind="gemm", precision=precision)
+        if not rows and precision == "bf16":
+            rows = [
+                replace(row, operators=tuple(replace(each, precision="bf16") for each in row.operators))
+                for row in thinned(tables.of(device, "Vidur", kind="gemm", precision="fp16"), 600)
+            ]
+        if rows:
+            base, start = curves, GemmCurve(**STARTS[GemmCurve])
+            found = fit(start, rows, lambda c: replace(base, gemm={**base.gemm, precision: c}))  # noqa: B023
+            curves = replace(curves, gemm={**curves.gemm, precision: found})
+    return curves
+
+
+def _fit_memory(tables: Tables, device: str, curves: CurveSet) -> CurveSet:
+    for kind in ("norm", "activation", "embedding", "elementwise"):
+        rows = thinned(tables.of(device, "Vidur", kind=kind), 1200)
+        base, start = curves, MemoryCurve(**STARTS[MemoryCurve])
+        found = fit(start, rows, lambda c: replace(base, memory={**base.memory, kind: c}))  # noqa: B023
         found = replace(found, efficiency=min(found.efficiency, STREAM_LIMIT))
         curves = replace(curves, memory={**curves.memory, kind: found})
     return curves
 
 
 def _fit_attention(tables: Tables, device: str, curves: CurveSet) -> CurveSet:
-    prefill = tables.of(device, table="AIConfigurator", kind="attention_prefill")
-    if not prefill:
+    rows = tables.of(device, "AIConfigurator", kind="attention_prefill")
+    if not rows:
         return curves
-    decode = cold(tables.of(device, table="AIConfigurator", kind="attention_decode"))
+    found = fit(curves.prefill_attention, rows, lambda c: replace(curves, prefill_attention=c))
+    curves = _fit_heads(tables, device, replace(curves, prefill_attention=found))
+    decode = cold(tables.of(device, "AIConfigurator", kind="attention_decode"))
     grouped = [row for row in decode if is_grouped(row)]
     plain = [row for row in decode if not is_grouped(row)]
-    found = fit(PrefillAttentionCurve, prefill, lambda c: replace(curves, prefill_attention=c))
-    curves = replace(curves, prefill_attention=found)
-    found = fit(DecodeAttentionCurve, grouped, lambda c: replace(curves, grouped_decode=c))
+    found = fit(curves.grouped_decode, grouped, lambda c: replace(curves, grouped_decode=c))
     curves = replace(curves, grouped_decode=found)
-    found = fit(DecodeAttentionCurve, plain, lambda c: replace(curves, plain_decode=c))
+    found = fit(curves.plain_decode, plain, lambda c: replace(curves, plain_decode=c))
     return replace(curves, plain_decode=found)
 
 
-HEADER = """\
-# Efficiency curves: what a device family reaches of its peaks; clustersim.cost.efficiency has the equations.
-# Made by tools/fit_efficiency.py --fit. Times in seconds.
-sources:
-  gemm-a100: {text: "Fit to 490 products of A100 SXM4 80GB, vLLM 0.14.0, CUDA graphs; ai-dynamo/aiconfigurator@095f58a51c systems/data/a100_sxm/gemm", how: seen}
-  gemm-h100: {text: "Fit to 490 products each of bf16 and fp8 of H100 SXM5 80GB, vLLM 0.19.0, CUDA graphs; ai-dynamo/aiconfigurator@095f58a51c systems/data/h100_sxm/gemm", how: seen}
-  gemm-a40: {text: "Fit to 600 of 21,756 products of A40 in microsoft/vidur data/profiling/compute/a40", how: seen}
-  attention-a100: {text: "Fit to fused attention of A100 SXM4 80GB, vLLM 0.14.0; ai-dynamo/aiconfigurator@095f58a51c systems/data/a100_sxm/attention", how: seen}
-  attention-h100: {text: "Fit to fused attention of H100 SXM5 80GB, vLLM 0.19.0; ai-dynamo/aiconfigurator@095f58a51c systems/data/h100_sxm/attention", how: seen}
-  attention-as-a100: {text: "No table of A40 attention: the shares of A100", how: assumed}
-  memory-vidur: {text: "Fit to norm, residual, activation, rotary and embedding kernels of the device in microsoft/vidur data/profiling/compute, 1,200 rows of each; operands may be in the cache, as in a model where the kernel before wrote them; optimizer as elementwise", how: seen}
-  stream-limit: {text: "Residual kernels of the table exceed the memory bandwidth, so were partly cached: 0.9 of it taken, about what BabelStream reaches", how: assumed}
-  as-16-bit: {text: "No table of these precisions on this device: the shares of the peak that 16-bit products reach (8-bit: H100's fp8 where there is one)", how: assumed}
-entries:
-"""  # noqa: E501
+def _fit_heads(tables: Tables, device: str, curves: CurveSet) -> CurveSet:
+    """Fit the width of heads and the backward pass to rates published for H100.
+
+    H100 takes those of its own kernels, A100 those of FlashAttention-2, with the backward pass
+    as much slower than the forward pass as it is on H100.
+    """
+    hopper = device == SETS["h100"]
+    kernels = ("FlashAttention-3", "cuDNN") if hopper else ("FlashAttention-2",)
+    forward_rows = tables.attention(kernels, "attention_prefill")
+    backward_rows = tables.attention(kernels, "attention_backward")
+    known = curves.prefill_attention
+    forward = fit(known, forward_rows, lambda c: replace(curves, prefill_attention=c), SHAPE_OF_HEADS)
+    backward = fit(known, backward_rows, lambda c: replace(curves, backward_attention=c), SHAPE_OF_HEADS)
+    if not hopper:
+        share = known.efficiency * backward.efficiency / forward.efficiency
+        backward = replace(backward, efficiency=share)
+    known = replace(known, softmax_width=forward.softmax_width)
+    return replace(curves, prefill_attention=known, backward_attention=backward)
 
 
-def as_yaml(curves: CurveSet) -> str:
-    """Write a set as an entry of the data file."""
-    name = curves.name
-    attention = "attention-as-a100" if name == "a40" else f"attention-{name}"
-    keys = {"gemm": f"gemm-{name}"}
-    keys |= dict.fromkeys(("gemm.tf32", "gemm.fp32", "gemm.fp8", "gemm.int8"), "as-16-bit")
-    if name == "h100":
-        keys["gemm.fp8"] = "gemm-h100"
-    keys |= dict.fromkeys(("prefill_attention", "grouped_decode", "plain_decode"), attention)
-    keys["memory"] = "memory-vidur"
-    if curves.memory["elementwise"].efficiency == STREAM_LIMIT:
-        keys["memory.elementwise"] = "stream-limit"
-    sources = ", ".join(f"{key}: {value}" for key, value in keys.items())
-    lines = [f"  {name}:", f"    sources: {{{sources}}}", "    gemm:"]
-    lines.append(f"      bf16: &{name}-16 {flow(curves.gemm['bf16'])}")
-    lines += [f"      {precision}: *{name}-16" for precision in ("fp16", "tf32", "fp32")]
-    if "fp8" in curves.gemm:
-        lines += [f"      fp8: &{name}-8 {flow(curves.gemm['fp8'])}", f"      int8: *{name}-8"]
-    else:
-        lines += [f"      {precision}: *{name}-16" for precision in ("fp8", "int8")]
-    for field in ("prefill_attention", "grouped_decode", "plain_decode"):
-        lines.append(f"    {field}: {flow(getattr(curves, field))}")
-    lines.append("    memory:")
-    for kind in ("norm", "activation", "embedding", "elementwise"):
-        anchor = f"&{name}-stream " if kind == "elementwise" else ""
-        lines.append(f"      {kind}: {anchor}{flow(curves.memory[kind])}")
-    lines.append(f"      optimizer: *{name}-stream")
-    return "\n".join(lines)
-
-
-def flow(curve: Any) -> str:
-    values = {spec.name: getattr(curve, spec.name) for spec in fields(curve)}
-    parts = (f"{name}: {value if value > 1e-8 else 0.0:.4g}" for name, value in values.items())
-    return "{" + ", ".join(parts).replace("e-0", "e-") + "}"
-
-
-def shape_class(row: Row) -> str:
-    operator = row.operator
-    if row.more:
-        return "mixture of experts"
-    if operator.kind != "gemm":
-        return operator.kind
-    m = operator.shape.m  # type: ignore[union-attr]
-    return "gemm m<=64" if m <= 64 else "gemm 64<m<1024" if m < 1024 else "gemm m>=1024"
-
-
-def report(tables: Tables) -> None:
-    """Print the error of the frozen curves by device, table, precision and class of shape."""
-    print("| device | table | precision | kernels | rows | median | mean | p90 | bias |")
-    print("|---|---|---|---|---|---|---|---|---|")
-    groups: dict[tuple[str, str, str, str], list[Row]] = {}
-    for row in tables.rows:
-        key = (row.device, row.table, row.operator.precision, shape_class(row))
-        groups.setdefault(key, []).append(row)
-        if row.operator.kind == "attention_decode" and row.operator.bytes_moved > 1.5 * L2_BYTES[row.device]:
-            groups.setdefault((*key[:3], "attention_decode beyond L2"), []).append(row)
-    for key, rows in sorted(groups.items()):
-        curves = Roofline(catalog.accelerator(key[0])).curves
-        logs = log_errors(rows, curves)
-        errors = np.abs(np.expm1(logs)) * 100
-        print(
-            f"| {' | '.join(key)} | {len(rows)} | {np.median(errors):.1f} % | {errors.mean():.1f} % "
-            f"| {np.quantile(errors, 0.9):.1f} % | {np.expm1(np.median(logs)) * 100:+.1f} % |"
-        )
+def _fit_experts(tables: Tables, device: str, curves: CurveSet) -> CurveSet:
+    for precision in ("bf16", "fp8"):
+        rows = tables.experts(device, precision)
+        if rows:
+            base = curves
+            found = fit(
+                base.gemm[precision],
+                rows,
+                lambda c: replace(base, expert_gemm={**base.expert_gemm, precision: c}),  # noqa: B023
+                EXPERTS,
+            )
+            curves = replace(curves, expert_gemm={**curves.expert_gemm, precision: found})
+    return curves
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--truth", type=Path, required=True, help="folder of the measured tables")
-    task = parser.add_mutually_exclusive_group(required=True)
-    task.add_argument("--fit", action="store_true", help="print efficiency.yaml")
-    task.add_argument("--report", action="store_true", help="print the error of the catalogue's curves")
-    options = parser.parse_args()
-    tables = Tables(options.truth)
-    if options.report:
-        report(tables)
-        return
+    tables = Tables(parser.parse_args().truth)
     print(HEADER, end="")
     fitted: dict[str, CurveSet] = {}
     for name in SETS:
         begin = replace(fitted["a100"], gemm={}) if name == "a40" else unfitted()
         fitted[name] = fit_set(name, tables, begin)
-        print(as_yaml(fitted[name]))
+        print(as_yaml(fitted[name], limit=STREAM_LIMIT))
 
 
 if __name__ == "__main__":

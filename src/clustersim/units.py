@@ -32,19 +32,23 @@ __all__ = [
     "FLOP_RATE",
     "MONEY",
     "POWER",
+    "PRICE",
     "RATE",
     "SIZE",
     "TIME",
+    "TOKENS",
     "BandwidthQuantity",
     "Dimension",
     "FlopRateQuantity",
     "FlopsQuantity",
     "MoneyQuantity",
     "PowerQuantity",
+    "PriceQuantity",
     "Quantity",
     "RateQuantity",
     "SizeQuantity",
     "TimeQuantity",
+    "TokensQuantity",
     "dimension_of",
     "format_quantity",
     "parse_quantity",
@@ -146,9 +150,27 @@ MONEY = _dimension("money", "USD", {"USD": Fraction(1), "$": Fraction(1)}, ("USD
 POWER = _dimension(
     "power", "W", {"W": Fraction(1), "kW": Fraction(1000), "MW": Fraction(10**6)}, ("MW", "kW", "W")
 )
+PRICE = _dimension(
+    "price",
+    "USD/s",
+    {f"{money}/{unit}": 1 / factor for money in ("USD", "$") for unit, factor in _SECONDS.items()},
+    ("USD/h", "USD/d", "USD/s"),
+)
+_COUNTED = {"k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+TOKENS = _dimension(
+    "number of tokens",
+    "tokens",
+    {prefix: Fraction(factor) for prefix, factor in _COUNTED.items()}
+    | {
+        f"{prefix}{gap}tokens": Fraction(factor)
+        for prefix, factor in (_COUNTED | {"B": 10**9}).items()
+        for gap in ("", " ")
+    }
+    | {"tokens": Fraction(1)},
+    ("T tokens", "B tokens", "M tokens", "tokens"),
+)
 
-
-DIMENSIONS = (SIZE, TIME, BANDWIDTH, FLOPS, FLOP_RATE, RATE, MONEY, POWER)
+DIMENSIONS = (SIZE, TIME, BANDWIDTH, FLOPS, FLOP_RATE, RATE, MONEY, POWER, PRICE, TOKENS)
 """All dimensions; no unit belongs to two of them."""
 
 
@@ -320,3 +342,5 @@ FlopRateQuantity = Annotated[float, _QuantitySchema(FLOP_RATE)]
 RateQuantity = Annotated[float, _QuantitySchema(RATE, positive=True)]
 MoneyQuantity = Annotated[float, _QuantitySchema(MONEY)]
 PowerQuantity = Annotated[float, _QuantitySchema(POWER)]
+PriceQuantity = Annotated[float, _QuantitySchema(PRICE)]
+TokensQuantity = Annotated[float, _QuantitySchema(TOKENS, positive=True)]

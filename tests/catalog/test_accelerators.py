@@ -69,3 +69,19 @@ def test_a_precision_that_the_device_lacks_is_refused_with_those_it_has():
         CatalogError, match=r"v100-sxm2-32gb has no peak rate for 'bf16'\. Did you mean 'fp16'"
     ):
         catalog.accelerator("v100").peak("bf16")
+
+
+def test_kernels_beside_a_collective_have_the_multiprocessors_that_it_leaves():
+    hopper = catalog.accelerator("h100")
+    assert hopper.slowdown_beside_collective("scale_up") == pytest.approx(132 / (132 - 24))
+    assert hopper.slowdown_beside_collective("scale_out") == pytest.approx(132 / (132 - 16))
+    assert catalog.accelerator("tpu-v4").slowdown_beside_collective("scale_up") == 1.0
+
+
+@pytest.mark.parametrize("name", catalog.names("accelerators"))
+def test_a_collective_slows_kernels_no_more_than_was_ever_measured(name):
+    # 1.40 at worst over A100, H100, MI210 and MI250 (arXiv 2507.03114)
+    device = catalog.accelerator(name)
+    up, out = (device.slowdown_beside_collective(reach) for reach in ("scale_up", "scale_out"))
+    assert 1.0 <= out <= up < 1.4
+    assert up == 1.0 or "collective_units" in device.sources

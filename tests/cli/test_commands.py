@@ -318,7 +318,7 @@ def test_validate_takes_a_table_of_ones_own(say: Say, validation: Any, tmp_path:
     say("validate", "everything", "--table", tmp_path / "mine.csv")
     assert validation.tables == [tmp_path / "mine.csv"]
     said = say("validate", "everything", "--table", tmp_path / "nowhere.csv")
-    assert said == (2, "", f"{tmp_path / 'nowhere.csv'}: no such file\n")
+    assert said == (2, "", f"{tmp_path / 'nowhere.csv'}: no such file or folder\n")
 
 
 def test_validate_proposes_the_nearest_name(say: Say, validation: Any) -> None:

@@ -22,6 +22,8 @@ from clustersim.results.flow_rates import OWN_RATE, FlowRates
 Draw = Callable[[ResultPlots], Picture]
 DRAWINGS: dict[str, Draw] = {
     "iteration_breakdown": lambda plot: plot.iteration_breakdown("pretrain"),
+    "pipeline": lambda plot: plot.pipeline("pretrain"),
+    "memory": lambda plot: plot.memory("pretrain"),
     "latency_cdf": lambda plot: plot.latency_cdf("chat"),
     "latency_timeline": lambda plot: plot.latency_timeline("chat"),
     "kv_occupancy": lambda plot: plot.kv_occupancy("chat"),
@@ -71,6 +73,28 @@ def test_stacked_bars_add_up_to_the_duration_of_each_iteration(plot: ResultPlots
     for bar in axes.patches:
         tops[round(bar.get_x() + bar.get_width() / 2)] += bar.get_height()
     assert tops == pytest.approx({0: 500.0, 1: 500.0, 2: 500.0, 3: 500.0})
+
+
+def test_the_pipeline_has_a_row_per_stage_and_a_bar_per_pass(plot: ResultPlots) -> None:
+    (axes,) = plot.pipeline("pretrain").axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["0", "1"]
+    table = synthetic_result.passes()
+    spans = sorted(
+        (box.y0 + 0.4, box.x0, box.x1)
+        for bars in axes.collections
+        for box in (path.get_extents() for path in bars.get_paths())
+    )
+    milliseconds = [1e3 * table[name] for name in ("start_s", "end_s")]
+    expected = sorted(zip(table["stage"].tolist(), *map(np.ndarray.tolist, milliseconds), strict=True))
+    np.testing.assert_allclose(spans, expected, atol=1e-9)
+
+
+def test_bars_of_memory_end_at_the_bytes_of_their_stage(plot: ResultPlots) -> None:
+    (axes,) = plot.memory("pretrain").axes
+    tops = [
+        max(bar.get_y() + bar.get_height() for bar in bars) for bars in zip(*axes.containers, strict=True)
+    ]
+    assert tops == pytest.approx([20.0, 16.0])
 
 
 def test_many_iterations_are_drawn_as_means_of_groups() -> None:
@@ -160,6 +184,9 @@ def test_the_mean_of_a_bin_is_weighted_by_time() -> None:
         (lambda plot: plot.iteration_breakdown("chat"), "'chat' has no finished iterations to draw"),
         (lambda plot: plot.kv_occupancy("pretrain"), "'pretrain' has no engine steps to draw"),
         (lambda plot: plot.gantt("chat"), "'chat' has no iterations; give the number of a request"),
+        (lambda plot: plot.pipeline("chat"), "'chat' has no passes to draw"),
+        (lambda plot: plot.pipeline("pretrain", replica=3), "has no replica 3; simulated were 0"),
+        (lambda plot: plot.memory("chat"), "'chat' has no table of memory to draw"),
         (lambda plot: plot.gantt("cat"), "Did you mean 'chat'"),
         (lambda plot: plot.flow_rates("chat"), "'chat' moved no bytes"),
         (lambda plot: plot.flow_rates("pretrain", start_s=1.1, end_s=1.4), "between 1.1 s and 1.4 s"),

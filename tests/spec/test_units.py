@@ -20,9 +20,11 @@ from clustersim.units import (
     FLOPS,
     MONEY,
     POWER,
+    PRICE,
     RATE,
     SIZE,
     TIME,
+    TOKENS,
     Dimension,
     format_quantity,
     parse_quantity,
@@ -38,6 +40,8 @@ KINDS = {
     "RateQuantity": RATE,
     "MoneyQuantity": MONEY,
     "PowerQuantity": POWER,
+    "PriceQuantity": PRICE,
+    "TokensQuantity": TOKENS,
 }
 dimensions = st.sampled_from(DIMENSIONS)
 every_dimension = pytest.mark.parametrize("dimension", DIMENSIONS, ids=lambda one: one.name)
@@ -84,6 +88,9 @@ def refusal(text: str, dimension: Dimension) -> str:
         ("2 qps", RATE, 2.0),
         ("5 /s", RATE, 5.0),
         ("2.5 USD", MONEY, 2.5),
+        ("3.6 USD/h", PRICE, 0.001),
+        ("2T", TOKENS, 2e12),
+        ("300 B tokens", TOKENS, 3e11),
         ("700 W", POWER, 700.0),
         ("1.2 MW", POWER, 1.2e6),
     ],

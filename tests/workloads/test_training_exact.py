@@ -6,17 +6,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from training_jobs import cluster, job, run
+from training_jobs import buckets, cluster, job, kernels_s, program, run
 
+from clustersim import catalog
 from clustersim.collectives import Communicator
 from clustersim.engine.trace import COMPUTE, HOST, MEMORY_BANDWIDTH
 from clustersim.engine.world import World
 from clustersim.results.attribution import NETWORK_BANDWIDTH, by_class, critical_path
 from clustersim.topology import Topology
-from clustersim.workloads.training.plan import IterationPlan
+from clustersim.workloads.training.program import Compute, Launch, Program
 
-PARTS = ("compute_s", "exposed_communication_s", "host_s", "waiting_s")
-STAGES = ("forward_s", "backward_s", "optimizer_s", "exposed_communication_s", "waiting_s")
+PARTS = ("compute_s", "bubble_s", "exposed_communication_s", "host_s", "waiting_s")
+STAGES = ("forward_s", "backward_s", "optimizer_s", "bubble_s", "exposed_communication_s", "waiting_s")
 
 
 def reduced_alone_s(topology: Topology, gpus: int, size_bytes: float) -> float:
@@ -24,17 +25,22 @@ def reduced_alone_s(topology: Topology, gpus: int, size_bytes: float) -> float:
     return communicator.alone_s("all_reduce", size_bytes)
 
 
-def recursion(plan: IterationPlan, all_reduce_s: list[float]) -> float:
-    """Length of an iteration: each bucket waits for its gradients and for the bucket before it."""
-    now = sum(phase.seconds for phase in plan.phases[: -len(plan.backward)])
-    ready = []
-    for phase in plan.backward:
-        now += phase.seconds
-        ready.append(now)
-    free = 0.0
-    for bucket, seconds in zip(plan.buckets, all_reduce_s, strict=True):
-        free = max(free, ready[bucket.phase]) + seconds
-    return max(now, free) + plan.optimizer.seconds
+def recursion(program: Program, all_reduce_s: dict[float, float], slowdown: float) -> float:
+    """Length of an iteration: buckets one after the other, kernels `slowdown` times longer beside them."""
+    now = free = 0.0
+    *passes, optimizer = program
+    for item in passes:
+        if isinstance(item, Compute):
+            beside_s = max(0.0, free - now)
+            hidden_s = min(item.seconds, beside_s / slowdown)
+            now += hidden_s * slowdown + item.seconds - hidden_s
+        elif isinstance(item, Launch):
+            free = max(free, now) + all_reduce_s[item.size_bytes]
+    return max(now, free) + optimizer.seconds
+
+
+def slowdown() -> float:
+    return catalog.accelerator("a100-sxm4-40gb").slowdown_beside_collective("scale_out")
 
 
 @settings(max_examples=12, deadline=None)
@@ -52,26 +58,24 @@ def test_an_iteration_is_as_long_as_a_recursion_over_buckets_says(bucket, micro_
         overlap={"gradient_bucket": bucket, "enabled": overlap},
     )
     training, _ = run(spec, topology)
-    plan = training.plan
-    alone_s = [reduced_alone_s(topology, 8, item.size_bytes) for item in plan.buckets]
+    alone_s = {item.size_bytes: reduced_alone_s(topology, 8, item.size_bytes) for item in buckets(training)}
     durations = training.outcome().tables["iterations"]["duration_s"]
-    assert durations == pytest.approx(recursion(plan, alone_s), rel=1e-9)
+    assert durations == pytest.approx(recursion(program(training), alone_s, slowdown()), rel=1e-9)
 
 
 def test_without_overlap_an_iteration_is_the_sum_of_compute_and_all_reduces():
     topology = cluster()
     training, _ = run(job(overlap={"enabled": False}), topology)
-    plan = training.plan
-    alone_s = sum(reduced_alone_s(topology, 8, bucket.size_bytes) for bucket in plan.buckets)
+    alone_s = sum(reduced_alone_s(topology, 8, bucket.size_bytes) for bucket in buckets(training))
     metrics = training.outcome().metrics
-    assert metrics["iteration_s.mean"] == pytest.approx(plan.alone_s + alone_s, rel=1e-9)
+    assert metrics["iteration_s.mean"] == pytest.approx(kernels_s(training) + alone_s, rel=1e-9)
     assert metrics["exposed_communication_s"] == pytest.approx(alone_s, rel=1e-9)
 
 
 def test_one_gpu_runs_at_its_own_pace():
     training, _ = run(job(gpus=1), cluster(nodes=1))
     metrics = training.outcome().metrics
-    assert metrics["iteration_s.mean"] == pytest.approx(training.plan.alone_s, rel=1e-12)
+    assert metrics["iteration_s.mean"] == pytest.approx(kernels_s(training), rel=1e-12)
     assert metrics["scaling_efficiency"] == pytest.approx(1.0, rel=1e-12)
     assert "bus_bandwidth_bytes_per_s" not in metrics
 
@@ -147,7 +151,7 @@ def test_accumulation_synchronises_once_per_optimizer_step():
     once, _ = run(job(), topology)
     thrice, _ = run(job(global_batch=3 * 64), topology)
     extra = thrice.outcome().metrics["iteration_s.mean"] - once.outcome().metrics["iteration_s.mean"]
-    one_pass = sum(phase.seconds for phase in once.plan.phases)
+    one_pass = sum(layer.forward.seconds + layer.backward.seconds for layer in once.job.cost.layers)
     assert extra == pytest.approx(2 * one_pass, rel=1e-9)
     assert thrice.outcome().metrics["communication_s"] == pytest.approx(
         once.outcome().metrics["communication_s"], rel=1e-9
@@ -157,7 +161,7 @@ def test_accumulation_synchronises_once_per_optimizer_step():
 def test_bus_bandwidth_is_that_of_nccl_tests():
     topology = cluster()
     training, _ = run(job(overlap={"gradient_bucket": "10 GiB"}), topology)
-    (bucket,) = training.plan.buckets
+    (bucket,) = buckets(training)
     seconds = reduced_alone_s(topology, 8, bucket.size_bytes)
     expected = bucket.size_bytes / seconds * 2 * 7 / 8
     assert training.outcome().metrics["bus_bandwidth_bytes_per_s"] == pytest.approx(expected, rel=1e-9)
@@ -166,8 +170,8 @@ def test_bus_bandwidth_is_that_of_nccl_tests():
 def test_bus_bandwidth_of_unequal_buckets_is_all_bytes_over_all_time():
     training, _ = run(job(overlap={"gradient_bucket": "1 MiB"}), cluster())
     metrics = training.outcome().metrics
-    size_bytes = sum(bucket.size_bytes for bucket in training.plan.buckets)
-    assert len({bucket.size_bytes for bucket in training.plan.buckets}) > 1
+    size_bytes = sum(bucket.size_bytes for bucket in buckets(training))
+    assert len({bucket.size_bytes for bucket in buckets(training)}) > 1
     expected = size_bytes * 2 * 7 / 8 / metrics["communication_s"]
     assert metrics["bus_bandwidth_bytes_per_s"] == pytest.approx(expected, rel=1e-9)
 

@@ -9,6 +9,9 @@ from clustersim.spec.cluster import ClusterSpec
 from clustersim.spec.training import TrainingSpec
 from clustersim.topology import Topology, build
 from clustersim.workloads.training import TrainingWorkload
+from clustersim.workloads.training.closed_form import never_alone
+from clustersim.workloads.training.compile import compile_stage
+from clustersim.workloads.training.program import Compute, Launch, Program
 
 
 def cluster(*, nodes: int = 2, node: str = "a100-40gb-x4", **fabric: Any) -> Topology:
@@ -35,8 +38,28 @@ def workload(spec: TrainingSpec, topology: Topology) -> TrainingWorkload:
     return TrainingWorkload(spec, topology=topology, gpus=topology.gpus[: spec.gpus])
 
 
-def run(spec: TrainingSpec, topology: Topology, *, seed: int = 0) -> tuple[TrainingWorkload, World]:
+def run(
+    spec: TrainingSpec, topology: Topology, *, seed: int = 0, undisturbed: bool = False
+) -> tuple[TrainingWorkload, World]:
     world = World(topology, seed=seed)
+    world.undisturbed = undisturbed
     training = workload(spec, topology)
     world.env.run(until=training.start(world))
     return training, world
+
+
+def iteration_s(spec: TrainingSpec, topology: Topology) -> float:
+    return run(spec, topology)[0].outcome().metrics["iteration_s.mean"]
+
+
+def program(training: TrainingWorkload, *, stage: int = 0) -> Program:
+    """Return what a lane does where no collective has its links to itself."""
+    return compile_stage(training.job.stages[stage], alone_of=never_alone)
+
+
+def buckets(training: TrainingWorkload) -> list[Launch]:
+    return [item for item in program(training) if isinstance(item, Launch)]
+
+
+def kernels_s(training: TrainingWorkload) -> float:
+    return sum(item.seconds for item in program(training) if isinstance(item, Compute))

@@ -32,6 +32,7 @@ __all__ = [
     "model",
     "names",
     "node_type",
+    "save_model",
 ]
 
 _MODULES = {
@@ -44,6 +45,9 @@ _MODULES = {
     "lengths": "length_tables",
     "engines": "serving",
     "collectives": "collectives",
+    "prices": "prices",
+    "server-powers": "power",
+    "reliability": "reliability",
 }
 
 
@@ -51,9 +55,19 @@ def _shelf(kind: str) -> Shelf[Any]:
     return cast("Shelf[Any]", import_module(f"clustersim.catalog.{_MODULES[kind]}").SHELF)
 
 
-def accelerator(name: str) -> Accelerator:
-    """Return an accelerator; raise `CatalogError` for an unknown name."""
-    return cast("Accelerator", _shelf("accelerators").get(name))
+def accelerator(name_or_path: str) -> Accelerator:
+    """Return an accelerator of the catalogue, or that of a device file (`.yaml`).
+
+    Raises
+    ------
+    CatalogError
+        For an unknown name.
+    InputError
+        For a device file that cannot be read; see `clustersim.catalog.device_files`.
+    """
+    from clustersim.catalog.accelerators import find_accelerator
+
+    return find_accelerator(name_or_path)
 
 
 def link(name: str) -> LinkType:
@@ -72,12 +86,13 @@ def lengths(name: str) -> LengthTable:
 
 
 def model(name_or_path: str, *, base: Path | None = None) -> TransformerModel | LayerTableModel:
-    """Return a model of the catalogue, or read a Hugging Face `config.json`.
+    """Return a model of the catalogue, or read one: a model file or a Hugging Face `config.json`.
 
     Parameters
     ----------
     name_or_path
-        Name or alias; else the path of a `config.json` or of a folder that holds one.
+        Name or alias; else the path of a model file (`.yaml`, `.csv`), of a `config.json`, or of a
+        folder that holds one.
     base
         Folder that a relative path starts from; the working folder where None.
 
@@ -86,12 +101,16 @@ def model(name_or_path: str, *, base: Path | None = None) -> TransformerModel | 
     CatalogError
         For a name that is not in the catalogue and does not look like a path.
     InputError
-        For a `config.json` that cannot be read.
+        For a file that cannot be read.
     """
+    from clustersim.catalog.model_files import SUFFIXES, read_model_file
+
     shelf = _shelf("models")
     if name_or_path in shelf:
         return cast("TransformerModel | LayerTableModel", shelf.get(name_or_path))
     path = (base or Path()) / name_or_path
+    if path.suffix in SUFFIXES:
+        return read_model_file(path)
     if path.is_dir():
         path = path / "config.json"
     elif path.suffix != ".json":
@@ -99,6 +118,13 @@ def model(name_or_path: str, *, base: Path | None = None) -> TransformerModel | 
     from clustersim.catalog.huggingface import read_config
 
     return read_config(path)
+
+
+def save_model(model: TransformerModel | LayerTableModel, path: Path | str) -> Path:
+    """Write a model made in Python as a file that scenarios can name; see `catalog.model_files`."""
+    from clustersim.catalog import model_files
+
+    return model_files.save_model(model, path)
 
 
 def kinds() -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from clustersim.catalog._store import Source
-from clustersim.units import BANDWIDTH, FLOP_RATE, POWER, SIZE, TIME, Dimension, format_quantity
+from clustersim.units import BANDWIDTH, FLOP_RATE, POWER, PRICE, SIZE, TIME, Dimension, format_quantity
 
 __all__ = ["describe_entry"]
 
@@ -28,6 +28,7 @@ _SUFFIXES: tuple[tuple[str, Dimension], ...] = (
     ("_bytes", SIZE),
     ("peak_flops", FLOP_RATE),
     ("product_flops", FLOP_RATE),
+    ("usd_per_s", PRICE),
     ("_s", TIME),
     ("_w", POWER),
 )

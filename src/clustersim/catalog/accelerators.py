@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from math import inf
 from types import MappingProxyType
+from typing import Literal
 
 from clustersim.catalog._store import Record, Shelf, Source
-from clustersim.errors import CatalogError, did_you_mean
+from clustersim.catalog.device_files import file_version, is_device_file, read_device_file
+from clustersim.errors import CatalogError, ClusterSimError, InputError, did_you_mean
 from clustersim.units import BANDWIDTH, FLOP_RATE, POWER, SIZE, TIME, parse_quantity
 
-__all__ = ["SHELF", "Accelerator"]
+__all__ = ["SHELF", "Accelerator", "Reach", "find_accelerator"]
+
+Reach = Literal["scale_up", "scale_out"]
+"""How far a collective goes: among peers of one node (or NVLink domain), or over a network."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +32,13 @@ class Accelerator:
     best_product_flops
         Highest rate of any matrix product that a public sweep found, by precision; empty
         where there is none, or where the device's own curves say more.
+    sustained_product_flops
+        Rate that a long stream of large products on real data holds at the power limit, by
+        precision; isolated products are faster. Empty where nothing is known.
+    fp8_promotion
+        How many times longer an fp8 product takes whose sums are brought to fp32 registers on the way, as
+        those of the backward pass are (Transformer Engine's split accumulator); None where the tensor
+        cores add up in fp32 themselves.
     memory_bytes
         What the driver reports as total (`nvidia-smi`), where known; else the maker's
         number read as binary units. An 80 GB H100 has 81,559 MiB.
@@ -35,10 +49,14 @@ class Accelerator:
     compute_units
         Units that run one tile of a matrix product at a time: SMs (NVIDIA), CUs (AMD),
         MXUs (TPU); sets the wave quantisation of matrix products.
+    collective_units
+        How many of them a running collective takes, by how far it reaches: `scale_up` (peers of
+        one node) and `scale_out` (a network); empty where collectives take none, as on TPUs.
     kernel_launch_s
         Time between two launches of one eager stream; see `clustersim.cost.roofline`.
     efficiency
-        Name of a curve set in `efficiency.yaml`; see `clustersim.cost.efficiency`.
+        Name of a curve set in `efficiency.yaml`, or path of a device file; see
+        `clustersim.cost.efficiency`.
     sources
         Field name to source.
 
@@ -50,10 +68,13 @@ class Accelerator:
     year: int
     peak_flops: Mapping[str, float]
     best_product_flops: Mapping[str, float]
+    sustained_product_flops: Mapping[str, float]
+    fp8_promotion: float | None = None
     memory_bytes: float
     memory_bandwidth_bytes_per_s: float
     scale_up_bandwidth_bytes_per_s: float | None
     compute_units: int
+    collective_units: Mapping[str, int]
     tdp_w: float | None
     kernel_launch_s: float
     efficiency: str
@@ -73,21 +94,50 @@ class Accelerator:
             hint = did_you_mean(precision, self.peak_flops)
             raise CatalogError(f"{self.name} has no peak rate for '{precision}'.{hint}") from None
 
-    def sustained(self, precision: str, *, share: float) -> float:
+    def rate(self, precision: str, *, share: float) -> float:
         """Return `share` of the peak rate, but no more than the best product measured.
-
-        A precision without a measurement of its own takes the share of the peak that bf16 has.
 
         Raises
         ------
         CatalogError
             If the device has no rate for the precision.
         """
-        peak, best = self.peak(precision), self.best_product_flops
-        if not best:
-            return share * peak
-        limit = best[precision] if precision in best else best["bf16"] / self.peak("bf16") * peak
-        return min(share * peak, limit)
+        return min(share * self.peak(precision), self._limit(self.best_product_flops, precision))
+
+    def sustained_rate(self, precision: str) -> float:
+        """Return the rate that products hold hour after hour: at most the peak.
+
+        *Equation:* `sustained_product_flops`, else `best_product_flops`, else the peak. A precision
+        without a measurement of its own takes the share of the peak that bf16 (or fp16) has.
+
+        Raises
+        ------
+        CatalogError
+            If the device has no rate for the precision.
+        """
+        return min(self._limit(self.sustained_product_flops, precision), self.rate(precision, share=1.0))
+
+    def _limit(self, measured: Mapping[str, float], precision: str) -> float:
+        """Return a measured rate, or what the measured share of another precision's peak amounts to."""
+        if precision in measured:
+            return measured[precision]
+        known = next((name for name in ("bf16", "fp16") if name in measured), None)
+        return inf if known is None else measured[known] / self.peak(known) * self.peak(precision)
+
+    def slowdown_beside_collective(self, reach: Reach) -> float:
+        """Return how many times longer kernels take while a collective runs beside them.
+
+        *Equation:* units / (units - taken): the collective's thread blocks keep their
+        multiprocessors to themselves, and kernels share the rest.
+
+        **Valid when** kernels have many more tiles than there are units (a product of just as many
+        tiles as units can take twice as long), and the collective leaves memory bandwidth over.
+        **Source:** `sources["collective_units"]`. Measured on H100, A100, MI210 and MI250 in data-
+        and pipeline-parallel training: 1.19 in the mean, 1.40 at worst (Lee et al., "Characterizing
+        Compute-Communication Overlap in GPU-Accelerated Distributed Deep Learning", arXiv 2507.03114,
+        2025, abstract). **Checked by:** tests/catalog/test_accelerators.py.
+        """
+        return self.compute_units / (self.compute_units - self.collective_units.get(reach, 0))
 
 
 def _build(record: Record) -> Accelerator:
@@ -100,10 +150,13 @@ def _build(record: Record) -> Accelerator:
         year=fields["year"],
         peak_flops=_rates(fields["peak"]),
         best_product_flops=_rates(fields.get("best_product", {})),
+        sustained_product_flops=_rates(fields.get("sustained_product", {})),
+        fp8_promotion=fields.get("fp8_promotion"),
         memory_bytes=parse_quantity(fields["memory"], SIZE),
         memory_bandwidth_bytes_per_s=parse_quantity(fields["memory_bandwidth"], BANDWIDTH),
         scale_up_bandwidth_bytes_per_s=None if scale_up is None else parse_quantity(scale_up, BANDWIDTH),
         compute_units=fields["compute_units"],
+        collective_units=MappingProxyType(dict(fields.get("collective_units", {}))),
         tdp_w=None if tdp is None else parse_quantity(tdp, POWER),
         kernel_launch_s=parse_quantity(fields["kernel_launch"], TIME),
         efficiency=fields["efficiency"],
@@ -118,3 +171,31 @@ def _rates(by_precision: Mapping[str, str]) -> Mapping[str, float]:
 _NOT_FACTS = ("aliases", "sources", "vendor")
 
 SHELF: Shelf[Accelerator] = Shelf("accelerator", file="accelerators.yaml", build=_build)
+
+
+def find_accelerator(name_or_path: str) -> Accelerator:
+    """Return an accelerator of the catalogue, or that of a device file (`.yaml`).
+
+    Raises
+    ------
+    CatalogError
+        For a name that is not in the catalogue.
+    InputError
+        For a device file that cannot be read.
+    """
+    if is_device_file(name_or_path):
+        return _of_file(name_or_path, file_version(name_or_path))
+    return SHELF.get(name_or_path)
+
+
+@lru_cache(maxsize=32)
+def _of_file(path: str, version: tuple[int, int]) -> Accelerator:
+    """Read a device file; a file that has another `version` since is read again."""
+    record = read_device_file(path).accelerator
+    sources = {"efficiency": Source(f"Device file of {record.name}", "seen"), **record.sources}
+    try:
+        return _build(Record(record.name, {**record.fields, "efficiency": path}, sources))
+    except KeyError as error:
+        raise InputError(f"{path}: accelerator.{error.args[0]} is missing") from None
+    except (ClusterSimError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: accelerator: {error}") from None

@@ -109,6 +109,19 @@ def _deepseek(config: _Config) -> dict[str, Any]:
     return {**_llama(config), "head_dim": mla.v_head_dim, "moe": moe, "mla": mla}
 
 
+def _gpt_oss(config: _Config) -> dict[str, Any]:
+    moe = MoeConfig(
+        experts=config.number("num_local_experts"),
+        experts_per_token=config.number("num_experts_per_tok", "experts_per_token"),
+        ffn_hidden=config.number("intermediate_size"),
+    )
+    return {**_llama(config), "bias": "qkv", "moe": moe}
+
+
+def _nemotron(config: _Config) -> dict[str, Any]:
+    return {**_llama(config), "gated_ffn": False, "norm": "layernorm", "dropout": False}
+
+
 def _plain(config: _Config, *, ffn: str, positions: str, positional: str) -> dict[str, Any]:
     common = _common(config)
     return {
@@ -140,6 +153,45 @@ def _neox(config: _Config) -> dict[str, Any]:
     return {**shape, "tied_embeddings": config.flag("tie_word_embeddings", default=False)}
 
 
+def _gptj(config: _Config) -> dict[str, Any]:
+    shape = _plain(config, ffn="n_inner", positions="n_positions", positional="rope")
+    tied = config.flag("tie_word_embeddings", default=False)
+    return {**shape, "tied_embeddings": tied, "bias": "none", "dropout": False}
+
+
+def _phi(config: _Config) -> dict[str, Any]:
+    shape = _plain(config, ffn="intermediate_size", positions="max_position_embeddings", positional="rope")
+    return {**shape, "tied_embeddings": config.flag("tie_word_embeddings", default=False)}
+
+
+def _vit(config: _Config) -> dict[str, Any]:
+    """Patches of an image and a class token; the head tells `num_labels` classes apart."""
+    hidden = config.number("hidden_size")
+    patch = config.number("patch_size", default=16)
+    patches = (config.number("image_size", default=224) // max(1, patch)) ** 2
+    projection = hidden * (config.number("num_channels", default=3) * patch**2 + 1)
+    labels = config.keys.get("id2label")
+    classes = config.number("num_labels", default=len(labels) if isinstance(labels, dict) else 1000)
+    heads = config.number("num_attention_heads")
+    return {
+        "layers": config.number("num_hidden_layers"),
+        "hidden": hidden,
+        "heads": heads,
+        "kv_heads": heads,
+        "head_dim": max(1, hidden // max(1, heads)),
+        "ffn_hidden": config.number("intermediate_size"),
+        "gated_ffn": False,
+        "vocab": 0,
+        "tied_embeddings": True,
+        "max_sequence": patches + 1,
+        "positional": "learned",
+        "causal": False,
+        "norm": "layernorm",
+        "bias": "all",
+        "other_parameters": projection + hidden + (hidden + 1) * classes,
+    }
+
+
 def _bert(config: _Config) -> dict[str, Any]:
     shape = _plain(config, ffn="intermediate_size", positions="max_position_embeddings", positional="learned")
     hidden = shape["hidden"]
@@ -156,6 +208,12 @@ ARCHITECTURES: Mapping[str, Callable[[_Config], dict[str, Any]]] = {
     "qwen3_moe": _qwen3_moe,
     "deepseek_v2": _deepseek,
     "deepseek_v3": _deepseek,
+    "kimi_k2": _deepseek,
+    "gpt_oss": _gpt_oss,
+    "nemotron": _nemotron,
+    "phi": _phi,
+    "gptj": _gptj,
+    "vit": _vit,
     "gpt2": _gpt2,
     "gpt_neox": _neox,
     "opt": _opt,
@@ -163,6 +221,31 @@ ARCHITECTURES: Mapping[str, Callable[[_Config], dict[str, Any]]] = {
     "bert": _bert,
 }
 """`model_type` of a config.json to its reader."""
+
+_STATE_SPACE = (
+    "bamba",
+    "falcon_h1",
+    "falcon_mamba",
+    "granitemoehybrid",
+    "jamba",
+    "mamba",
+    "mamba2",
+    "nemotron_h",
+    "zamba",
+    "zamba2",
+)
+_LINEAR_ATTENTION = ("minimax", "qwen3_next", "recurrent_gemma", "rwkv")
+_LAYER_TABLE = "describe it as a layer table (docs/models.md)"
+_REFUSED: Mapping[str, str] = {
+    **dict.fromkeys(
+        _STATE_SPACE, f"has Mamba (state-space) layers, whose kernels are not modelled; {_LAYER_TABLE}"
+    ),
+    **dict.fromkeys(
+        _LINEAR_ATTENTION,
+        f"has layers of linear attention or recurrence, whose kernels are not modelled; {_LAYER_TABLE}",
+    ),
+}
+"""`model_type`s that look like transformers in their keys, and are none."""
 
 
 def read_config(path: Path) -> TransformerModel:
@@ -176,6 +259,8 @@ def read_config(path: Path) -> TransformerModel:
     """
     keys = _read_object(path)
     kind = keys.get("model_type")
+    if isinstance(kind, str) and kind in _REFUSED:
+        raise _refused(path, [f"model_type: '{kind}' {_REFUSED[kind]}"])
     if not isinstance(kind, str) or kind not in ARCHITECTURES:
         hint = did_you_mean(str(kind), ARCHITECTURES)
         raise _refused(path, [f"model_type: {kind!r} is not an architecture that can be read.{hint}"])

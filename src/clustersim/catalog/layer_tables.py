@@ -1,4 +1,4 @@
-"""Models as a table of layers: convolutional networks."""
+"""Models as a table of layers: convolutional networks, and what users describe so."""
 
 from __future__ import annotations
 
@@ -11,9 +11,13 @@ from typing import Literal
 
 from clustersim.catalog._store import Source
 
-__all__ = ["LayerTableModel", "TableLayer", "residual_network"]
+__all__ = ["LayerKind", "LayerTableModel", "TableLayer", "residual_network"]
 
 _BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
+
+
+LayerKind = Literal["conv", "linear", "product", "norm", "add", "pool", "elementwise", "embedding"]
+"""`product` multiplies two activations; `elementwise` and `embedding` move memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +30,7 @@ class TableLayer:
     """
 
     name: str
-    kind: Literal["conv", "linear", "norm", "add", "pool"]
+    kind: LayerKind
     flops_forward: float
     parameters: int
     input_elements: int

@@ -64,6 +64,9 @@ class TransformerModel:
         Tokens of one sample that the model was made for.
     bias
         Which projections have one.
+    dropout
+        Whether training drops out activations; None: as models with layer norm did (GPT-2, GPT-3, BERT,
+        ViT: 0.1), and those with root-mean-square norm did not (Llama and what came after it).
     other_parameters
         Counted, but not part of a layer, embedding or final norm: pooler, patch
         projection, token types, relative positions.
@@ -90,6 +93,7 @@ class TransformerModel:
     causal: bool = True
     norm: Literal["layernorm", "rmsnorm"] = "rmsnorm"
     bias: Literal["none", "qkv", "all"] = "none"
+    dropout: bool | None = None
     moe: MoeConfig | None = None
     mla: MlaConfig | None = None
     other_parameters: int = 0

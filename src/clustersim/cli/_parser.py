@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import NoReturn
 
-from clustersim.cli import catalog, check, compare, resolve, run, schema, topology, validate
+from clustersim.cli import calibrate, catalog, check, compare, resolve, run, schema, topology, validate
 from clustersim.errors import InputError, did_you_mean
 
 __all__ = ["COMMANDS", "Parser", "make_parser", "parse"]
@@ -20,6 +20,7 @@ COMMANDS: Mapping[str, ModuleType] = {
     "topology": topology,
     "catalog": catalog,
     "validate": validate,
+    "calibrate": calibrate,
     "schema": schema,
 }
 """Module of each subcommand: `HELP`, `configure(parser)`, `execute(args) -> int`."""

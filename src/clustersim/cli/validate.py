@@ -18,9 +18,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "name", metavar="NAME", nargs="?", help="which validation; without it they are listed"
     )
     parser.add_argument(
-        "--table", type=Path, metavar="FILE", help="your own rows, in the columns of the shipped table"
+        "--table",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="your own rows, in the columns of the shipped table; of kernels also a folder of public tables",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON: per row measured, predicted, error")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print JSON: per row measured, predicted, error")
+    form.add_argument("--csv", action="store_true", help="print the same as CSV")
     parser.add_argument(
         "--plot", type=picture_file, metavar="FILE", help="draw predicted against measured (PNG, SVG or PDF)"
     )
@@ -37,10 +44,11 @@ def execute(args: argparse.Namespace) -> int:
         return 0
     if args.name not in known:
         raise InputError(f"there is no validation called '{args.name}'.{did_you_mean(args.name, known)}")
-    if args.table is not None and not args.table.is_file():
-        raise InputError(f"{args.table}: no such file")
-    report = known[args.name].run(args.table)
-    print(report.to_json() if args.json else report.text())
+    for table in args.table:
+        if not table.exists():
+            raise InputError(f"{table}: no such file or folder")
+    report = known[args.name].run(*args.table)
+    print(report.to_json() if args.json else report.to_csv().rstrip() if args.csv else report.text())
     if args.plot is not None:
         report.plot(args.plot)
         print(f"drawn in {args.plot}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Operators of a convolutional network's training pass, from its layer table.
+"""Operators of a training pass over a layer table: convolutional networks and what users describe so.
 
 Convolutions are implicit matrix products. Everything else moves memory:
 
@@ -22,8 +22,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from clustersim.catalog.layer_tables import LayerTableModel, TableLayer
-from clustersim.cost.operators import Operator, convolution, element_bytes, elementwise
-from clustersim.cost.training_block import Block
+from clustersim.cost.operators import Operator, convolution, element_bytes, elementwise, grouped_gemm
+from clustersim.cost.training_block import Block, Part
 
 __all__ = ["TablePass", "table_blocks"]
 
@@ -80,17 +80,23 @@ def table_blocks(model: LayerTableModel, *, samples: int, precision: str) -> tup
 
 def _block(run: TablePass, layer: TableLayer, *, first: bool) -> Block:
     forward, backward = _KERNELS[layer.kind](run, layer)
-    if first:
-        # Nobody asks for the gradient of the input images.
-        backward = [operator for operator in backward if not operator.name.endswith("input_gradient")]
+    weight = tuple(operator for operator in backward if operator.name.endswith("weight_gradient"))
+    # Nobody asks for the gradient of the input images.
+    left_out = ("weight_gradient", "input_gradient") if first else ("weight_gradient",)
+    output_bytes = run.bytes_of(layer.output_elements)
     return Block(
         name=layer.name,
         layer=None,
-        parameters=layer.parameters,
-        forward=forward,
-        backward=backward,
-        forward_flops=layer.flops_forward * run.samples,
-        activation_bytes=run.bytes_of(layer.output_elements),
+        part=Part(
+            forward=tuple(forward),
+            backward=tuple(operator for operator in backward if not operator.name.endswith(left_out)),
+            weight=weight,
+            kept_bytes=output_bytes,
+            parameters=layer.parameters,
+            flops=layer.flops_forward * run.samples,
+        ),
+        parameters_of_model=layer.parameters,
+        output_bytes=output_bytes,
     )
 
 
@@ -142,6 +148,34 @@ def _add(run: TablePass, layer: TableLayer) -> _Kernels:
     return forward, backward
 
 
+def _product(run: TablePass, layer: TableLayer) -> _Kernels:
+    """Two activations of each sample are multiplied; each has a gradient of its own."""
+    m, n, k = _shape(layer)
+    shapes = {"": (m, n, k), ".left_gradient": (m, k, n), ".right_gradient": (k, n, m)}
+    forward, *backward = (
+        grouped_gemm(
+            f"{layer.name}{suffix}", groups=run.samples, m=rows, n=columns, k=inner, precision=run.precision
+        )
+        for suffix, (rows, columns, inner) in shapes.items()
+    )
+    return [forward], backward
+
+
+def _elementwise(run: TablePass, layer: TableLayer) -> _Kernels:
+    """Backward reads the input and the gradient of the output, and writes that of the input."""
+    read, written = layer.input_elements, layer.output_elements
+    return (
+        [run.memory(layer.name, read + written)],
+        [run.memory(f"{layer.name}.backward", 2 * read + written)],
+    )
+
+
+def _embedding(run: TablePass, layer: TableLayer) -> _Kernels:
+    """Rows are gathered; backward their gradients are added to the table's."""
+    written, name = layer.output_elements, layer.name
+    return [run.memory(name, 2 * written)], [run.memory(f"{name}.weight_gradient", 3 * written)]
+
+
 def _pool(run: TablePass, layer: TableLayer) -> _Kernels:
     moved = layer.input_elements + layer.output_elements
     return [run.memory(layer.name, moved)], [run.memory(f"{layer.name}.backward", moved)]
@@ -159,4 +193,7 @@ _KERNELS: dict[str, Callable[[TablePass, TableLayer], _Kernels]] = {
     "norm": _norm,
     "add": _add,
     "pool": _pool,
+    "product": _product,
+    "elementwise": _elementwise,
+    "embedding": _embedding,
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from clustersim.catalog.models import TransformerModel
-from clustersim.cost.operators import Operator, element_bytes, elementwise, gemm, grouped_gemm
+from clustersim.cost.operators import Operator, element_bytes, elementwise, expert_gemm, gemm
 
 __all__ = ["experts_visited", "feed_forward"]
 
@@ -39,16 +39,14 @@ def feed_forward(model: TransformerModel, *, tokens: float, precision: str, tens
     operators = [
         gemm("moe.router", m=tokens, n=moe.experts, k=model.hidden, precision=precision),
         elementwise("moe.gather", bytes_moved=moved, precision=precision),
-        grouped_gemm(
-            "moe.up", groups=groups, m=rows, n=matrices * width, k=model.hidden, precision=precision
-        ),
+        expert_gemm("moe.up", groups=groups, m=rows, n=matrices * width, k=model.hidden, precision=precision),
         elementwise(
             "moe.activation",
             kind="activation",
             bytes_moved=(matrices + 1) * copies * width * size,
             precision=precision,
         ),
-        grouped_gemm("moe.down", groups=groups, m=rows, n=model.hidden, k=width, precision=precision),
+        expert_gemm("moe.down", groups=groups, m=rows, n=model.hidden, k=width, precision=precision),
         elementwise("moe.scatter", bytes_moved=moved, precision=precision),
     ]
     return operators + _shared(model, tokens, precision, moe.shared_experts * width)

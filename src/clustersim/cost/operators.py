@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
 from clustersim.errors import CatalogError, did_you_mean
 
 __all__ = [
+    "ATTENTION_BACKWARD_FLOPS",
     "ELEMENT_BYTES",
     "AttentionShape",
     "GemmShape",
+    "MemoryKind",
     "Operator",
+    "backward_attention",
     "convolution",
     "decode_attention",
     "element_bytes",
     "elementwise",
+    "expert_gemm",
     "gemm",
     "grouped_gemm",
     "prefill_attention",
@@ -31,21 +35,29 @@ ELEMENT_BYTES: Mapping[str, int] = MappingProxyType(
 _OUTPUT_BYTES = MappingProxyType({**ELEMENT_BYTES, "fp8": 2, "int8": 2})
 """8-bit products are written as 16-bit numbers."""
 
+ATTENTION_BACKWARD_FLOPS = 2.5
+"""Products of the fused backward pass over those of the forward pass: five against two
+(Dao, "FlashAttention-2", 2023, section 2.3)."""
+
 Kind = Literal[
     "gemm",
+    "expert_gemm",
     "conv",
     "attention_prefill",
+    "attention_backward",
     "attention_decode",
     "elementwise",
     "activation",
     "norm",
+    "fused_norm",
     "embedding",
     "optimizer",
 ]
-MemoryKind = Literal["elementwise", "activation", "norm", "embedding", "optimizer"]
+MemoryKind = Literal["elementwise", "activation", "norm", "fused_norm", "embedding", "optimizer"]
 """Memory-bound kernels, each with a curve of its own: `elementwise` streams (residual additions,
 copies), `activation` (gated activations and rotary embeddings as serving engines have them),
-`norm` (row-wise norms of serving engines), `embedding` look-ups, `optimizer` updates."""
+`norm` (row-wise norms of serving engines), `fused_norm` (those of training frameworks, both
+passes), `embedding` look-ups, `optimizer` updates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +141,18 @@ def grouped_gemm(
     )
 
 
+def expert_gemm(
+    name: str, *, groups: float, m: float, n: float, k: float, precision: str, count: float = 1
+) -> Operator:
+    """Return the products of `groups` experts in the one kernel of a serving engine.
+
+    Rows are gathered by index inside the kernel, which is slower than dense products of equal shape;
+    training frameworks sort the rows first and run dense ones (`grouped_gemm`).
+    """
+    product = grouped_gemm(name, groups=groups, m=m, n=n, k=k, precision=precision, count=count)
+    return replace(product, kind="expert_gemm")
+
+
 def convolution(
     name: str,
     *,
@@ -210,6 +234,23 @@ def prefill_attention(
         precision=precision,
         shape=AttentionShape(batch, queries, keys, heads, kv_heads, head_dim),
         count=count,
+    )
+
+
+def backward_attention(name: str, forward: Operator) -> Operator:
+    """Return the fused backward pass of a prefill attention.
+
+    *Equation:* FLOPs `ATTENTION_BACKWARD_FLOPS` times the forward pass's. Bytes twice the forward
+    pass's: queries, results and their gradient, keys and values are read, three gradients written.
+    """
+    if forward.kind != "attention_prefill":
+        raise TypeError(f"{forward.name} is no attention of many queries")
+    return replace(
+        forward,
+        name=name,
+        kind="attention_backward",
+        flops=ATTENTION_BACKWARD_FLOPS * forward.flops,
+        bytes_moved=2.0 * forward.bytes_moved,
     )
 
 

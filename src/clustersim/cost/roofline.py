@@ -11,7 +11,7 @@ from clustersim.cost.efficiency import AttentionWork, CurveSet, Roofs, curve_set
 from clustersim.cost.operators import Operator
 from clustersim.engine.trace import COMPUTE, HOST, MEMORY_BANDWIDTH
 
-__all__ = ["EagerRoofline", "KernelTime", "Roofline"]
+__all__ = ["EagerRoofline", "KernelTime", "Roofline", "SustainedRoofline"]
 
 _SHARPNESS = 6.0
 """Exponent of the corner of the roofline: near it both roofs slow a kernel, by up to 12 %
@@ -91,7 +91,11 @@ class Roofline:
 
     def kernel(self, operator: Operator) -> KernelTime:
         """Return the time that the device takes for one execution, whatever the host does."""
-        return _under(self.curves.curve(operator).roofs(operator, self.accelerator))
+        return _under(self.roofs(operator))
+
+    def roofs(self, operator: Operator) -> Roofs:
+        """Return what arithmetic and memory traffic of one execution take, and the latency."""
+        return self.curves.curve(operator).roofs(operator, self.accelerator)
 
     def attention_work(self, operator: Operator) -> AttentionWork:
         """Return what the sequences of a prefill attention bring into a kernel with others."""
@@ -111,6 +115,30 @@ class Roofline:
         for operator in operators:
             total += self.kernel(operator) * operator.count
         return total
+
+
+class SustainedRoofline(Roofline):
+    """A device hour after hour, as in training: the power limit holds its large products back.
+
+    *Equation:* t_c = max(t_c of the curve, FLOPs / `accelerator.sustained_rate`), for products and
+    for attention of many queries.
+
+    Kernel tables are short bursts, often on data that switch few transistors; a clock that the
+    power limit pulls down later does not show in them. Kernels that stay below the sustained rate
+    anyhow draw less power and are not slowed.
+
+    **Valid when** large products follow each other for longer than some milliseconds; a device with
+    another power limit than `tdp_w`, or short of cooling, holds less.
+    **Source:** `accelerator.sources["sustained_product"]`. **Checked by:** tests/cost/test_sustained.py.
+    """
+
+    def roofs(self, operator: Operator) -> Roofs:
+        """Return the three times of one execution, with arithmetic at the sustained rate at most."""
+        roofs = super().roofs(operator)
+        if roofs.compute_s == 0.0:
+            return roofs
+        least_s = operator.flops / self.accelerator.sustained_rate(operator.precision)
+        return roofs._replace(compute_s=max(roofs.compute_s, least_s))
 
 
 class EagerRoofline(Roofline):

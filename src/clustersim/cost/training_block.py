@@ -2,12 +2,87 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import reduce
 
 from clustersim.cost.operators import GemmShape, Operator, grouped_gemm
+from clustersim.cost.shard import Dimension
 
-__all__ = ["Block", "gradient_products"]
+__all__ = ["Block", "Exchange", "Operators", "Part", "gradient_products", "joined"]
+
+Operators = tuple[Operator, ...]
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """A collective of a block and the operators that it can run beside.
+
+    Parameters
+    ----------
+    beside
+        Where the framework overlaps communication in pieces.
+    asynchronous
+        In any case; part of `beside`.
+    beside_weights
+        Whether they are gradients of weights.
+    """
+
+    dimension: Dimension
+    collective: str
+    size_bytes: float
+    beside: Operators = ()
+    asynchronous: Operators = ()
+    beside_weights: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """Some kernels of a block on one GPU, with what they keep, hold and say.
+
+    Parameters
+    ----------
+    forward, backward, weight
+        Operators of one pass over one micro-batch: forward, backward but for the gradients of
+        weights, and these.
+    kept_bytes
+        What the forward pass keeps for the backward pass.
+    parameters, frozen_parameters
+        Trained and not trained, on this GPU.
+    flops
+        Of its matrix products in the forward pass.
+    exchanges, exchanges_backward
+        In the order of the pass.
+    """
+
+    forward: Operators = ()
+    backward: Operators = ()
+    weight: Operators = ()
+    kept_bytes: float = 0.0
+    parameters: int = 0
+    frozen_parameters: int = 0
+    flops: float = 0.0
+    exchanges: tuple[Exchange, ...] = ()
+    exchanges_backward: tuple[Exchange, ...] = ()
+
+    def __add__(self, after: Part) -> Part:
+        """Return both, `after` behind this one; the backward pass goes the other way."""
+        return Part(
+            forward=self.forward + after.forward,
+            backward=after.backward + self.backward,
+            weight=after.weight + self.weight,
+            kept_bytes=self.kept_bytes + after.kept_bytes,
+            parameters=self.parameters + after.parameters,
+            frozen_parameters=self.frozen_parameters + after.frozen_parameters,
+            flops=self.flops + after.flops,
+            exchanges=self.exchanges + after.exchanges,
+            exchanges_backward=after.exchanges_backward + self.exchanges_backward,
+        )
+
+
+def joined(parts: Iterable[Part]) -> Part:
+    """Return all parts as one, in the order of the forward pass."""
+    return reduce(Part.__add__, parts, Part())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,24 +94,48 @@ class Block:
     layer
         Number of the layer that it is part of; recomputation works on whole layers. None
         for a block that is never recomputed.
-    forward, backward
-        Operators of one pass over one micro-batch.
-    forward_flops
-        Of its matrix products, attention counted over all pairs of tokens.
-    activation_bytes
-        What the forward pass keeps for the backward pass.
+    part
+        Its kernels; `part.parameters` without those of experts.
+    parameters_of_model
+        Of the undivided block.
+    expert_parameters
+        Of routed experts on this GPU.
+    shared_parameters
+        Weights on this GPU that are those of another block, where that is on the same GPU.
+    pairs
+        The part of it that selective recomputation repeats and does not keep: attention between
+        queries and keys.
+    pair_flops
+        Forward FLOPs over all pairs of tokens, apart from `part.flops`.
     checkpoint_bytes
         What it keeps where its layer is recomputed.
+    tail
+        Kernels at the end of its layer's forward pass whose results the backward pass does not need.
+    output_bytes
+        Its result, as this GPU would send it to the next pipeline stage.
     """
 
     name: str
     layer: int | None
-    parameters: int
-    forward: Sequence[Operator]
-    backward: Sequence[Operator]
-    forward_flops: float
-    activation_bytes: float
+    part: Part
+    parameters_of_model: int
+    expert_parameters: int = 0
+    shared_parameters: int = 0
+    pairs: Part = field(default_factory=Part)
+    pair_flops: float = 0.0
     checkpoint_bytes: float = 0.0
+    tail: int = 0
+    output_bytes: float = 0.0
+
+    @property
+    def activation_bytes(self) -> float:
+        """What the forward pass keeps for the backward pass."""
+        return self.part.kept_bytes
+
+    @property
+    def forward_flops(self) -> float:
+        """Of its matrix products, attention counted over all pairs of tokens."""
+        return self.part.flops + self.pair_flops
 
 
 def gradient_products(forward: Operator) -> tuple[Operator, Operator]:

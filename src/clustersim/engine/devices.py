@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import simpy
+from simpy.resources.resource import Request
 
 from clustersim.engine.trace import NO_CAUSE, Trace
 from clustersim.errors import CannotRunError
@@ -38,8 +39,12 @@ class Memory(simpy.Container):
                 f"{who} needs {format_quantity(round(size_bytes), SIZE)} of GPU memory, "
                 f"{format_quantity(round(self.level), SIZE)} are free"
             )
-        if size_bytes > 0:
-            self.get(size_bytes)
+        self._level -= size_bytes  # at once: an event would tell nobody
+
+    def free(self, size_bytes: float) -> None:
+        """Give memory back, and to whoever waits for it."""
+        self._level += size_bytes
+        self._trigger_get(None)
 
 
 class Gpu(simpy.Resource):
@@ -53,6 +58,19 @@ class Gpu(simpy.Resource):
         self.env = env
         self.name = name
         self.memory = Memory(env, memory_bytes)
+
+    def hold(self) -> simpy.Event | None:
+        """Take the stream now, without an event, if it is free; give it back with `leave`."""
+        if self.users or self.queue:
+            return None
+        turn = simpy.Event(self.env)
+        self.users.append(cast(Request, turn))
+        return turn
+
+    def leave(self, turn: simpy.Event) -> None:
+        """Give back the stream that was taken with `hold` or `request`, to whoever waits for it."""
+        self.users.remove(cast(Request, turn))
+        self._trigger_put(None)
 
     def compute(
         self,

@@ -9,6 +9,7 @@ __all__ = [
     "by_unit",
     "count",
     "duration",
+    "money",
     "percent",
     "quantity",
     "rate",
@@ -79,6 +80,12 @@ def quantity(value: float, unit: str) -> str:
 def bandwidth(bytes_per_s: float) -> str:
     """Write the rate of a link in bits, as links are sold: `100 Gbit/s`."""
     return quantity(8.0 * bytes_per_s, "bit/s")
+
+
+def money(usd: float) -> str:
+    """Write an amount: `383 USD`, `2.01 M USD`."""
+    number, prefix = _prefixed(usd)
+    return " ".join(part for part in (number, prefix, "USD") if part)
 
 
 def size(size_bytes: float) -> str:

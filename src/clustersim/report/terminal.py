@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from clustersim.report.numbers import count, duration, percent, quantity, rate, size
+from clustersim.report.numbers import by_unit, count, duration, money, percent, quantity, rate, size
 from clustersim.report.tables import WIDTH, Column, add_row, grid, inset, line, to_text
 from clustersim.report.terminal_fabric import fabric_lines
-from clustersim.report.words import BREAKDOWN, LATENCIES
+from clustersim.report.words import BREAKDOWN, EXPOSED, LATENCIES
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -101,25 +101,61 @@ def _training(outcome: Outcome, width: int) -> list[RenderableType]:
     table = grid(("part of an iteration", "left"), ("time", "right"), ("share", "right"), ("", "left"))
     for name, words in BREAKDOWN:
         seconds = metrics.get(name, 0.0)
+        if name == "bubble_s" and not seconds:
+            continue  # a job without pipeline
         share = seconds / mean_s if mean_s else 0.0
         add_row(table, words, duration(seconds), percent(share), _bar(share))
+        if name == "exposed_communication_s":
+            for kind, of_it in _exposed(metrics):
+                add_row(table, f"  {kind}", duration(of_it), percent(of_it / mean_s))
     return [
         line(f"{head}, over {count(done)} iteration{'s' if done != 1 else ''}"),
         inset(table),
-        line(_joined(_speed(metrics), width)),
+        *(line(_joined(parts, width)) for parts in (_speed(metrics), _economics(outcome)) if parts),
     ]
 
 
-def _speed(metrics: Mapping[str, float]) -> Iterable[str]:
+def _exposed(metrics: Mapping[str, float]) -> list[tuple[str, float]]:
+    """Kinds of exposed communication that took time; none where all of it is of one kind."""
+    kinds = [(words, metrics.get(name, 0.0)) for name, words in EXPOSED]
+    some = [(words, seconds) for words, seconds in kinds if seconds > 0.0]
+    return some if len(some) > 1 else []
+
+
+def _speed(metrics: Mapping[str, float]) -> Sequence[str]:
     writers: Writers = (
         ("scaling_efficiency", lambda value: f"scaling efficiency {percent(value)}"),
         ("bus_bandwidth_bytes_per_s", lambda value: f"bus bandwidth {quantity(value, 'B/s')}"),
         ("samples_per_s", lambda value: rate(value, "samples")),
         ("tokens_per_s", lambda value: rate(value, "tokens")),
-        ("mfu", lambda value: f"MFU {percent(value)}"),
         ("memory_bytes", lambda value: f"{size(value)} of memory per GPU"),
     )
-    return (write(metrics[name]) for name, write in writers if name in metrics)
+    return [write(metrics[name]) for name, write in writers if name in metrics] + _utilisation(metrics)
+
+
+def _utilisation(metrics: Mapping[str, float]) -> list[str]:
+    """Write MFU, and HFU where something is recomputed, by both conventions where they differ."""
+    shown = []
+    for name in ("mfu", "hfu"):
+        value, causal = metrics.get(name), metrics.get(f"{name}_causal")
+        if value is None or (name == "hfu" and value == metrics.get("mfu")):
+            continue
+        other = f" ({percent(causal)} without masked pairs)" if causal not in (None, value) else ""
+        shown.append(f"{name.upper()} {percent(value)}{other}")
+    return shown
+
+
+def _economics(outcome: Outcome) -> Sequence[str]:
+    metrics = outcome.metrics
+    writers: Writers = (
+        ("power_w", lambda value: f"{quantity(value, 'W')} at the meter"),
+        ("price_usd_per_h", lambda value: f"{money(value)}/h"),
+        ("run_days", lambda value: f"the whole run: {by_unit(value, '')} days"),
+        ("run_energy_kwh", lambda value: quantity(1e3 * value, "Wh")),
+        ("run_price_usd", money),
+    )
+    parts = [write(metrics[name]) for name, write in writers if name in metrics]
+    return [*parts, f"at {outcome.facts['price']}"] if "price" in outcome.facts else parts
 
 
 def _service(outcome: Outcome, width: int) -> list[RenderableType]:

@@ -8,15 +8,34 @@ import numpy as np
 
 from clustersim.report.numbers import percent
 
-__all__ = ["BREAKDOWN", "LATENCIES", "LATENCY_COLORS", "LATENCY_SHORT", "LATENCY_WORDS", "counted", "sharers"]
+__all__ = [
+    "BREAKDOWN",
+    "EXPOSED",
+    "LATENCIES",
+    "LATENCY_COLORS",
+    "LATENCY_SHORT",
+    "LATENCY_WORDS",
+    "counted",
+    "sharers",
+]
 
 BREAKDOWN = (
     ("compute_s", "compute"),
+    ("bubble_s", "pipeline bubble"),
     ("exposed_communication_s", "exposed communication"),
     ("host_s", "host"),
     ("waiting_s", "waiting for slower ranks"),
 )
 """Parts of an iteration, as metrics and in words; they add up to its duration."""
+
+EXPOSED = (
+    ("exposed_tensor_s", "tensor parallelism"),
+    ("exposed_context_s", "context parallelism"),
+    ("exposed_expert_s", "expert parallelism"),
+    ("exposed_pipeline_s", "pipeline parallelism"),
+    ("exposed_data_s", "data parallelism"),
+)
+"""Kinds of exposed communication, as metrics and in words; they add up to it."""
 
 LATENCIES = (
     ("ttft_s", "time to first token"),

@@ -49,14 +49,15 @@ class FileReference:
     """Marks a text field that names an input file.
 
     With `in_folder` set the text may be a name of the catalogue as well: it is a file
-    where it ends as that file does, or is a folder that holds such a file.
+    where it ends as that file does (or in one of `suffixes`), or is a folder that holds such a file.
     """
 
     in_folder: str = ""
+    suffixes: tuple[str, ...] = ()
 
 
 InputPath = Annotated[str, FileReference()]
 """Path of an input file, relative to the scenario file."""
 
-ModelName = Annotated[str, FileReference("config.json")]
-"""Name of a model in the catalogue, or path of a Hugging Face `config.json`."""
+ModelName = Annotated[str, FileReference("config.json", suffixes=(".yaml", ".yml", ".csv"))]
+"""Name of a model in the catalogue, or path of a model file or a Hugging Face `config.json`."""

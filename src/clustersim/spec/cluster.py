@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from clustersim.spec._base import LIST, SpecModel
+from clustersim.spec._base import LIST, FileReference, SpecModel
 from clustersim.spec.topology import (
     AstraSimSpec,
     DragonflyPlusSpec,
@@ -97,6 +97,9 @@ class ClusterSpec(SpecModel):
 
     topology: TopologySpec
     """Inline, or the path of a file that holds one (relative to the scenario file)."""
+    accelerator: Annotated[str | None, FileReference("device.yaml")] = None
+    """What every GPU is, in place of the node type's: a name of the catalogue, or the device file that
+    `clustersim calibrate` wrote (`.yaml`), relative to the scenario file."""
     fabric: FabricSpec = FabricSpec()
     """Link technology of the scale-out network."""
     faults: Annotated[tuple[LinkFaultSpec, ...], LIST] = ()

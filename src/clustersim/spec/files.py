@@ -95,7 +95,7 @@ def _input_file(text: str, mark: FileReference, base: Path) -> Path | None:
     if path.is_dir():
         path = path / mark.in_folder
         return path if path.is_file() else None
-    return path if path.suffix == Path(mark.in_folder).suffix else None
+    return path if path.suffix in (Path(mark.in_folder).suffix, *mark.suffixes) else None
 
 
 def rebased(model: SpecModel, data: Any, *, base: Path, folder: Path) -> Any:

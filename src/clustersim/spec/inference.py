@@ -143,7 +143,7 @@ class InferenceSpec(SpecModel):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
     """Name of the workload in all outputs."""
     model: ModelName
-    """Model of the catalogue, or the path of a Hugging Face `config.json`."""
+    """Model of the catalogue, or the path of a model file or a Hugging Face `config.json`."""
     replicas: Annotated[int, Field(ge=1)] = 1
     """Independent copies of the engine behind one router."""
     parallelism: InferenceParallelismSpec = InferenceParallelismSpec()

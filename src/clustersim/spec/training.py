@@ -6,29 +6,37 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from clustersim.spec._base import FieldError, FileReference, ModelName, SpecModel
+from clustersim.spec._base import LIST, FieldError, FileReference, ModelName, SpecModel
+from clustersim.spec.economics import EconomicsSpec
+from clustersim.spec.parallelism import TrainingParallelismSpec
 from clustersim.spec.placement import PlacementSpec
+from clustersim.spec.reliability import ReliabilitySpec
+from clustersim.spec.stragglers import StragglerSpec
 from clustersim.spec.traffic import TrafficSpec
 from clustersim.units import SIZE, TIME, SizeQuantity, TimeQuantity, quantity
 
-__all__ = ["CollectiveSpec", "OverlapSpec", "TrainingParallelismSpec", "TrainingSpec"]
-
-
-class TrainingParallelismSpec(SpecModel):
-    """How the model is laid out over the job's GPUs."""
-
-    data: Annotated[int, Field(ge=1)] | None = None
-    """Data-parallel replicas. Default: all GPUs of the job."""
+__all__ = ["CollectiveSpec", "OverlapSpec", "TrainingSpec"]
 
 
 class OverlapSpec(SpecModel):
-    """How gradient communication overlaps with the backward pass."""
+    """Which communication runs beside computation."""
 
     gradient_bucket: SizeQuantity = quantity("25 MiB", SIZE)
     """Gradients are all-reduced in buckets of at least this size, as PyTorch DDP does
     (`bucket_cap_mb`, Li et al., VLDB 2020)."""
     enabled: bool = True
-    """False: all-reduce begins only after the whole backward pass."""
+    """False: gradients are reduced only after the whole backward pass."""
+    parameters: bool = True
+    """ZeRO 1 and 2: updated parameters are gathered beside the next forward pass; False: before it."""
+    prefetch: Annotated[int, Field(ge=0)] = 1
+    """ZeRO 3: layers whose parameters are gathered ahead of the one that is computed."""
+    tensor: bool = False
+    """Tensor parallelism: communication runs in pieces beside the matrix products next to it, as
+    Transformer Engine's user buffers do."""
+    expert: bool = False
+    """Expert parallelism: dispatch and combine of one micro-batch run beside computation of others."""
+    pipeline: bool = True
+    """Sends between stages run beside the next pass; False: the sender waits for them."""
 
 
 class CollectiveSpec(SpecModel):
@@ -76,44 +84,65 @@ class CollectiveSpec(SpecModel):
 
 
 class TrainingSpec(SpecModel):
-    """Synchronous data-parallel training of one model."""
+    """Synchronous training of one model, on any layout."""
 
     kind: Literal["training"]
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
     """Name of the workload in all outputs."""
     model: ModelName
-    """Model of the catalogue, or the path of a Hugging Face `config.json`."""
+    """Model of the catalogue, or the path of a model file or a Hugging Face `config.json`."""
     gpus: Annotated[int, Field(ge=1)]
     """GPUs of the job."""
     placement: PlacementSpec = PlacementSpec()
     """Which GPUs."""
     parallelism: TrainingParallelismSpec = TrainingParallelismSpec()
     """Layout of the model over the GPUs."""
-    precision: Literal["fp32", "tf32", "fp16", "bf16"] = "bf16"
-    """Arithmetic of matrix products; master weights and optimizer states are fp32."""
-    optimizer: Literal["adam", "lamb", "sgd"] = "adam"
+    precision: Literal["fp32", "tf32", "fp16", "bf16", "fp8"] = "bf16"
+    """Arithmetic of matrix products; master weights and optimizer states are fp32. With `fp8` the linear
+    layers alone are fp8, all else bf16."""
+    gradients: Literal["half", "fp32"] = "half"
+    """Mixed precision: gradients are kept and reduced in 2 bytes or, as Megatron-LM does for bf16 unless
+    told otherwise, in 4."""
+    optimizer: Literal["adam", "adam-8bit", "adafactor", "lamb", "sgd"] = "adam"
     """Decides the optimizer's state per parameter and its memory traffic."""
     micro_batch: Annotated[int, Field(ge=1)]
-    """Samples per GPU in one forward-backward pass."""
+    """Samples per replica in one forward-backward pass."""
     global_batch: Annotated[int, Field(ge=1)] | None = None
     """Samples per optimizer step over all GPUs. Default: micro_batch × data replicas.
     More than that is reached by gradient accumulation."""
     sequence: Annotated[int, Field(ge=1)] | None = None
     """Tokens per sample; transformers only. Default: the model's own maximum."""
-    recompute: Literal["none", "full"] = "none"
-    """`full`: activations of each layer are computed again in the backward pass."""
-    attention: Literal["fused", "unfused"] = "fused"
-    """`fused`: FlashAttention, no sequence × sequence matrix is stored; `unfused`: matrix
-    products, softmax and dropout one by one, as scripts before 2022 did."""
+    recompute: Literal["none", "selective", "full"] = "none"
+    """`full`: activations of each layer are computed again in the backward pass; `selective`: those of
+    attention's inner part only (Korthikanti et al., 2022)."""
+    recompute_layers: Annotated[int, Field(ge=1)] | None = None
+    """`full` for so many layers of each stage only. Default: all."""
+    attention: Literal["fused", "triton", "unfused"] = "fused"
+    """`fused`: FlashAttention-2 or later, no sequence × sequence matrix is stored; `triton`: the first
+    FlashAttention as written in Triton, slower; `unfused`: matrix products, softmax and dropout one by
+    one, as scripts before 2022 did."""
     overlap: OverlapSpec = OverlapSpec()
     """Overlap of gradient communication."""
     collective: CollectiveSpec = CollectiveSpec()
     """Algorithm and fidelity of gradient all-reduce."""
     traffic: TrafficSpec = TrafficSpec()
     """How its bytes compete with those of other workloads."""
+    fold: Literal["auto", "always", "never"] = "auto"
+    """`auto`: replicas that are provably alike are simulated once; `never`: each by itself; `always`:
+    once even where their routes differ."""
+    repeat: Literal["auto", "never"] = "auto"
+    """`auto`: once an iteration has gone through, equal ones are counted instead of simulated where nothing
+    else happens in the world and nothing varies; `never`: each is simulated."""
+    stragglers: Annotated[tuple[StragglerSpec, ...], LIST] = ()
+    """GPUs and nodes that are slow."""
+    reliability: ReliabilitySpec | None = None
+    """Failures, checkpoints and spare nodes over days, for `clustersim goodput`; a run of the scenario
+    itself is without them."""
     kernel_jitter: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
     """Coefficient of variation of each GPU's compute time per pass (log-normal): the
     collective waits for the slowest GPU."""
+    economics: EconomicsSpec = EconomicsSpec()
+    """The run that these steps are a part of, prices and power."""
     start: TimeQuantity = quantity("0 s", TIME)
     """When the job starts."""
     steps: Annotated[int, Field(ge=1)] | None = None

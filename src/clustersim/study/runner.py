@@ -70,6 +70,8 @@ def run(
     prepared = prepare(scenario)
     everyone = (*prepared.workloads, *workloads)
     world = World(prepared.topology, seed=scenario.seed, keep_trace=scenario.run.trace, keep_rates=keep_rates)
+    world.links_change = bool(prepared.changes)
+    world.undisturbed = len(everyone) == 1 and not world.links_change
     for change in prepared.changes:
         world.env.process(_change_capacity(world, change))
     processes = [workload.start(world) for workload in everyone]

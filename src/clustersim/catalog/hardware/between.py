@@ -99,7 +99,7 @@ def read_network(words: str) -> NetworkWords | None:
     InputError
         If no technology or no rate can be made out, or two rates contradict each other.
     """
-    text = " ".join(words.replace("×", "x").split())
+    text = _of_compute(" ".join(words.replace("×", "x").split()))
     if text.lower() in _NOTHING:
         return None
     try:
@@ -107,6 +107,27 @@ def read_network(words: str) -> NetworkWords | None:
     except CatalogError:
         return _read(text)
     return NetworkWords(technology=named.name, port_bytes_per_s=named.bandwidth_bytes_per_s)
+
+
+def _of_compute(text: str) -> str:
+    """Return the words about the network that GPUs talk over, where several are told by what they are for.
+
+    `Storage: 2x …, Compute: 8x …, Management: …` says so; of `1x Ethernet 100Gb/s, 8x InfiniBand
+    (400Gb/s)` it is the one with the most ports.
+    """
+    named = re.search(r"\bcompute\s*:\s*([^,;]+)", text, re.IGNORECASE)
+    if named:
+        return named.group(1).strip()
+    parts = [part.strip() for part in re.split(r"[,;]", text)]
+    counted = {part: read_rates(part).ports or 0 for part in parts if _names_a_network(part)}
+    return max(counted, key=counted.__getitem__) if len(counted) > 1 else text
+
+
+def _names_a_network(text: str) -> bool:
+    """Whether the words name a technology, how many ports of it and their rate."""
+    known = any(re.search(pattern, text, re.IGNORECASE) for _, pattern in _TECHNOLOGIES)
+    known = known or bool(re.search(_PLAIN_ETHERNET, text, re.IGNORECASE))
+    return known and bool(re.match(r"\s*\d+\s*x", text, re.IGNORECASE)) and read_rates(text).said
 
 
 def _read(text: str) -> NetworkWords:

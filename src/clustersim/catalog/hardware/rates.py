@@ -26,6 +26,8 @@ _PER = re.compile(
     r"(?P<what>node|host|server|machine|vm|instance|gpu|accelerator|gcd|nic|port|rail|adapter|hca)?",
     re.IGNORECASE,
 )
+_COUNTED_BEFORE = re.compile(r"(?<![\w.])(\d+)\s*[xX]\s+(?:[A-Za-z][\w-]*\s+){1,4}\(?$")
+"""`4x Omni-Path 100G`, `8x NVIDIA ConnectX-7 IB NDR 400Gb/s`: what is counted stands between."""
 _IN_ALL = re.compile(r"\b(?:total|aggregate|overall|node bandwidth)\b", re.IGNORECASE)
 _OF_NODE = ("node", "host", "server", "machine", "vm", "instance")
 _OF_GPU = ("gpu", "accelerator", "gcd")
@@ -99,7 +101,8 @@ def _agree(one: float, other: float) -> bool:
 def _quantities(text: str) -> Iterator[_Quantity]:
     for found in _QUANTITY.finditer(text):
         rate = float(found["value"].replace(",", "")) * _unit_bytes_per_s(found["unit"])
-        count = found["count"] or found["after"]
+        before = _COUNTED_BEFORE.search(text[: found.start()])
+        count = found["count"] or found["after"] or (before and before.group(1))
         ports = int(count) if count else None
         yield _Quantity(_what_has_it(text, found, rate, ports), ports, rate, found.group().strip())
 

@@ -30,6 +30,24 @@ class ResultPlots:
 
         return iteration_breakdown(self.result, name)
 
+    def pipeline(self, name: str, *, replica: int = 0) -> Picture:
+        """Draw the passes of each pipeline stage in the last iteration of a training job.
+
+        Parameters
+        ----------
+        replica
+            Which lane of each stage; 0 alone where replicas were folded.
+        """
+        from clustersim.report.plots.pipeline import pipeline
+
+        return pipeline(self.result, name, replica=replica)
+
+    def memory(self, name: str) -> Picture:
+        """Draw what fills the memory of the GPUs of each stage of a training job."""
+        from clustersim.report.plots.memory import memory
+
+        return memory(self.result, name)
+
     def latency_cdf(self, name: str) -> Picture:
         """Draw the distributions of TTFT, TPOT and end-to-end time of a service."""
         from clustersim.report.plots.latency_cdf import latency_cdf
@@ -119,8 +137,12 @@ class ResultPlots:
         rows = {table: len(next(iter(columns.values()), ())) for table, columns in tables.items()}
         if rows.get("iterations"):
             yield "iteration_breakdown", self.iteration_breakdown
+            if rows.get("passes") and int(tables["passes"]["stage"].max()) > 0:
+                yield "pipeline", self.pipeline
             if self.result.trace:
                 yield "gantt", self.gantt
+        if rows.get("memory"):
+            yield "memory", self.memory
         if rows.get("requests") and "e2e_s.mean" in self.result.outcomes[name].metrics:
             yield "latency_cdf", self.latency_cdf
             yield "latency_timeline", self.latency_timeline

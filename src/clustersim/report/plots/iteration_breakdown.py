@@ -9,8 +9,20 @@ from matplotlib.ticker import MaxNLocator
 
 from clustersim.errors import InputError
 from clustersim.report.numbers import duration, percent, time_scale
-from clustersim.report.style import BLUE, GREY, RED, YELLOW, Picture, house_style, legend_outside, new_picture
-from clustersim.report.words import BREAKDOWN
+from clustersim.report.style import (
+    BLUE,
+    CYAN,
+    GREEN,
+    GREY,
+    PURPLE,
+    RED,
+    YELLOW,
+    Picture,
+    house_style,
+    legend_outside,
+    new_picture,
+)
+from clustersim.report.words import BREAKDOWN, EXPOSED
 
 if TYPE_CHECKING:
     from clustersim.results import Result
@@ -18,7 +30,26 @@ if TYPE_CHECKING:
 
 __all__ = ["iteration_breakdown"]
 
-_COLORS = {"compute_s": BLUE, "exposed_communication_s": RED, "host_s": YELLOW, "waiting_s": GREY}
+_COLORS = {
+    "compute_s": BLUE,
+    "bubble_s": GREEN,
+    "exposed_tensor_s": RED,
+    "exposed_context_s": PURPLE,
+    "exposed_expert_s": "#EE8866",
+    "exposed_pipeline_s": CYAN,
+    "exposed_data_s": "#882E44",
+    "host_s": YELLOW,
+    "waiting_s": GREY,
+}
+_PARTS = tuple(
+    part
+    for whole in BREAKDOWN
+    for part in (
+        [(name, f"exposed: {words}") for name, words in EXPOSED]
+        if whole[0] == "exposed_communication_s"
+        else [whole]
+    )
+)
 _MOST_BARS = 80
 _BARS_WITH_GAPS = 40
 
@@ -37,7 +68,7 @@ def iteration_breakdown(result: Result, name: str) -> Picture:
     bottom = np.zeros(len(first))
     # Many bars touch: gaps of less than a pixel would make a pattern of their own.
     width = per_bar * (0.85 if len(first) <= _BARS_WITH_GAPS else 1.0)
-    for column, words in BREAKDOWN:
+    for column, words in _PARTS:
         share = float(parts[column].sum()) / total
         if share:
             values, color = parts[column] * factor, _COLORS[column]
@@ -63,5 +94,5 @@ def _grouped(table: Table) -> tuple[np.ndarray, dict[str, np.ndarray], int]:
     per_bar = -(-rows // _MOST_BARS)
     starts = np.arange(0, rows, per_bar)
     sizes = np.diff(np.append(starts, rows))
-    parts = {column: np.add.reduceat(table[column], starts) / sizes for column, _ in BREAKDOWN}
+    parts = {column: np.add.reduceat(table[column], starts) / sizes for column, _ in _PARTS}
     return starts + (sizes - 1) / 2, parts, per_bar

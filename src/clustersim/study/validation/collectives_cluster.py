@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from clustersim.collectives import Communicator
     from clustersim.topology.builders.node import NodeTemplate
 
-__all__ = ["communicator"]
+__all__ = ["communicator", "star_of"]
 
 _KEPT = 64
 _BUILT: dict[tuple[str, str], Communicator] = {}
@@ -40,13 +40,14 @@ def _build(hardware: Hardware, algorithm: str) -> Communicator:
     from clustersim.engine.world import World
     from clustersim.topology.network import Topology
 
-    topology = Topology(_star(hardware), seed=0)
+    topology = Topology(star_of(hardware), seed=0)
     used = hardware.gpus_per_node
     gpus = [gpu for members in topology.gpus_by_node.values() for gpu in islice(members, used)]
     return Communicator(World(topology, keep_trace=False), gpus, owner="validation", algorithm=algorithm)
 
 
-def _star(hardware: Hardware) -> nx.MultiDiGraph[str]:
+def star_of(hardware: Hardware) -> nx.MultiDiGraph[str]:
+    """Return the graph of some nodes around one switch that never blocks."""
     from clustersim.spec.topology import StarSpec
     from clustersim.topology.builders.node import template_of
     from clustersim.topology.builders.star import build_star

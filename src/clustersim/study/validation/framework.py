@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -107,10 +108,22 @@ class ValidationReport:
         skipped = len(self.rows) - len(self.modelled)
         return [*lines, f"{skipped} row{'s' if skipped != 1 else ''} not modelled"] if skipped else lines
 
-    def to_json(self) -> str:
-        """Return one JSON array; per row id, measured, predicted, error, or the reason."""
+    def records(self) -> list[dict[str, Any]]:
+        """Return per row id, measured, predicted, error, or the reason."""
         keys = ("id", "group", "unit", "measured", "predicted", "error", "reason", "note")
-        return json.dumps([{key: getattr(row, key) for key in keys} for row in self.rows], indent=1)
+        return [{key: getattr(row, key) for key in keys} for row in self.rows]
+
+    def to_json(self) -> str:
+        """Return `records` as one JSON array."""
+        return json.dumps(self.records(), indent=1)
+
+    def to_csv(self) -> str:
+        """Return `records` as CSV."""
+        text, records = io.StringIO(), self.records()
+        writer = csv.DictWriter(text, list(records[0]) if records else [], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(records)
+        return text.getvalue()
 
     def plot(self, path: Path) -> None:
         """Write a picture of predicted against measured."""
@@ -144,16 +157,16 @@ class Validation:
     plotter: Callable[[Sequence[Row]], Figure] | None = None
     report: type[ValidationReport] = ValidationReport
 
-    def run(self, table: Path | None = None) -> ValidationReport:
-        """Predict every row of the shipped table, or of `table`.
+    def run(self, *tables: Path) -> ValidationReport:
+        """Predict every row of the shipped table, or of `tables`.
 
         Raises
         ------
         InputError
-            If the table cannot be read or lacks columns.
+            If a table cannot be read or lacks columns.
         """
-        source = table or Path(str(resources.files("clustersim.study.validation") / "data" / self.shipped))
-        rows = read_table(source, self.columns)
+        shipped = Path(str(resources.files("clustersim.study.validation") / "data" / self.shipped))
+        rows = [row for table in tables or (shipped,) for row in read_table(table, self.columns)]
         return self.report(self.title, tuple(self.predict(rows)), self.plotter)
 
 

@@ -1,5 +1,5 @@
 """Training jobs."""
 
-from clustersim.workloads.training.data_parallel import TrainingWorkload
+from clustersim.workloads.training.workload import TrainingWorkload
 
 __all__ = ["TrainingWorkload"]

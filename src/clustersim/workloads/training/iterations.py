@@ -3,29 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 
 from clustersim.workloads.base import Table
-from clustersim.workloads.training.gradients import Reduced
+from clustersim.workloads.training.lane import Lane
+from clustersim.workloads.training.ledger import CATEGORIES
 
-__all__ = ["Iteration", "IterationLog"]
+__all__ = ["PARTS", "Iteration", "IterationLog"]
+
+PARTS = ("compute_s", "bubble_s", "exposed_communication_s", "host_s", "waiting_s")
+"""Columns that add up to the duration of an iteration."""
 
 
 @dataclass(frozen=True, slots=True)
 class Iteration:
-    """One optimizer step.
+    """One optimizer step; seconds are means over the lanes.
 
-    `compute_s + exposed_communication_s + host_s + waiting_s` is `duration_s`, and so is
-    `forward_s + backward_s + optimizer_s + exposed_communication_s + waiting_s`.
+    `PARTS` add up to `duration_s`, and so do forward, backward, optimizer, bubble, exposed
+    communication and waiting. The five kinds of exposed communication add up to their sum.
     """
 
     iteration: int
     start_s: float
     duration_s: float
     compute_s: float
+    bubble_s: float
+    exposed_tensor_s: float
+    exposed_pipeline_s: float
+    exposed_context_s: float
+    exposed_expert_s: float
+    exposed_data_s: float
     exposed_communication_s: float
     host_s: float
     waiting_s: float
@@ -36,41 +46,77 @@ class Iteration:
     samples_per_s: float
     trace_row: int
 
+    @classmethod
+    def of(
+        cls,
+        lanes: Sequence[Lane],
+        *,
+        iteration: int,
+        start_s: float,
+        end_s: float,
+        samples: int,
+        trace_row: int,
+    ) -> Iteration:
+        """Average over the lanes."""
+        count = len(lanes)
+        parts = {name: sum(lane.ledger.seconds[name] for lane in lanes) / count for name in CATEGORIES}
+        kernels = {
+            name: sum(lane.ledger.kernels[name] for lane in lanes) / count
+            for name in ("forward_s", "backward_s", "optimizer_s")
+        }
+        exposed_s = sum(seconds for name, seconds in parts.items() if name.startswith("exposed_"))
+        return cls(
+            iteration=iteration,
+            start_s=start_s,
+            duration_s=end_s - start_s,
+            exposed_communication_s=exposed_s,
+            communication_s=sum(lane.ledger.communication_s for lane in lanes) / count,
+            samples_per_s=samples / (end_s - start_s),
+            trace_row=trace_row,
+            **parts,
+            **kernels,
+        )
+
+    def again(self, *, iteration: int, start_s: float, trace_row: int) -> Iteration:
+        """Return the same at another time."""
+        return replace(self, iteration=iteration, start_s=start_s, trace_row=trace_row)
+
 
 class IterationLog:
     """Collects complete iterations and the resources on their critical paths."""
 
     def __init__(self) -> None:
-        self._rows: list[Iteration] = []
+        self.rows: list[Iteration] = []
         self._seconds: dict[str, float] = {}
         self._bus_bytes = 0.0
         self._reduced_s = 0.0
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self.rows)
 
-    def add(self, row: Iteration, *, path: Iterable[Mapping[str, float]]) -> None:
-        """Append an iteration; `path` holds the shares of the activities on its critical path."""
-        self._rows.append(row)
+    def add(
+        self, row: Iteration, *, path: Iterable[Mapping[str, float]], reduced: tuple[float, float]
+    ) -> None:
+        """Append an iteration.
+
+        Parameters
+        ----------
+        path
+            Shares of the activities on its critical path.
+        reduced
+            Bus bytes and seconds of the collectives between replicas. *Equation.* Bus bandwidth =
+            Σ bus bytes / Σ seconds: a slow bucket counts with the time that it took.
+        """
+        self.rows.append(row)
         for shares in path:
             for resource, seconds in shares.items():
                 self._seconds[resource] = self._seconds.get(resource, 0.0) + seconds
-
-    def add_collectives(self, reduced: Sequence[Reduced], *, bus_factor: float) -> None:
-        """Count all-reduces; `bus_factor` turns algorithm bandwidth into bus bandwidth.
-
-        *Equation.* bus bandwidth = bus_factor · Σ bytes / Σ seconds: a slow bucket counts with
-        the time that it took.
-        """
-        for item in reduced:
-            self._bus_bytes += item.size_bytes * bus_factor
-            self._reduced_s += item.record.end_s - item.record.start_s
+        self._bus_bytes += reduced[0]
+        self._reduced_s += reduced[1]
 
     def table(self) -> Table:
         """Return one row per complete iteration."""
-        columns = (
-            zip(*map(astuple, self._rows), strict=True) if self._rows else ((),) * len(fields(Iteration))
-        )
+        columns = zip(*map(astuple, self.rows), strict=True) if self.rows else ((),) * len(fields(Iteration))
         return {
             field.name: _column(field.name, values)
             for field, values in zip(fields(Iteration), columns, strict=True)
@@ -79,15 +125,13 @@ class IterationLog:
     def attribution(self) -> Mapping[str, float]:
         """Return each resource's share of the critical paths; the shares add up to 1."""
         total = sum(self._seconds.values())
-        return (
-            {resource: seconds / total for resource, seconds in sorted(self._seconds.items())}
-            if total
-            else {}
-        )
+        if not total:
+            return {}
+        return {resource: seconds / total for resource, seconds in sorted(self._seconds.items())}
 
     def metrics(self) -> dict[str, float]:
         """Return means and percentiles over the complete iterations; empty without any."""
-        if not self._rows:
+        if not self.rows:
             return {}
         table = self.table()
         duration_s = table["duration_s"]
@@ -100,15 +144,10 @@ class IterationLog:
         return metrics
 
 
-_MEANS = (
-    "compute_s",
-    "exposed_communication_s",
-    "host_s",
-    "waiting_s",
-    "forward_s",
-    "backward_s",
-    "optimizer_s",
-    "communication_s",
+_MEANS = tuple(
+    field.name
+    for field in fields(Iteration)
+    if field.name not in ("iteration", "start_s", "duration_s", "samples_per_s", "trace_row")
 )
 
 

@@ -1,147 +1,226 @@
-"""A training job before it runs: its numbers checked, its cost and its plan."""
+"""A training job before it runs: its numbers checked, its layout, cost, stages and memory."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+
+import numpy as np
 
 from clustersim import catalog
 from clustersim.catalog.accelerators import Accelerator
-from clustersim.cost.training import TrainingCost, training_cost
+from clustersim.cost.operators import element_bytes
+from clustersim.cost.optimizers import optimizer_time
+from clustersim.cost.roofline import KernelTime
+from clustersim.cost.training import LayerCost, TrainingCost
 from clustersim.errors import CannotRunError, CatalogError, InputError, Problem
 from clustersim.spec.training import TrainingSpec
 from clustersim.topology import Topology
-from clustersim.workloads.training.plan import IterationPlan, plan_iteration
+from clustersim.workloads.training.compile import StagePlan
+from clustersim.workloads.training.fit import Room
+from clustersim.workloads.training.laid_out import LaidOut, Model
+from clustersim.workloads.training.layout import Layout
+from clustersim.workloads.training.memory import MemoryBreakdown
+from clustersim.workloads.training.replication import Replication
+from clustersim.workloads.training.schedules import Order, orders, stash
+from clustersim.workloads.training.stages import stage_chunks
+from clustersim.workloads.training.stragglers import rank_slowdowns
 
 __all__ = ["TrainingJob", "describe_job"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TrainingJob:
     """What is known about a job before it runs.
 
     Parameters
     ----------
-    accelerator
-        Catalogue name of its GPUs.
-    replicas
-        Data-parallel replicas, one GPU each.
+    micro_batches
+        Of one replica in an iteration.
     global_batch
         Samples per optimizer step.
+    chunks
+        Layers of each chunk of the model, in its order.
+    orders
+        Passes of each stage.
+    memory
+        Of a GPU of each stage.
+    slowdown
+        How many times longer than usual the kernels of each rank take.
     """
 
-    model: str
-    accelerator: str
-    peak_flops: float
-    replicas: int
+    spec: TrainingSpec
+    model: Model
+    accelerator: Accelerator
+    layout: Layout
+    micro_batches: int
     global_batch: int
     cost: TrainingCost
-    plan: IterationPlan
+    chunks: Sequence[Sequence[LayerCost]]
+    orders: Sequence[Order]
+    memory: Sequence[MemoryBreakdown]
+    slowdown: np.ndarray
+
+    @property
+    def memory_bytes(self) -> float:
+        """Bytes on a GPU of the fullest stage."""
+        return max(memory.total_bytes for memory in self.memory)
+
+    @cached_property
+    def replication(self) -> Replication:
+        """What replicas say to each other."""
+        spec = self.spec
+        return Replication(
+            layout=self.layout,
+            gradient_bytes=self.cost.gradient_bytes_per_parameter,
+            parameter_bytes=float(element_bytes("bf16" if spec.precision == "fp8" else spec.precision)),
+            bucket_bytes=spec.overlap.gradient_bucket,
+        )
+
+    @cached_property
+    def stages(self) -> tuple[StagePlan, ...]:
+        """What each stage has to do."""
+        return tuple(self._stage(stage) for stage in range(self.layout.pipeline))
+
+    @cached_property
+    def stash(self) -> Sequence[int]:
+        """Micro-batches and chunks that each stage keeps activations of at once, at the most."""
+        return stash(self.orders)
+
+    @cached_property
+    def kernels_s(self) -> float:
+        """Kernels of one iteration where nothing else takes time, mean over the stages."""
+        layers = (layer for chunk in self.chunks for layer in chunk)
+        passes_s = sum(layer.forward.seconds + layer.backward.seconds for layer in layers)
+        updates_s = sum(stage.optimizer.seconds for stage in self.stages)
+        return (self.micro_batches * passes_s + updates_s) / self.layout.pipeline
 
     def rates(self, samples_per_s: float) -> dict[str, float]:
-        """Return what follows from the throughput: tokens/s, scaling efficiency, MFU."""
-        one_gpu = self.global_batch / self.replicas / self.plan.alone_s
-        rates = {
-            "scaling_efficiency": samples_per_s / (self.replicas * one_gpu),
-            "mfu": samples_per_s * self.cost.flops_per_sample / (self.replicas * self.peak_flops),
-        }
+        """Return what follows from the throughput: tokens/s and scaling efficiency."""
+        rates = {"scaling_efficiency": samples_per_s * self.kernels_s / self.global_batch}
         if self.cost.sequence is not None:
             rates["tokens_per_s"] = samples_per_s * self.cost.sequence
         return rates
 
     def facts(self) -> Mapping[str, float | str]:
         """Return what a reader wants to know about the job, memory by use included."""
+        layers = [layer for chunk in self.chunks for layer in chunk]
+        parameters = sum(layer.parameters_of_model for layer in layers)
         facts: dict[str, float | str] = {
-            "model": self.model,
-            "accelerator": self.accelerator,
-            "parameters": float(self.cost.parameters),
-            "gpus": float(self.replicas),
+            "model": self.model.name,
+            "accelerator": self.accelerator.name,
+            "parameters": float(parameters),
+            "gpus": float(self.layout.ranks),
+            "layout": self._layout_text(),
+            "schedule": self.spec.parallelism.chosen_schedule if self.layout.pipeline > 1 else "none",
             "global_batch": float(self.global_batch),
-            "micro_steps": float(self.plan.micro_steps),
-            "gradient_buckets": float(len(self.plan.buckets)),
-            "gradient_bytes": sum(bucket.size_bytes for bucket in self.plan.buckets),
+            "micro_batches": float(self.micro_batches),
             "flops_per_sample": self.cost.flops_per_sample,
         }
-        return facts | {f"memory.{use}_bytes": size for use, size in self.cost.memory.items()}
+        fullest = max(self.memory, key=lambda memory: memory.total_bytes)
+        return facts | {f"memory.{use}_bytes": size for use, size in fullest.items()}
+
+    def _layout_text(self) -> str:
+        layout, spec = self.layout, self.spec.parallelism
+        sizes = {
+            "tensor": layout.tensor,
+            "context": layout.context,
+            "data": layout.data,
+            "pipeline": layout.pipeline,
+            "virtual stages": spec.virtual_stages,
+            "expert": layout.expert,
+        }
+        named = [f"{name} {size}" for name, size in sizes.items() if size > 1]
+        return " × ".join(named) + (f", zero {spec.zero}" if spec.zero else "") or "one GPU"
+
+    def _stage(self, stage: int) -> StagePlan:
+        layout, stages = self.layout, self.layout.pipeline
+        own = stage_chunks(self.chunks, stage=stage, stages=stages)
+        shared = sum(layer.shared_parameters for layer in self.chunks[-1]) if stages > 1 else 0
+        at_end = stage in (0, stages - 1)
+        divided = layout.tensor > 1 or stages > 1 or layout.expert > 1 or layout.zero > 0
+        return StagePlan(
+            stage=stage,
+            stages=stages,
+            order=self.orders[stage],
+            chunks=own,
+            optimizer=self._update(own, shared if stage == stages - 1 else 0),
+            replication=self.replication,
+            overlap=self.spec.overlap,
+            tied_bytes=shared * self.replication.gradient_bytes if at_end else 0.0,
+            norm=divided and layout.ranks > 1,
+        )
+
+    def _update(self, chunks: Sequence[Sequence[LayerCost]], copies: int) -> KernelTime:
+        layers = [layer for chunk in chunks for layer in chunk]
+        dense = copies + sum(layer.parameters for layer in layers)
+        experts = sum(layer.expert_parameters for layer in layers)
+        own = dense / self.layout.zero_ranks + experts / self.layout.expert_zero_ranks
+        return optimizer_time(
+            self.accelerator,
+            self.spec.optimizer,
+            own,
+            self.spec.precision,
+            gradient_bytes=self.cost.gradient_bytes_per_parameter,
+        )
 
 
 def describe_job(
-    spec: TrainingSpec, *, topology: Topology, gpus: tuple[str, ...], base: Path | None = None
+    spec: TrainingSpec,
+    *,
+    topology: Topology,
+    gpus: tuple[str, ...],
+    base: Path | None = None,
+    model: Model | None = None,
+    fits: bool = True,
 ) -> TrainingJob:
-    """Check a spec against the GPUs that it was given, and work out its cost and plan.
+    """Check a spec against the GPUs that it was given, and work out layout, cost and memory.
+
+    Parameters
+    ----------
+    model
+        In place of the one that the spec names.
+    fits
+        Whether a job that does not fit into memory is refused.
 
     Raises
     ------
     InputError
         For unknown names and numbers that do not divide.
     CannotRunError
-        If a replica does not fit into the memory of its GPU.
+        If a stage does not fit into the memory of its GPUs.
     """
-    replicas = _replicas(spec, gpus)
-    micro_steps = _micro_steps(spec, replicas)
     accelerator = _accelerator(topology, gpus)
-    with _blamed_on("model"):
-        model = catalog.model(spec.model, base=base)
+    if model is None:
+        with _blamed_on("model"):
+            model = catalog.model(spec.model, base=base)
     with _blamed_on("precision"):
-        peak_flops = accelerator.peak(spec.precision)
-    cost = training_cost(
-        model,
-        accelerator,
-        precision=spec.precision,
-        micro_batch=spec.micro_batch,
-        sequence=spec.sequence,
-        optimizer=spec.optimizer,
-        recompute=spec.recompute,
-        attention=spec.attention,
-    )
-    _check_memory(cost, min(topology.memory_bytes(gpu) for gpu in gpus), accelerator.name)
-    plan = plan_iteration(
-        cost,
-        micro_steps=micro_steps,
-        bucket_bytes=spec.overlap.gradient_bucket,
-        overlap=spec.overlap.enabled,
-        synchronised=replicas > 1,
-    )
+        accelerator.peak(spec.precision)
+    laid_out = LaidOut.of(spec, model=model, accelerator=accelerator, gpus=gpus)
+    if fits:
+        Room(model, accelerator, gpus, accelerator.memory_bytes).check(spec, laid_out.memory)
+    layout = laid_out.layout
     return TrainingJob(
-        model=model.name,
-        accelerator=accelerator.name,
-        peak_flops=peak_flops,
-        replicas=replicas,
-        global_batch=spec.micro_batch * micro_steps * replicas,
-        cost=cost,
-        plan=plan,
+        spec=spec,
+        model=model,
+        accelerator=accelerator,
+        layout=layout,
+        micro_batches=laid_out.micro_batches,
+        global_batch=spec.micro_batch * laid_out.micro_batches * layout.data,
+        cost=laid_out.cost,
+        chunks=laid_out.chunks,
+        orders=orders(
+            spec.parallelism.chosen_schedule,
+            stages=layout.pipeline,
+            micro_batches=laid_out.micro_batches,
+            chunks=spec.parallelism.virtual_stages,
+        ),
+        memory=laid_out.memory,
+        slowdown=rank_slowdowns(spec.stragglers, layout, topology=topology, gpus=gpus),
     )
-
-
-def _replicas(spec: TrainingSpec, gpus: tuple[str, ...]) -> int:
-    data = len(gpus) if spec.parallelism.data is None else spec.parallelism.data
-    if data != len(gpus):
-        raise InputError(
-            Problem(
-                ("parallelism", "data"),
-                f"{data} replicas of one GPU each do not make up {len(gpus)} GPUs; "
-                f"leave 'data' out, or set it to {len(gpus)}",
-            )
-        )
-    return data
-
-
-def _micro_steps(spec: TrainingSpec, replicas: int) -> int:
-    together = spec.micro_batch * replicas
-    global_batch = together if spec.global_batch is None else spec.global_batch
-    if global_batch % together:
-        below = global_batch - global_batch % together
-        nearest = f"{below} or {below + together}" if below else f"{together}"
-        raise InputError(
-            Problem(
-                ("global_batch",),
-                f"{global_batch} is not a multiple of micro_batch × data = {spec.micro_batch} × {replicas} "
-                f"= {together}; the nearest that divide: {nearest}",
-            )
-        )
-    return global_batch // together
 
 
 def _accelerator(topology: Topology, gpus: tuple[str, ...]) -> Accelerator:
@@ -164,22 +243,3 @@ def _blamed_on(field: str) -> Iterator[None]:
         yield
     except CatalogError as error:
         raise InputError(Problem((field,), str(error))) from None
-
-
-def _check_memory(cost: TrainingCost, memory_bytes: float, accelerator: str) -> None:
-    needed_bytes = cost.memory.total_bytes
-    if needed_bytes <= memory_bytes:
-        return
-    parts = ", ".join(f"{use} {_size(size)}" for use, size in cost.memory.items())
-    raise CannotRunError(
-        Problem(
-            ("micro_batch",),
-            f"a replica needs {_size(needed_bytes)} of GPU memory, {accelerator} has {_size(memory_bytes)} "
-            f"({parts}); take a smaller micro_batch or sequence, 'recompute: full', or a GPU with more "
-            "memory",
-        )
-    )
-
-
-def _size(size_bytes: float) -> str:
-    return f"{size_bytes / 2**30:.3g} GiB"

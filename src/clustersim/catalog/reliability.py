@@ -1,0 +1,71 @@
+"""How often nodes and jobs of published training runs failed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from clustersim.catalog._store import Record, Shelf, Source
+from clustersim.units import BANDWIDTH, TIME, parse_quantity
+
+__all__ = ["SHELF", "ReliabilityRecord"]
+
+_DAY_S = 86400.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReliabilityRecord:
+    """What was seen of failures and recovery on one cluster.
+
+    Parameters
+    ----------
+    node_mtbf_s
+        Node-days observed over failures that took a node out.
+    software_mtbf_s
+        The same over failures that left every node whole; infinite where none are known.
+    detection_s, restart_s, repair_s
+        From a failure to its diagnosis; from there until training goes on, the checkpoint's
+        reading apart; until a failed node is back.
+    checkpoint_bandwidth_bytes_per_s
+        What one node writes to storage.
+    sources
+        Field name to source.
+
+    **Source:** `sources`, field by field. **Checked by:** tests/workloads/test_training_reliability.py.
+    """
+
+    name: str
+    node_mtbf_s: float
+    software_mtbf_s: float
+    detection_s: float
+    restart_s: float
+    repair_s: float
+    checkpoint_bandwidth_bytes_per_s: float
+    sources: Mapping[str, Source]
+
+
+_FACTS = ("node_mtbf", "software_mtbf", "detection", "restart", "repair", "checkpoint_bandwidth")
+
+
+def _build(record: Record) -> ReliabilityRecord:
+    fields = record.fields
+    return ReliabilityRecord(
+        name=record.name,
+        node_mtbf_s=_mean_time_s(fields, "node_failures"),
+        software_mtbf_s=_mean_time_s(fields, "software_failures"),
+        detection_s=parse_quantity(fields["detection"], TIME),
+        restart_s=parse_quantity(fields["restart"], TIME),
+        repair_s=parse_quantity(fields["repair"], TIME),
+        checkpoint_bandwidth_bytes_per_s=parse_quantity(fields["checkpoint_bandwidth"], BANDWIDTH),
+        sources=MappingProxyType({name: record.source(name) for name in _FACTS}),
+    )
+
+
+def _mean_time_s(fields: Mapping[str, Any], failures: str) -> float:
+    return fields["node_days"] * _DAY_S / fields[failures] if fields[failures] else math.inf
+
+
+SHELF: Shelf[ReliabilityRecord] = Shelf("reliability record", file="reliability.yaml", build=_build)

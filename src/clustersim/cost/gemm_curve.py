@@ -1,0 +1,91 @@
+"""The efficiency curve of matrix products: tiles in waves over the compute units, beside a memory roof."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from clustersim.catalog.accelerators import Accelerator
+from clustersim.cost.operators import GemmShape, Operator
+from clustersim.cost.roofs import Roofs
+
+__all__ = ["GemmCurve"]
+
+TILES = np.array(
+    [
+        (256, 128),
+        (128, 256),
+        (128, 128),
+        (64, 256),
+        (256, 64),
+        (128, 64),
+        (64, 128),
+        (64, 64),
+        (32, 128),
+        (32, 64),
+        (16, 64),
+    ],
+    dtype=float,
+)
+"""Output tiles (rows, columns) of one thread block: the menu of CUTLASS and cuBLAS kernels."""
+
+SPLITS = np.array([1.0, 2.0, 4.0, 8.0])
+"""Into how many parts the inner dimension may be split to fill the device (split-K)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GemmCurve:
+    """Matrix products: tiles in waves over the compute units, beside a memory roof.
+
+    *Equation:* the kernel library picks the tile (a×b, `TILES`) and the split s (`SPLITS`) that
+    is fastest:
+
+        t_c = min over (a×b, s) of  waves·2·a·b·(k/s + prologue_k) / (e(a, b)·peak/units) + [s > 1]·split_s
+        waves = ceil(groups·ceil(m/a)·ceil(n/b)·s / units)
+        e(a, b) = efficiency · r(a, b)/r(256, 128),  r(a, b) = 1 / (1 + tile_half·(a + b)/(a·b))
+        t_m = bytes / (memory_efficiency·bandwidth)
+
+    Parameters
+    ----------
+    latency_s
+        Fixed time of a kernel.
+    efficiency, tile_half
+        Share of peak of the 256×128 tile with k → ∞ (at most what the device's
+        `best_product_flops` allow), and how fast smaller tiles lose: operands are reused
+        a·b/(a + b) times, r is half where that is `tile_half`.
+    prologue_k
+        Steps of the inner loop that filling and writing a tile amount to.
+    memory_efficiency
+        Share of the memory bandwidth.
+    split_s
+        Extra time for adding up the parts of a split inner dimension.
+
+    **Valid when** m ≥ 1, n and k ≥ 64; dense, row-major operands.
+    **Checked by:** tests/cost/test_efficiency.py; error tables in docs/cost.md.
+    """
+
+    latency_s: float
+    efficiency: float
+    tile_half: float
+    prologue_k: float
+    memory_efficiency: float
+    split_s: float
+
+    def roofs(self, operator: Operator, accelerator: Accelerator) -> Roofs:
+        """Return the three times of one execution."""
+        assert isinstance(operator.shape, GemmShape)
+        rate = accelerator.rate(operator.precision, share=self.efficiency)
+        unit_rate = rate / accelerator.compute_units
+        compute_s = self._compute_s(operator.shape, unit_rate, accelerator.compute_units)
+        memory_rate = self.memory_efficiency * accelerator.memory_bandwidth_bytes_per_s
+        return Roofs(compute_s, operator.bytes_moved / memory_rate, self.latency_s)
+
+    def _compute_s(self, shape: GemmShape, unit_rate: float, units: int) -> float:
+        rows, columns = TILES[:, :1], TILES[:, 1:]
+        tiles = shape.groups * np.ceil(shape.m / rows) * np.ceil(shape.n / columns) * SPLITS
+        loss = 1.0 + self.tile_half * (rows + columns) / (rows * columns)
+        loss /= 1.0 + self.tile_half * (256 + 128) / (256 * 128)
+        steps = shape.k / SPLITS + self.prologue_k
+        tile_s = 2.0 * rows * columns * steps * loss / unit_rate
+        return float((np.ceil(tiles / units) * tile_s + (SPLITS > 1.0) * self.split_s).min())

@@ -1,0 +1,167 @@
+"""A mixture of experts in training: router, permutation, exchange of tokens, grouped products.
+
+Every GPU routes its own tokens and sends each to the experts that it visits: an all-to-all among the
+expert groups, then, where an expert is divided, an all-gather; results go back the same way. The
+backward pass mirrors the forward pass. This is Megatron-LM's all-to-all dispatcher without dropping
+or padding, unless a capacity is set.
+
+**Source:** NVIDIA Megatron-LM, megatron/core/transformer/moe (`token_dispatcher.py`, `README.md`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from clustersim.catalog.models import MoeConfig
+from clustersim.cost.operators import elementwise
+from clustersim.cost.training_block import Exchange, Part, joined
+from clustersim.cost.training_ffn import activation, dense_part
+from clustersim.cost.training_linear import linear
+from clustersim.cost.training_pass import TransformerPass, divided
+
+__all__ = ["MixtureParts", "mixture_parts"]
+
+_ROUTER_PASSES = 3
+"""fp32 scores are read and written by the softmax, and read by the choice of the largest."""
+
+
+class MixtureParts(NamedTuple):
+    """What every GPU of a tensor group does for all its tokens, and what it does for its experts."""
+
+    common: Part
+    experts: Part
+
+    @property
+    def part(self) -> Part:
+        """Both, without the parameters of the experts, which are counted apart."""
+        return self.common + replace(self.experts, parameters=0)
+
+
+@dataclass(frozen=True)
+class _Routing:
+    """Token copies on one GPU."""
+
+    own: float
+    """Copies of the tokens that this GPU routes."""
+    computed: float
+    """Copies that its experts compute: on the GPU with the busiest experts."""
+    size_bytes: float
+    """What the busiest GPU takes in from, or sends to, the others of the expert groups."""
+
+
+def mixture_parts(run: TransformerPass, *, beside: Part) -> MixtureParts:
+    """Return the parts of a feed-forward part with experts.
+
+    Parameters
+    ----------
+    beside
+        The attention part: that of another micro-batch can hide the dispatch, as the products of
+        its experts can hide the combination (DeepSeek-AI, arXiv:2412.19437, section 3.2.1).
+
+    **Valid when** tokens are spread evenly over the experts of a GPU; `Shard.expert_load` skews the
+    load among GPUs.
+    **Checked by:** tests/cost/test_training_experts.py.
+    """
+    moe = _moe(run)
+    routing = _routing(run, moe)
+    products = _products(run, moe, routing)
+    exchanged = _exchanged(run, routing, products, beside)
+    shared = Part()
+    if moe.shared_experts:
+        shared = dense_part(run, width=moe.shared_experts * moe.ffn_hidden, name="shared.")
+    return MixtureParts(
+        joined([_router(run, moe), _permutation(run, routing), shared, _sums(run)]), exchanged
+    )
+
+
+def _moe(run: TransformerPass) -> MoeConfig:
+    assert run.model.moe is not None
+    return run.model.moe
+
+
+def _gathers(run: TransformerPass) -> bool:
+    """Whether GPUs that divide an expert bring different tokens, which each of them needs."""
+    return run.shard.expert_tensor > 1 and (run.shard.divides_sequence or run.shard.tensor == 1)
+
+
+def _routing(run: TransformerPass, moe: MoeConfig) -> _Routing:
+    own = run.residual_tokens * moe.experts_per_token
+    received = own * run.shard.busiest_load
+    return _Routing(
+        own=own,
+        computed=received * (run.shard.expert_tensor if _gathers(run) else 1),
+        size_bytes=received * run.model.hidden * run.element,
+    )
+
+
+def _router(run: TransformerPass, moe: MoeConfig) -> Part:
+    scores = elementwise(
+        "router.scores",
+        bytes_moved=_ROUTER_PASSES * 4.0 * run.residual_tokens * moe.experts,
+        precision=run.precision,
+    )
+    product = linear(
+        run,
+        "router",
+        rows=run.residual_tokens,
+        n=moe.experts,
+        k=run.model.hidden,
+        arithmetic=run.precision,
+    )
+    return product + Part(forward=(scores,), backward=(replace(scores, name="router.scores.backward"),))
+
+
+def _permutation(run: TransformerPass, routing: _Routing) -> Part:
+    """Copies in the order of the experts, made and added up again; once more behind the exchange."""
+    hidden = run.model.hidden
+    moved = 2 * (run.residual_tokens + routing.own) * hidden
+    if run.shard.expert > 1 or _gathers(run):
+        moved += 2 * 2 * routing.computed * hidden
+    return Part(
+        forward=(run.memory("permutation", moved),), backward=(run.memory("permutation.backward", moved),)
+    )
+
+
+def _products(run: TransformerPass, moe: MoeConfig, routing: _Routing) -> Part:
+    groups = divided(moe.experts, run.shard.expert)
+    width = divided(moe.ffn_hidden, run.shard.expert_tensor)
+    inputs = 2 if run.model.gated_ffn else 1
+    rows = routing.computed / groups
+    return joined(
+        [
+            linear(run, "up", rows=rows, n=inputs * width, k=run.model.hidden, groups=groups),
+            activation(run, "activation", elements=routing.computed * width),
+            linear(run, "down", rows=rows, n=run.model.hidden, k=width, groups=groups),
+        ]
+    )
+
+
+def _exchanged(run: TransformerPass, routing: _Routing, products: Part, beside: Part) -> Part:
+    """Add the exchanges of tokens to the products of the experts."""
+    gather: tuple[Exchange, ...] = ()
+    scatter: tuple[Exchange, ...] = ()
+    if _gathers(run):
+        gathered = routing.size_bytes * run.shard.expert_tensor
+        gather = (Exchange("expert_tensor", "all_gather", gathered),)
+        scatter = (Exchange("expert_tensor", "reduce_scatter", gathered),)
+    if run.shard.expert == 1:
+        return replace(products, exchanges=gather + scatter, exchanges_backward=gather + scatter)
+
+    def swap(overlapped: Part, *, forward: bool) -> tuple[Exchange, ...]:
+        operators = overlapped.forward if forward else overlapped.backward + overlapped.weight
+        return (Exchange("expert", "all_to_all", routing.size_bytes, beside=operators),)
+
+    return replace(
+        products,
+        exchanges=(*swap(beside, forward=True), *gather, *scatter, *swap(products, forward=True)),
+        exchanges_backward=(*swap(beside, forward=False), *gather, *scatter, *swap(products, forward=False)),
+    )
+
+
+def _sums(run: TransformerPass) -> Part:
+    """Without sequence parallelism all GPUs of the tensor group have the tokens and a part of the sums."""
+    if run.shard.divides_sequence:
+        return Part()
+    reduce = run.gathered("all_reduce")
+    return Part(exchanges=reduce, exchanges_backward=reduce)

@@ -1,0 +1,85 @@
+"""Training runs of large models beside published iteration times.
+
+A table gives hardware, framework, model and layout; each row becomes a job on an idle cluster whose
+network never blocks, and one iteration of it is simulated. Nothing is fitted to these rows: kernels,
+collectives and memory are those of every run, and what a framework does is written in
+`clustersim.study.validation.training_frameworks`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from clustersim.study.executor import call_all, usable_cores
+from clustersim.study.validation.framework import Row, Validation
+from clustersim.study.validation.training_prediction import Outcome, predict_row, simulate
+from clustersim.study.validation.training_report import TrainingReport
+from clustersim.study.validation.training_result import TrainingResult
+from clustersim.study.validation.training_row import COLUMNS
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from clustersim.catalog.hardware import Hardware
+    from clustersim.catalog.models import TransformerModel
+    from clustersim.spec.training import TrainingSpec
+
+__all__ = ["TRAINING", "predict_rows"]
+
+_JOB = ("gpu", "accelerator", "system", "framework", "model", "gpu_count", "n_accelerators", "tp", "pp", "cp")
+
+_ROWS_PER_PROCESS = 24
+"""Rows that are worth a process of their own."""
+
+
+def predict_rows(rows: Sequence[dict[str, str]], *, jobs: int | None = None) -> Iterator[Row]:
+    """Predict the iteration time of each row, in seconds; on all cores where there are many rows.
+
+    Rows of equal jobs go to one process, which simulates them once.
+    """
+    alike = sorted(range(len(rows)), key=lambda position: _job_of(rows[position]))
+    parts = max(1, len(rows) // _ROWS_PER_PROCESS)
+    shares = [alike[part * len(rows) // parts : (part + 1) * len(rows) // parts] for part in range(parts)]
+    found: dict[int, TrainingResult] = {}
+    cores = usable_cores() if jobs is None else jobs
+    calls = call_all(_predict_share, [[rows[position] for position in share] for share in shares], jobs=cores)
+    for part, answer in calls:
+        if isinstance(answer, Exception):
+            raise answer
+        found.update(zip(shares[part], answer, strict=True))
+    return (found[position] for position in range(len(rows)))
+
+
+def _job_of(row: dict[str, str]) -> tuple[str, ...]:
+    """Return what makes rows be of one job, what takes long first."""
+    return tuple(row.get(column, "") for column in _JOB)
+
+
+def _predict_share(rows: Sequence[dict[str, str]]) -> list[TrainingResult]:
+    remembered: dict[object, Outcome] = {}
+
+    def once(specs: Sequence[TrainingSpec], model: TransformerModel, hardware: Hardware) -> Outcome:
+        key = (*(spec.model_dump_json() for spec in specs), model, hardware.title)
+        if key not in remembered:
+            remembered[key] = simulate(specs, model, hardware)
+        return remembered[key]
+
+    return [predict_row(row, simulator=once) for row in rows]
+
+
+def _plot(rows: Sequence[Row]) -> Figure:
+    from clustersim.study.validation.training_plot import plot_training
+
+    return plot_training([row for row in rows if isinstance(row, TrainingResult)])
+
+
+TRAINING = Validation(
+    name="training",
+    title="Training runs: iteration time against published runs",
+    shipped="training.csv",
+    columns=COLUMNS,
+    predict=predict_rows,
+    plotter=_plot,
+    report=TrainingReport,
+)

@@ -1,0 +1,160 @@
+"""What `validate training` prints: errors by table and kind of model, memory decisions, refused rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from clustersim.study.validation.framework import ValidationReport
+from clustersim.study.validation.training_result import PARTS, TrainingResult
+
+__all__ = ["COLUMNS", "GOALS", "TrainingReport"]
+
+GOALS = (("dense, A100 and H100", 0.07, 0.15), ("mixture of experts", 0.15, None))
+"""Mean and worst absolute error that are aimed at."""
+
+_GIB = 2.0**30
+COLUMNS = (
+    "id", "table", "system", "gpu", "gpus", "framework", "model", "layout", "measured_s", "basis",
+    "predicted_s", "error", "fits", "memory_gib", "observed_gib", *PARTS, "tried", "reason", "assumed",
+)  # fmt: skip
+"""Columns of the rows as JSON or CSV."""
+
+
+@dataclass(frozen=True)
+class TrainingReport(ValidationReport):
+    """Errors of iteration times, by table and over all."""
+
+    def text(self) -> str:
+        """Return every row under its table, then what all amount to."""
+        lines = [self.title]
+        for table in dict.fromkeys(row.table for row in self.results):
+            members = [row for row in self.results if row.table == table and row.error is not None]
+            lines += ["", table, *_lines(members)] if members else []
+        return "\n".join([*lines, "", *self.summary_lines()])
+
+    @property
+    def results(self) -> tuple[TrainingResult, ...]:
+        """All rows."""
+        return tuple(row for row in self.rows if isinstance(row, TrainingResult))
+
+    @property
+    def timed(self) -> tuple[TrainingResult, ...]:
+        """Rows that have a measurement and a prediction."""
+        return tuple(row for row in self.results if row.error is not None)
+
+    def summary_lines(self) -> list[str]:
+        """Errors by table and kind, where the time goes, memory decisions and refused rows."""
+        lines: list[str] = []
+        if self.timed:
+            lines += ["error of the iteration time (mean and worst of its size, and mean with sign)"]
+            lines += _errors("system and table", self.timed, _system)
+            lines += ["", *_errors("models and GPU", self.timed, _kind)]
+            lines += ["", *_errors("", self.timed, lambda row: "all"), "", *self._goals()]
+        return [*lines, *_memory(self.results), *_refused(self.results)]
+
+    def goal_rows(self) -> dict[str, list[TrainingResult]]:
+        """Return the rows that each goal is about."""
+        dense = [row for row in self.timed if not row.experts and row.generation in ("A100", "H100")]
+        experts = [row for row in self.timed if row.experts]
+        return dict(zip((name for name, *_ in GOALS), (dense, experts), strict=True))
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return `COLUMNS` of every row."""
+        return [_record(row) for row in self.results]
+
+    def _goals(self) -> Iterator[str]:
+        rows = self.goal_rows()
+        for name, mean, worst in GOALS:
+            errors = np.array([abs(row.error or 0.0) for row in rows[name]])
+            if len(errors):
+                aim = f"goal {mean:.0%}" + (f", worst {worst:.0%}" if worst else "")
+                within = f", {np.mean(errors <= worst):.0%} of rows within {worst:.0%}" if worst else ""
+                yield f"{name}: mean {errors.mean():.1%}, worst {errors.max():.1%} ({aim}){within}"
+
+
+def _system(row: TrainingResult) -> str:
+    return row.table if row.table.startswith(row.system) else f"{row.system}: {row.table}"
+
+
+def _kind(row: TrainingResult) -> str:
+    return f"{'mixture of experts' if row.experts else 'dense'}, {row.generation}"
+
+
+def _lines(rows: Sequence[TrainingResult]) -> Iterator[str]:
+    width = max(len(row.id) for row in rows)
+    names = max(len(row.model) for row in rows)
+    for row in rows:
+        times = f"{row.measured:>9.4g} s  {row.predicted:>9.4g} s  {row.error:+7.1%}"
+        misfit = "" if row.fits else "  (does not fit)"
+        yield f"  {row.id:<{width}}  {row.model:<{names}}  {row.gpus:>5} GPUs  {times}  {row.layout}{misfit}"
+
+
+def _errors(
+    title: str, rows: Sequence[TrainingResult], group_of: Callable[[TrainingResult], str]
+) -> Iterator[str]:
+    groups = sorted(dict.fromkeys(map(group_of, rows)))
+    width = max(len(title), *map(len, groups))
+    yield f"{title:<{width}} {'rows':>5} {'mean':>7} {'median':>7} {'worst':>7} {'sign':>7}"
+    for group in groups:
+        errors = np.array([row.error for row in rows if group_of(row) == group], dtype=float)
+        sizes = np.abs(errors)
+        yield (
+            f"{group:<{width}} {len(errors):>5} {sizes.mean():>7.1%} {np.median(sizes):>7.1%} "
+            f"{sizes.max():>7.1%} {errors.mean():>+7.1%}"
+        )
+
+
+def _memory(rows: Sequence[TrainingResult]) -> list[str]:
+    """Say which runs the memory model gets wrong."""
+    ran = [row for row in rows if row.memory_bytes and not row.ran_out_of_memory]
+    failed = [row for row in rows if row.memory_bytes and row.ran_out_of_memory]
+    wrong = [row for row in ran if not row.fits] + [row for row in failed if row.fits]
+    if not ran and not failed:
+        return []
+    lines = ["", f"memory: {sum(row.fits for row in ran)} of {len(ran)} runs fit"]
+    if failed:
+        refused = sum(not row.fits for row in failed)
+        lines[-1] += f", {refused} of {len(failed)} that ran out of memory do not"
+    for row in wrong:
+        needs = f"{row.memory_bytes / _GIB:.0f} of {row.capacity_bytes / _GIB:.0f} GiB"
+        observed = row.observed_memory_bytes
+        seen = f", observed {observed / _GIB:.0f}" if observed else ""
+        lines.append(f"  {row.id} ({row.model}, {row.layout}): {needs}{seen}")
+    return lines
+
+
+def _refused(rows: Sequence[TrainingResult]) -> list[str]:
+    """List rows that are not modelled, by reason."""
+    reasons: dict[str, list[str]] = {}
+    for row in rows:
+        if row.reason:
+            reasons.setdefault(row.reason, []).append(row.id)
+    lines = [f"  {reason}: {_short(names)}" for reason, names in reasons.items()]
+    return ["", f"not modelled: {sum(map(len, reasons.values()))} rows", *lines] if lines else []
+
+
+def _short(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:6])
+    return f"{shown} and {len(names) - 6} more" if len(names) > 6 else shown
+
+
+def _record(row: TrainingResult) -> dict[str, Any]:
+    observed = row.observed_memory_bytes
+    return {
+        **{name: getattr(row, name) for name in COLUMNS[: COLUMNS.index("measured_s")]},
+        "measured_s": row.measured,
+        "basis": "out of memory" if row.ran_out_of_memory else row.basis,
+        "predicted_s": row.predicted,
+        "error": row.error,
+        "fits": row.fits if row.memory_bytes else None,
+        "memory_gib": round(row.memory_bytes / _GIB, 2) if row.memory_bytes else None,
+        "observed_gib": None if observed is None else observed / _GIB,
+        **{name: row.parts.get(name) for name in PARTS},
+        "tried": row.tried,
+        "reason": row.reason,
+        "assumed": "; ".join(row.assumed),
+    }

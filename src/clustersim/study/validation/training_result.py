@@ -1,0 +1,77 @@
+"""A predicted row of training runs, with all that report, picture and tables need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from clustersim.study.validation.framework import Row
+
+__all__ = ["PARTS", "TrainingResult"]
+
+PARTS = (
+    "compute_s",
+    "bubble_s",
+    "exposed_tensor_s",
+    "exposed_pipeline_s",
+    "exposed_context_s",
+    "exposed_expert_s",
+    "exposed_data_s",
+    "host_s",
+    "waiting_s",
+)
+"""What an iteration is made of; they add up to it."""
+
+
+@dataclass(frozen=True)
+class TrainingResult(Row):
+    """A row with what was understood and found.
+
+    Parameters
+    ----------
+    table, system, gpu, gpus, framework, model, experts
+        What ran where.
+    layout
+        The job that was simulated, in short: what was tried has the best choice.
+    basis
+        How the row states its time.
+    tried
+        Jobs that the row may have been.
+    ran_out_of_memory
+        Whether it is published as one that did not fit.
+    memory_bytes, capacity_bytes
+        Needed on the fullest GPU and there; 0 where nothing was simulated.
+    observed_memory_bytes
+        As published; None where it is not.
+    parts
+        Seconds of the iteration by cause: `PARTS`.
+    assumed
+        What was taken though the row does not say it.
+    """
+
+    table: str = ""
+    system: str = ""
+    gpu: str = ""
+    gpus: int = 0
+    framework: str = ""
+    model: str = ""
+    experts: bool = False
+    layout: str = ""
+    basis: str = ""
+    tried: int = 0
+    ran_out_of_memory: bool = False
+    memory_bytes: float = 0.0
+    capacity_bytes: float = 0.0
+    observed_memory_bytes: float | None = None
+    parts: Mapping[str, float] = field(default_factory=dict)
+    assumed: tuple[str, ...] = ()
+
+    @property
+    def fits(self) -> bool:
+        """Whether the memory model says that it fits."""
+        return self.memory_bytes <= self.capacity_bytes
+
+    @property
+    def generation(self) -> str:
+        """The GPU without form and memory: `A100`."""
+        return self.gpu.removeprefix("NVIDIA ").split("-")[0].split(" ")[0]

@@ -1,0 +1,188 @@
+"""A time that an iteration cannot be shorter than, without simulating it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from clustersim.collectives import Communicator
+from clustersim.cost.roofline import KernelTime
+from clustersim.cost.shard import Message
+from clustersim.cost.training import LayerCost
+from clustersim.engine.world import World
+from clustersim.spec.training import OverlapSpec
+from clustersim.topology import Topology
+from clustersim.workloads.training.closed_form import beside_s
+from clustersim.workloads.training.compile import StagePlan
+from clustersim.workloads.training.crossings import Crossings, NodeMap
+from clustersim.workloads.training.job import TrainingJob
+from clustersim.workloads.training.program import Launch
+from clustersim.workloads.training.schedules import Pass
+
+__all__ = ["Bounds"]
+
+_ROUNDING = 1.0 - 1e-9
+"""Sums in another order differ by less."""
+
+
+class Bounds:
+    """Lower bounds of iterations on one cluster; closed forms of collectives inside nodes are kept.
+
+    Parameters
+    ----------
+    topology
+        The cluster; nobody else is on it.
+    """
+
+    def __init__(self, topology: Topology) -> None:
+        self.nodes = NodeMap(topology)
+        self._world = World(topology, keep_trace=False)
+        self._communicators: dict[tuple[str, ...], Communicator] = {}
+        self._seconds: dict[tuple[tuple[str, ...], str, float], float] = {}
+
+    def of(self, job: TrainingJob, crossings: Crossings | None = None) -> float:
+        """Return seconds that no iteration of a job is shorter than.
+
+        *Equation.* The larger of two, over the stages s, and the longest optimizer update. The passes: the
+        first micro-batch has to come through the stages before s (Σ F), s has to do all its passes, and
+        what it did last has to go back through the stages before it (Σ B); this is m(F + B) + (p - 1)(F + B)
+        for 1F1B on p equal stages, and the closed form of each schedule. The replicas: what a stage says to
+        its replicas takes Σ bytes over what its nodes can send, and begins with the first pass that adds to
+        finished gradients. F and B are kernels, and the part of collectives inside nodes that cannot hide.
+
+        **Valid when** kernels never run faster than alone, and no collective sends less than is needed.
+        Sends between stages, latency and collectives of tensor, context and expert groups over several
+        nodes are taken to be free.
+        **Checked by:** tests/workloads/test_training_bound.py: never above the simulated time.
+        """
+        crossings = crossings or Crossings(job.layout, self.nodes)
+        passes = _Passes(job, self)
+        stages = job.stages
+        longest_s = max(max(passes.path_s(stage), _replicas_s(stage, passes, crossings)) for stage in stages)
+        return _ROUNDING * (longest_s + max(stage.optimizer.seconds for stage in stages))
+
+    def alone_s(self, gpus: tuple[str, ...], collective: str, size_bytes: float) -> float:
+        """Return the time of a collective inside a node; 0 for GPUs of several."""
+        key = (gpus, collective, size_bytes)
+        if key not in self._seconds:
+            inside = len({self.nodes.node_of[gpu] for gpu in gpus}) == 1
+            self._seconds[key] = self._communicator(gpus).alone_s(collective, size_bytes) if inside else 0.0
+        return self._seconds[key]
+
+    def _communicator(self, gpus: tuple[str, ...]) -> Communicator:
+        if gpus not in self._communicators:
+            lane = f"bound/{len(self._communicators)}"
+            self._communicators[gpus] = Communicator(self._world, gpus, owner="bound", lane=lane)
+        return self._communicators[gpus]
+
+
+class _Passes:
+    """Least lengths of the passes of a job, by chunk of the model."""
+
+    def __init__(self, job: TrainingJob, bounds: Bounds) -> None:
+        self._job = job
+        self._bounds = bounds
+        self._groups: dict[tuple[str, int], tuple[str, ...]] = {}
+        self._blocks: dict[tuple[int, ...], float] = {}
+        stages = job.layout.pipeline
+        split = any(each.kind == "weight" for each in job.orders[0])
+        self._seconds: dict[str, list[float]] = {"forward": [], "backward": [], "weight": []}
+        for place, chunk in enumerate(job.chunks):
+            stage = place % stages
+            self._seconds["forward"].append(self._chunk_s(chunk, stage, "forward", split))
+            self._seconds["backward"].append(self._chunk_s(chunk, stage, "backward", split))
+            self._seconds["weight"].append(sum(block.backward_weight.seconds for block in chunk))
+
+    def of(self, stage: StagePlan, each: Pass) -> float:
+        """Return the least length of a pass."""
+        return self._seconds[each.kind][_place(stage, each)]
+
+    def begin_s(self, stage: StagePlan) -> float:
+        """Return when a stage can begin: the first micro-batch has gone through the chunks before."""
+        return sum(self._seconds["forward"][: _place(stage, stage.order[0])])
+
+    def path_s(self, stage: StagePlan) -> float:
+        """Return the end of the passes, as far as this stage decides it."""
+        lengths = [self.of(stage, each) for each in stage.order]
+        begin_s, whole_s = self.begin_s(stage), sum(lengths)
+        last = max(number for number, each in enumerate(stage.order) if each.kind == "backward")
+        back_s = sum(self._seconds["backward"][: _place(stage, stage.order[last])])
+        return begin_s + max(whole_s, sum(lengths[: last + 1]) + back_s)
+
+    def _chunk_s(self, chunk: Sequence[LayerCost], stage: int, kind: str, split: bool) -> float:
+        return sum(self._block_s(block, stage, kind, split) for block in chunk)
+
+    def _block_s(self, block: LayerCost, stage: int, kind: str, split: bool) -> float:
+        """Return a block's part of a pass; layers are alike and share their times and messages."""
+        key = (id(block.forward), id(block.backward_input), id(block.messages_backward), id(kind), stage)
+        if key not in self._blocks:
+            time, messages = block.forward, block.messages_forward
+            if kind == "backward":
+                time, messages = block.recompute + block.backward_input, block.messages_backward
+                time += KernelTime.ZERO if split else block.backward_weight
+            self._blocks[key] = time.seconds + self._exposed_s(messages, stage, self._job.spec.overlap)
+        return self._blocks[key]
+
+    def _exposed_s(self, messages: Sequence[Message], stage: int, overlap: OverlapSpec) -> float:
+        """Return what messages add to a block at the least.
+
+        Those that run beside kernels may all run at the same time, and beside the same kernels.
+        """
+        serial_s = beside_most_s = hidden_s = 0.0
+        for message in messages:
+            alone_s = self._bounds.alone_s(
+                self._group(message.dimension, stage), message.collective, message.size_bytes
+            )
+            beside = beside_s(message, overlap)
+            if beside:
+                hidden_s = max(hidden_s, beside)
+                beside_most_s = max(beside_most_s, message.count * alone_s)
+            else:
+                serial_s += message.count * alone_s
+        return serial_s + max(0.0, beside_most_s - hidden_s)
+
+    def _group(self, dimension: str, stage: int) -> tuple[str, ...]:
+        key = (dimension, stage)
+        if key not in self._groups:
+            self._groups[key] = self._job.layout.lane_groups(dimension, stage, 0)[0]
+        return self._groups[key]
+
+
+def _place(stage: StagePlan, each: Pass) -> int:
+    return each.chunk * stage.stages + stage.stage
+
+
+def _replicas_s(stage: StagePlan, passes: _Passes, crossings: Crossings) -> float:
+    """Return the end of what a stage says to its replicas, stream by stream."""
+    layout = stage.replication.layout
+    if not stage.overlap.enabled and layout.zero < 2:
+        first = len(stage.order)
+    elif layout.zero < 2:
+        last = {each.chunk: number for number, each in enumerate(stage.order) if each.kind != "forward"}
+        first = min(last.values())
+    else:
+        first = 0
+    begun_s = passes.begin_s(stage) + sum(passes.of(stage, each) for each in stage.order[:first])
+    # With ZeRO 3 the lanes of a stage do not wait for each other: one alone is sure to have its links.
+    part = 1.0 / layout.lanes_per_stage if layout.zero == 3 else 1.0
+    streams: dict[str, float] = {}
+    for launch, times in _said(stage):
+        least_s = crossings.least_s(launch.dimension, stage.stage, launch.collective, launch.size_bytes)
+        streams[launch.stream] = streams.get(launch.stream, 0.0) + times * part * least_s
+    return begun_s + max(streams.values(), default=0.0)
+
+
+def _said(stage: StagePlan) -> Iterator[tuple[Launch, int]]:
+    """Yield what a stage says to its replicas in an iteration after its first pass, and how often.
+
+    A chunk at once: what nodes have to send does not depend on how it is divided into buckets.
+    """
+    replication, zero = stage.replication, stage.replication.layout.zero
+    for number, layers in enumerate(stage.chunks):
+        own = [each for each in stage.order if each.chunk == number]
+        adds = sum(each.kind == "backward" for each in own) if zero >= 2 else 1
+        for launch in replication.gradients("g", layers):
+            yield launch, adds
+        if zero == 3:
+            collects = sum(each.kind != "weight" for each in own)
+            for launch in replication.parameters("p", layers, stream="gather"):
+                yield launch, collects

@@ -1,0 +1,69 @@
+"""What collectives inside a pass add to it, where nobody else uses their links."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol
+
+from clustersim.cost.shard import Message
+from clustersim.spec.training import OverlapSpec
+from clustersim.workloads.training.program import Booked
+
+__all__ = ["Alone", "AloneOf", "beside_s", "booked", "never_alone"]
+
+
+class Alone(NamedTuple):
+    """A collective that has its links to itself.
+
+    Parameters
+    ----------
+    seconds
+        Its time.
+    shares
+        `seconds` by resource.
+    slowdown
+        How many times longer kernels take beside it.
+    """
+
+    seconds: float
+    shares: Mapping[str, float]
+    slowdown: float = 1.0
+
+
+class AloneOf(Protocol):
+    """Closed forms of collectives between kernels of a pass."""
+
+    def __call__(self, dimension: str, collective: str, size_bytes: float, *, quiet: bool) -> Alone | None:
+        """Return the time of a collective; None where others may use its links at the same time.
+
+        `quiet` says that nothing that replicas say to each other is under way.
+        """
+
+
+def never_alone(dimension: str, collective: str, size_bytes: float, *, quiet: bool) -> Alone | None:
+    """Return None: every collective goes over the fabric."""
+
+
+def beside_s(message: Message, overlap: OverlapSpec) -> float:
+    """Return the seconds of kernels that a message runs beside."""
+    overlaps = overlap.tensor if message.dimension == "tensor" else overlap.expert
+    return message.hideable_s if overlaps else message.asynchronous_s
+
+
+def booked(message: Message, alone: Alone, *, kernels_s: float) -> tuple[Booked, dict[str, float]]:
+    """Return a message as part of its pass, and what it adds to the pass by resource.
+
+    *Equation.* With C the time of all its collectives, H = `kernels_s` the kernels that they run beside and
+    s the slowdown of those: what they add is C·(1 - 1/s) where they end before the kernels (C ≤ s·H), else
+    C - H.
+
+    **Checked by:** tests/workloads/test_training_compile.py.
+    """
+    total_s = message.count * alone.seconds
+    if total_s <= alone.slowdown * kernels_s:
+        added_s = total_s * (1.0 - 1.0 / alone.slowdown)
+    else:
+        added_s = total_s - kernels_s
+    part = added_s / alone.seconds if alone.seconds else 0.0
+    shares = {resource: part * seconds for resource, seconds in alone.shares.items()}
+    return Booked(message.dimension, message.collective, message.size_bytes, message.count, added_s), shares

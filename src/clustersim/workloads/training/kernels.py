@@ -1,0 +1,75 @@
+"""The compute stream of a lane: kernels run slower while collectives take multiprocessors from them."""
+
+from __future__ import annotations
+
+import simpy
+
+__all__ = ["Kernels"]
+
+_LEAST_LEFT = 0.1
+"""Part of the GPU that kernels keep however many collectives run at once (assumed)."""
+
+
+class Kernels:
+    """Runs one stretch of kernels at a time.
+
+    *Equation.* While collectives take the fraction φ of the GPU, a second of kernels takes
+    1 / (1 - φ) seconds; a stretch is re-timed whenever φ changes, so that its end is exact.
+
+    Parameters
+    ----------
+    env
+        The clock.
+
+    **Valid when** kernels have many more tiles than the GPU has multiprocessors, and collectives leave
+    memory bandwidth over; see `clustersim.catalog.Accelerator.slowdown_beside_collective`.
+    **Checked by:** tests/workloads/test_training_kernels.py.
+    """
+
+    __slots__ = ("_done", "_env", "_left_s", "_rate", "_running", "_since_s", "_timer")
+
+    def __init__(self, env: simpy.Environment) -> None:
+        self._env = env
+        self._rate = 1.0
+        self._running: list[float] = []
+        self._left_s = 0.0
+        self._since_s = 0.0
+        self._timer: simpy.Event | None = None
+        self._done: simpy.Event | None = None
+
+    def run(self, seconds: float) -> simpy.Event:
+        """Begin a stretch of kernels that takes `seconds` alone; the event is its end."""
+        self._left_s = seconds
+        self._done = self._env.event()
+        self._arm()
+        return self._done
+
+    def begin_beside(self, fraction: float) -> None:
+        """Give a collective this fraction of the GPU."""
+        if fraction:
+            self._running.append(fraction)
+            self._change()
+
+    def end_beside(self, fraction: float) -> None:
+        """Take it back."""
+        if fraction:
+            self._running.remove(fraction)
+            self._change()
+
+    def _change(self) -> None:
+        if self._timer is not None:
+            self._left_s = max(0.0, self._left_s - (self._env.now - self._since_s) * self._rate)
+        self._rate = max(_LEAST_LEFT, 1.0 - sum(self._running))
+        if self._timer is not None:
+            self._arm()
+
+    def _arm(self) -> None:
+        self._since_s = self._env.now
+        timer = self._timer = self._env.timeout(self._left_s / self._rate)
+        timer.callbacks.append(self._rang)
+
+    def _rang(self, timer: simpy.Event) -> None:
+        if timer is self._timer:
+            self._timer = None
+            assert self._done is not None
+            self._done.succeed()

@@ -1,0 +1,124 @@
+"""Writes the instructions of one pass over one chunk of layers: kernels, and what happens between them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from clustersim.cost.roofline import KernelTime
+from clustersim.cost.shard import Message
+from clustersim.spec.training import OverlapSpec
+from clustersim.workloads.training.closed_form import AloneOf, beside_s, booked
+from clustersim.workloads.training.program import Await, Booked, Compute, ComputeKind, Instruction, Launch
+
+__all__ = ["PassWriter"]
+
+
+class PassWriter:
+    """Collects the kernels of one pass; kernels between which nothing happens become one `Compute`.
+
+    Collectives that the next kernels wait for are part of the `Compute` where nobody else uses their
+    links, else they are launched and awaited where they stand.
+
+    Parameters
+    ----------
+    kind, chunk
+        Of the pass.
+    alone_of
+        Closed forms of collectives.
+    overlap
+        Which of them run beside kernels.
+    quiet
+        Whether nothing that replicas say to each other is under way during the pass.
+    """
+
+    def __init__(
+        self, kind: ComputeKind, chunk: int, *, alone_of: AloneOf, overlap: OverlapSpec, quiet: bool
+    ) -> None:
+        self.instructions: list[Instruction] = []
+        self._kind = kind
+        self._chunk = chunk
+        self._alone_of = alone_of
+        self._quiet = quiet
+        self._overlap = overlap
+        self._time = KernelTime.ZERO
+        self._booked: dict[tuple[str, str, float], Booked] = {}
+        self._added: dict[str, float] = {}
+        self._launched = 0
+
+    def kernels(self, time: KernelTime, messages: Iterable[Message] = ()) -> None:
+        """Add the kernels of a block, and the messages that belong to them."""
+        shared: list[Message] = []
+        for message in messages:
+            alone = self._alone_of(
+                message.dimension, message.collective, message.size_bytes, quiet=self._quiet
+            )
+            if alone is None:
+                shared.append(message)
+            else:
+                self._book(*booked(message, alone, kernels_s=beside_s(message, self._overlap)))
+        if shared:
+            self._between(time, shared)
+        else:
+            self._time += time
+
+    def put(self, *instructions: Instruction) -> None:
+        """Have something happen at this point of the pass."""
+        self._flush()
+        self.instructions += instructions
+
+    def finish(self) -> Sequence[Instruction]:
+        """Return the whole pass."""
+        self._flush()
+        return self.instructions
+
+    def _book(self, item: Booked, shares: dict[str, float]) -> None:
+        key = item[:3]
+        known = self._booked.get(key)
+        if known is not None:
+            item = item._replace(times=known.times + item.times, exposed_s=known.exposed_s + item.exposed_s)
+        self._booked[key] = item
+        for resource, seconds in shares.items():
+            self._added[resource] = self._added.get(resource, 0.0) + seconds
+
+    def _between(self, time: KernelTime, messages: Sequence[Message]) -> None:
+        """Run messages on the fabric: beside the first kernels of their block, or after all of them."""
+        hides_s = [beside_s(each, self._overlap) if time.seconds else 0.0 for each in messages]
+        beside = [each for each, seconds in zip(messages, hides_s, strict=True) if seconds]
+        if beside:
+            part = min(1.0, max(hides_s) / time.seconds)
+            keys = [self._launch(each) for each in beside]
+            self._time += time * part
+            self.put(*map(Await, keys))
+            time *= 1.0 - part
+        self._time += time
+        for message, seconds in zip(messages, hides_s, strict=True):
+            if not seconds:
+                self.put(Await(self._launch(message)))
+
+    def _launch(self, message: Message) -> str:
+        """Launch a message now; return its key within the pass."""
+        key = f"{message.dimension}{self._launched}"
+        self._launched += 1
+        self.put(
+            Launch(
+                key,
+                message.dimension,
+                message.dimension,
+                message.collective,
+                message.size_bytes,
+                message.count,
+            )
+        )
+        return key
+
+    def _flush(self) -> None:
+        seconds = self._time.seconds + sum(item.exposed_s for item in self._booked.values())
+        if seconds > 0.0 or self._booked:
+            shares = self._time.shares()
+            for resource, share in self._added.items():
+                shares[resource] = shares.get(resource, 0.0) + share
+            items = tuple(self._booked.values())
+            self.instructions.append(
+                Compute(self._kind, seconds, self._time.launch_s, shares, chunk=self._chunk, booked=items)
+            )
+        self._time, self._booked, self._added = KernelTime.ZERO, {}, {}
