@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from clustersim.spec.scenario import Scenario as Scenario
     from clustersim.study.compare import Comparison as Comparison
     from clustersim.study.compare import compare as compare
+    from clustersim.study.plan import Plan as Plan
+    from clustersim.study.plan import plan as plan
     from clustersim.study.runner import run as run
 
 _HOME = {
@@ -33,11 +35,13 @@ _HOME = {
     "ClusterSimError": "errors",
     "Comparison": "study.compare",
     "InputError": "errors",
+    "Plan": "study.plan",
     "Result": "results",
     "Scenario": "spec.scenario",
     "World": "engine.world",
     "compare": "study.compare",
     "load": "spec.load",
+    "plan": "study.plan",
     "replay_flows": "engine.fabric",
     "run": "study.runner",
 }

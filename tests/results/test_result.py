@@ -122,6 +122,8 @@ def test_saving_writes_every_part_and_leaves_no_temporary_file(saved: Path) -> N
     names = {str(path.relative_to(saved)) for path in saved.rglob("*") if path.is_file()}
     tables = (
         "pretrain.iterations",
+        "pretrain.passes",
+        "pretrain.memory",
         "chat.requests",
         "chat.steps",
         "fabric.links",
@@ -133,6 +135,8 @@ def test_saving_writes_every_part_and_leaves_no_temporary_file(saved: Path) -> N
         "link_utilization",
         "fabric",
         "pretrain.iteration_breakdown",
+        "pretrain.pipeline",
+        "pretrain.memory",
         "pretrain.gantt",
         "pretrain.flow_rates",
         "chat.latency_cdf",

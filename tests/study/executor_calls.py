@@ -45,3 +45,21 @@ class UnpicklableError(Exception):
 
 def raise_unpicklable(_: object) -> None:
     raise UnpicklableError(1, 2)
+
+
+class Counting:
+    """Adds, and says which process did and for which time."""
+
+    def __init__(self, summand: int) -> None:
+        self._summand = summand
+        self._asked = 0
+
+    def __call__(self, number: int) -> tuple[int, int, int]:
+        self._asked += 1
+        if number == 0:
+            raise ValueError("no zero")
+        if number < 0:
+            os.abort()
+        if number == 1000:
+            time.sleep(60.0)
+        return self._summand + number, os.getpid(), self._asked

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from clustersim.study.calibrate import (
     calibrated,
     device_file_text,
     measure,
+    open_backend,
 )
 from clustersim.study.calibrate.backends import Kernel
 from clustersim.study.calibrate.measure import _kernels
@@ -41,6 +43,7 @@ TINY = replace(
     lengths=(32,),
     contexts=(32,),
     norms=((16, 64), (64, 64)),
+    hold_s=0.02,
 )
 
 
@@ -233,3 +236,11 @@ def test_the_command_refuses_what_it_cannot_do_before_it_measures(
 ) -> None:
     assert main(["calibrate", *arguments]) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.skipif(importlib.util.find_spec("torch") is not None, reason="PyTorch is installed here")
+def test_without_pytorch_a_gpu_is_refused_and_the_processor_is_measured_by_numpy() -> None:
+    with pytest.raises(InputError, match=r"needs PyTorch: pip install 'clustersim\[calibrate\]'"):
+        open_backend("cuda")
+    assert isinstance(open_backend("cpu"), NumpyBackend)
+    assert isinstance(open_backend(), NumpyBackend)

@@ -7,7 +7,19 @@ from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import NoReturn
 
-from clustersim.cli import calibrate, catalog, check, compare, resolve, run, schema, topology, validate
+from clustersim.cli import (
+    calibrate,
+    catalog,
+    check,
+    compare,
+    goodput,
+    plan,
+    resolve,
+    run,
+    schema,
+    topology,
+    validate,
+)
 from clustersim.errors import InputError, did_you_mean
 
 __all__ = ["COMMANDS", "Parser", "make_parser", "parse"]
@@ -15,6 +27,8 @@ __all__ = ["COMMANDS", "Parser", "make_parser", "parse"]
 COMMANDS: Mapping[str, ModuleType] = {
     "run": run,
     "compare": compare,
+    "plan": plan,
+    "goodput": goodput,
     "check": check,
     "resolve": resolve,
     "topology": topology,

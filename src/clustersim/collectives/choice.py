@@ -9,16 +9,18 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from clustersim.collectives.algorithms import ALGORITHMS, plans
+from clustersim.collectives.connections import Connections
 from clustersim.collectives.direct import uneven_plans
-from clustersim.collectives.group import Group
+from clustersim.collectives.group import Group, check_side_by_side
 from clustersim.collectives.kinds import Kind, parse_kind
 from clustersim.collectives.macro import Schedule, schedule
 from clustersim.collectives.plan import Plan
 from clustersim.collectives.side_by_side import merged
 from clustersim.collectives.user_algorithm import UserAlgorithm
 from clustersim.errors import InputError, did_you_mean
+from clustersim.topology import Topology
 
-__all__ = ["Chooser", "Pick"]
+__all__ = ["Chooser", "Pick", "chooser_for"]
 
 _KEPT_MATRICES = 1024
 
@@ -29,6 +31,55 @@ class Pick(NamedTuple):
     schedule: Schedule
     protocol: str
     alone_s: float
+
+
+_KEPT_CHOOSERS = 1024
+"""Choosers that a topology keeps: plans depend on the topology and the ranks alone, so worlds share them."""
+
+
+def chooser_for(
+    topology: Topology,
+    ranks: Sequence[Sequence[str]],
+    *,
+    channels: int | None,
+    chunks: int | None,
+    algorithm: str | UserAlgorithm,
+) -> Chooser:
+    """Return the chooser of groups side by side; the same one for the same arguments.
+
+    Under adaptive routing, where the paths of connections depend on those laid before, and for
+    algorithms of the user's, each call makes its own.
+
+    Raises
+    ------
+    InputError
+        As `Communicator`.
+    """
+    if topology.routing == "adaptive" or not isinstance(algorithm, str):
+        return _chooser(topology, ranks, channels, chunks, algorithm)
+    kept: dict[object, Chooser] = topology.memo.setdefault("choosers", {})
+    key = (tuple(map(tuple, ranks)), channels, chunks, algorithm)
+    found = kept.get(key)
+    if found is None:
+        if len(kept) >= _KEPT_CHOOSERS:
+            kept.clear()
+        found = kept[key] = _chooser(topology, ranks, channels, chunks, algorithm)
+    return found
+
+
+def _chooser(
+    topology: Topology,
+    ranks: Sequence[Sequence[str]],
+    channels: int | None,
+    chunks: int | None,
+    algorithm: str | UserAlgorithm,
+) -> Chooser:
+    connections = Connections(topology)
+    groups = [
+        Group(topology, each, channels=channels, chunks=chunks, connections=connections) for each in ranks
+    ]
+    check_side_by_side(groups)
+    return Chooser(groups, algorithm)
 
 
 class Chooser:

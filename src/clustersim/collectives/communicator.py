@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import simpy
 from numpy.typing import ArrayLike
 
-from clustersim.collectives.choice import Chooser
-from clustersim.collectives.connections import Connections
-from clustersim.collectives.group import Group, check_side_by_side
+from clustersim.collectives.alone_run import AloneRun
+from clustersim.collectives.choice import chooser_for
 from clustersim.collectives.kinds import BARRIER_BYTES, bus_bytes_factor, parse_kind
 from clustersim.collectives.macro import MacroPhase, Schedule
 from clustersim.collectives.macro_run import Choice, Leg, MacroRun
@@ -104,18 +103,14 @@ class Communicator:
         part: str = "",
         beside: Sequence[Sequence[str]] = (),
     ) -> None:
-        connections = Connections(world.topology)
-        groups = [
-            Group(world.topology, ranks, channels=channels, chunks=chunks, connections=connections)
-            for ranks in (gpus, *beside)
-        ]
-        check_side_by_side(groups)
-        self.group = groups[0]
+        self._chooser = chooser_for(
+            world.topology, (gpus, *beside), channels=channels, chunks=chunks, algorithm=algorithm
+        )
+        self.group = self._chooser.group
         self.owner = owner
         self._link_owner = part_of(owner, part)
         self.lane = lane
         self.world = world
-        self._chooser = Chooser(groups, algorithm)
         self.traffic = traffic
         self._run = self._stepwise if fidelity == "stepwise" else self._macro
         self._choices: dict[tuple[str, float], Choice] = {}
@@ -285,6 +280,24 @@ class Communicator:
             self.world.fabric.account(leg.route_set, repeat * leg.flow_bytes, start_s, end_s)
             own_s = repeat * leg.flow_s * leg.bandwidth_part
             self.note_waits(leg, {}, own_s, until_s=end_s)
+
+    def alone_load(self, kind: str, size_bytes: float) -> tuple[tuple[int, ...], list[float]] | None:
+        """Return the links of a collective and the bytes/s that it puts on each, alone.
+
+        None for one of several phases, or one that moves nothing.
+        """
+        choice = self._asked(kind, size_bytes)
+        if choice is None or len(choice.legs) != 1:
+            return None
+        leg = choice.legs[0]
+        rate = leg.flow_bytes / leg.flow_s
+        return leg.route_set.links, [weight * rate for weight in leg.route_set.weights]
+
+    def run_alone(
+        self, kind: str, size_bytes: float, *, cause: int, label: str, done: simpy.Event
+    ) -> AloneRun:
+        """Begin a collective of one phase that nothing gets in the way of until `AloneRun.join`."""
+        return AloneRun(self, self._choice(kind, size_bytes), cause, label, done)
 
     def bus_bytes_factor(self, kind: str) -> float:
         """Return what nccl-tests multiplies size/time with to get bus bandwidth."""

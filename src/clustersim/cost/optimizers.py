@@ -26,11 +26,12 @@ OptimizerName = Literal["adam", "adam-8bit", "adafactor", "lamb", "sgd"]
 GRADIENT_BYTES: Mapping[str, float] = MappingProxyType(
     {"fp32": 4.0, "tf32": 4.0, "fp16": 2.0, "bf16": 4.0, "fp8": 4.0}
 )
-"""Bytes in which gradients are added up and reduced, by precision of the arithmetic.
+"""Bytes in which gradients are added up and reduced, by precision of the arithmetic, unless told otherwise.
 
-fp32 with bf16 and fp8 (Megatron-LM, `--accumulate-allreduce-grads-in-fp32`, which `--bf16` implies;
-PyTorch with fp32 parameters under autocast); fp16 with fp16, whose loss is scaled (Megatron-LM `--fp16`;
-NVIDIA's BERT scripts, `--allreduce_post_accumulation_fp16`)."""
+fp32 with bf16 and fp8 (Megatron-LM, `--accumulate-allreduce-grads-in-fp32`, which `--bf16` implies; PyTorch
+with fp32 parameters under autocast), fp16 with fp16, whose loss is scaled (Megatron-LM `--fp16`; NVIDIA's
+BERT scripts, `--allreduce_post_accumulation_fp16`). NeMo's and Megatron-Bridge's performance recipes have 2
+for bf16 and fp8 as well (`grad_reduce_in_fp32 = False`)."""
 
 _WITHOUT_MASTER = ("fp32", "tf32")
 

@@ -38,12 +38,15 @@ class TrainingCost:
         Of the model, per sample.
     sequence
         Tokens per sample; None where samples have no tokens.
+    trained_parameters
+        Of the undivided model, or its adapters.
     """
 
     layers: tuple[LayerCost, ...]
     gradient_bytes_per_parameter: float
     flops: StepFlops
     sequence: int | None
+    trained_parameters: int
 
     @property
     def flops_per_sample(self) -> float:
@@ -141,6 +144,7 @@ def training_cost(
         blocks = table_blocks(model, samples=micro_batch, precision=precision)
         one = table_blocks(model, samples=1, precision=precision)
         flops = step_flops(one, recompute="none", causal=False)
+        trained = model.parameters
     else:
         run = TransformerPass(
             model=model,
@@ -156,12 +160,21 @@ def training_cost(
         sequence = run.sequence
         blocks = transformer_blocks(run)
         flops = _flops(replace(run, samples=1, shard=WHOLE), recompute)
+        trained = _trained(replace(run, samples=1, shard=WHOLE))
     return TrainingCost(
         layers=layer_costs(blocks, roofline, recompute=recompute, early_stop=early_stop),
         gradient_bytes_per_parameter=gradient_bytes,
         flops=flops,
         sequence=sequence,
+        trained_parameters=trained,
     )
+
+
+@lru_cache(maxsize=64)
+def _trained(sample: TransformerPass) -> int:
+    if sample.adapters is None:
+        return sample.model.parameters
+    return sum(block.part.parameters + block.expert_parameters for block in transformer_blocks(sample))
 
 
 @lru_cache(maxsize=64)

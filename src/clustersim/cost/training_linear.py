@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from clustersim.cost.operators import GemmShape, Operator, elementwise, grouped_gemm
-from clustersim.cost.training_block import Operators, Part, gradient_products
+from clustersim.cost.training_block import Operators, Part, gradient_products, joined
 from clustersim.cost.training_pass import TransformerPass
 
 __all__ = ["column_linear", "linear", "row_linear"]
@@ -38,6 +38,7 @@ def linear(
     bias: int = 0,
     arithmetic: str | None = None,
     kept_rows: float | None = None,
+    bias_rows: float | None = None,
 ) -> Part:
     """Return a linear layer of `groups` weights k×n, each over `rows` tokens.
 
@@ -49,6 +50,8 @@ def linear(
         Precision; None takes that of the pass.
     kept_rows
         Rows of its input that are kept for the gradient of its weights; None keeps all.
+    bias_rows
+        Tokens to which the bias is added; None takes all.
 
     *Equation:* the gradient of the weights is added to a buffer of `run.gradient_bytes` per
     element in the same kernel (Megatron-LM's gradient accumulation fusion), where that buffer
@@ -65,7 +68,9 @@ def linear(
     return adapter + Part(
         forward=(*casts, product),
         backward=(*casts_backward, input_gradient),
-        weight=() if frozen else (_accumulated(run, weight_gradient), *_bias_gradient(run, product, bias)),
+        weight=()
+        if frozen
+        else (_accumulated(run, weight_gradient), *_bias_gradient(run, product, bias, bias_rows)),
         kept_bytes=0.0
         if frozen
         else groups * (rows if kept_rows is None else kept_rows) * k * _kept(run, precision),
@@ -102,7 +107,16 @@ def row_linear(
     run: TransformerPass, name: str, *, n: int, k: int, bias: int = 0, kept_rows: float | None = None
 ) -> Part:
     """Return a linear layer that has a part of the inputs on this GPU, with its collectives."""
-    part = linear(run, name, rows=run.tokens, n=n, k=k, bias=bias, kept_rows=kept_rows)
+    part = linear(
+        run,
+        name,
+        rows=run.tokens,
+        n=n,
+        k=k,
+        bias=bias,
+        kept_rows=kept_rows,
+        bias_rows=run.residual_tokens,  # it is added to the sums
+    )
     if not run.shard.divides_sequence:
         return replace(part, exchanges=run.gathered("all_reduce", width=n))
     return replace(
@@ -143,37 +157,48 @@ def _accumulated(run: TransformerPass, gradient: Operator) -> Operator:
     return replace(gradient, bytes_moved=gradient.bytes_moved + extra)
 
 
-def _bias_gradient(run: TransformerPass, product: Operator, bias: int) -> Operators:
+def _bias_gradient(run: TransformerPass, product: Operator, bias: int, rows: float | None) -> Operators:
     """The gradient of a bias is a sum over the tokens of its layer's output gradient."""
     if not bias:
         return ()
     shape = _shape(product)
-    return (run.memory(f"{product.name}.bias_gradient", shape.groups * shape.m * shape.n),)
+    elements = shape.groups * (shape.m if rows is None else rows) * shape.n
+    return (run.memory(f"{product.name}.bias_gradient", elements),)
 
 
 def _adapter(run: TransformerPass, product: Operator, *, kept_rows: float) -> Part:
-    """Return A·x and B·(A·x) beside a frozen product, and the addition of what they give."""
-    adapters, name = run.adapters, product.name
-    if adapters is None or name not in adapters.targets:
+    """Return the adapters beside a frozen product; they share its input, which is kept once."""
+    if run.adapters is None:
         return Part()
-    shape, rank, precision = _shape(product), adapters.rank, run.precision
+    shape = _shape(product)
+    widths = run.adapters.widths(
+        product.name, outputs=shape.n, heads=run.heads, kv_heads=run.kv_heads, gated=run.model.gated_ffn
+    )
+    kept = Part(kept_bytes=shape.groups * kept_rows * shape.k * run.element)
+    parts = [_low_rank(run, product, rank=run.adapters.rank, outputs=width) for width in widths]
+    return joined([kept, *parts]) if parts else Part()
+
+
+def _low_rank(run: TransformerPass, product: Operator, *, rank: int, outputs: float) -> Part:
+    """Return A·x and B·(A·x), and the addition of what they give."""
+    shape, name, precision = _shape(product), product.name, run.precision
     down = grouped_gemm(
         f"{name}.adapter_down", groups=shape.groups, m=shape.m, n=rank, k=shape.k, precision=precision
     )
     up = grouped_gemm(
-        f"{name}.adapter_up", groups=shape.groups, m=shape.m, n=shape.n, k=rank, precision=precision
+        f"{name}.adapter_up", groups=shape.groups, m=shape.m, n=outputs, k=rank, precision=precision
     )
     gradients = [gradient_products(operator) for operator in (up, down)]
     rows = shape.groups * shape.m
     return Part(
-        forward=(down, up, run.memory(f"{name}.adapter_add", 3 * rows * shape.n)),
+        forward=(down, up, run.memory(f"{name}.adapter_add", 3 * rows * outputs)),
         backward=(
             *(first for first, _ in gradients),
             run.memory(f"{name}.adapter_add.backward", 3 * rows * shape.k),
         ),
         weight=tuple(second for _, second in gradients),
-        kept_bytes=shape.groups * (kept_rows * shape.k + shape.m * rank) * run.element,
-        parameters=int(shape.groups * rank * (shape.k + shape.n)),
+        kept_bytes=rows * rank * run.element,
+        parameters=round(shape.groups * rank * (shape.k + outputs)),
         flops=down.flops + up.flops,
     )
 

@@ -101,8 +101,8 @@ def _training(outcome: Outcome, width: int) -> list[RenderableType]:
     table = grid(("part of an iteration", "left"), ("time", "right"), ("share", "right"), ("", "left"))
     for name, words in BREAKDOWN:
         seconds = metrics.get(name, 0.0)
-        if name == "bubble_s" and not seconds:
-            continue  # a job without pipeline
+        if name in ("bubble_s", "data_stall_s") and not seconds:
+            continue  # a job without pipeline, or whose samples are always there
         share = seconds / mean_s if mean_s else 0.0
         add_row(table, words, duration(seconds), percent(share), _bar(share))
         if name == "exposed_communication_s":

@@ -24,6 +24,7 @@ BREAKDOWN = (
     ("bubble_s", "pipeline bubble"),
     ("exposed_communication_s", "exposed communication"),
     ("host_s", "host"),
+    ("data_stall_s", "waiting for samples"),
     ("waiting_s", "waiting for slower ranks"),
 )
 """Parts of an iteration, as metrics and in words; they add up to its duration."""
@@ -34,6 +35,7 @@ EXPOSED = (
     ("exposed_expert_s", "expert parallelism"),
     ("exposed_pipeline_s", "pipeline parallelism"),
     ("exposed_data_s", "data parallelism"),
+    ("exposed_offload_s", "offload to the host"),
 )
 """Kinds of exposed communication, as metrics and in words; they add up to it."""
 

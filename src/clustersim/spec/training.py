@@ -12,6 +12,7 @@ from clustersim.spec.parallelism import TrainingParallelismSpec
 from clustersim.spec.placement import PlacementSpec
 from clustersim.spec.reliability import ReliabilitySpec
 from clustersim.spec.stragglers import StragglerSpec
+from clustersim.spec.techniques import LoraSpec, OffloadSpec
 from clustersim.spec.traffic import TrafficSpec
 from clustersim.units import SIZE, TIME, SizeQuantity, TimeQuantity, quantity
 
@@ -33,6 +34,9 @@ class OverlapSpec(SpecModel):
     tensor: bool = False
     """Tensor parallelism: communication runs in pieces beside the matrix products next to it, as
     Transformer Engine's user buffers do."""
+    tensor_backward: bool = True
+    """Tensor parallelism: in the backward pass, sums of input gradients and inputs gathered again travel
+    beside the products next to them, as in Megatron-LM since 2022 (not in Megatron-DeepSpeed)."""
     expert: bool = False
     """Expert parallelism: dispatch and combine of one micro-batch run beside computation of others."""
     pipeline: bool = True
@@ -100,9 +104,9 @@ class TrainingSpec(SpecModel):
     precision: Literal["fp32", "tf32", "fp16", "bf16", "fp8"] = "bf16"
     """Arithmetic of matrix products; master weights and optimizer states are fp32. With `fp8` the linear
     layers alone are fp8, all else bf16."""
-    gradients: Literal["half", "fp32"] = "half"
-    """Mixed precision: gradients are kept and reduced in 2 bytes or, as Megatron-LM does for bf16 unless
-    told otherwise, in 4."""
+    gradients: Literal["half", "fp32"] | None = None
+    """Mixed precision: gradients are kept and reduced in 2 bytes or in 4. Default: `half` with fp16, `fp32`
+    with bf16 and fp8, as Megatron-LM does unless told otherwise."""
     optimizer: Literal["adam", "adam-8bit", "adafactor", "lamb", "sgd"] = "adam"
     """Decides the optimizer's state per parameter and its memory traffic."""
     micro_batch: Annotated[int, Field(ge=1)]
@@ -121,6 +125,10 @@ class TrainingSpec(SpecModel):
     """`fused`: FlashAttention-2 or later, no sequence × sequence matrix is stored; `triton`: the first
     FlashAttention as written in Triton, slower; `unfused`: matrix products, softmax and dropout one by
     one, as scripts before 2022 did."""
+    lora: LoraSpec | None = None
+    """Fine-tuning with adapters in place of all weights. Default: all weights are trained."""
+    offload: OffloadSpec = OffloadSpec()
+    """What is kept in the host's memory."""
     overlap: OverlapSpec = OverlapSpec()
     """Overlap of gradient communication."""
     collective: CollectiveSpec = CollectiveSpec()
@@ -156,4 +164,11 @@ class TrainingSpec(SpecModel):
             raise ValueError("give 'steps' or 'duration', or the job never ends")
         if self.steps is not None and self.duration is not None:
             raise FieldError("give either 'steps' or 'duration', not both", "duration")
+        return self
+
+    @model_validator(mode="after")
+    def _techniques_fit(self) -> Self:
+        if self.offload.gradients and self.parallelism.zero < 2:
+            message = "are on the GPU until the last micro-batch without ZeRO 2; set 'parallelism.zero' to 2"
+            raise FieldError(message, "offload", "gradients")
         return self

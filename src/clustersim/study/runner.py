@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import gc
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Sequence
 from importlib.metadata import version
 
 import simpy
 from simpy.core import EmptySchedule
 
+from clustersim.engine.collection import rare_collection
 from clustersim.engine.world import World
 from clustersim.results import Ending, Result
 from clustersim.spec.scenario import Scenario
@@ -26,7 +25,6 @@ Progress = Callable[[float, float], None]
 
 _EVENTS_BETWEEN_LOOKS = 500
 _SECONDS_BETWEEN_REPORTS = 0.1
-_OBJECTS_BETWEEN_COLLECTIONS = 50_000
 
 
 def run(
@@ -105,7 +103,7 @@ def _let_time_pass(
     if until_s is not None:
         end = end | env.timeout(until_s)
     next_report = 0.0
-    with interrupt_flag() as interrupted, _rare_collection():
+    with interrupt_flag() as interrupted, rare_collection():
         while not end.processed:
             if interrupted:
                 return Ending.INTERRUPTED, f"interrupted at {env.now:.6g} s of simulated time"
@@ -123,17 +121,6 @@ def _let_time_pass(
         progress(1.0, env.now)
     starved = why_starved(world)
     return (Ending.STALLED, starved) if starved else (Ending.COMPLETE, "")
-
-
-@contextmanager
-def _rare_collection() -> Iterator[None]:
-    """Look for reference cycles rarely: a run makes many small objects and hardly any cycles."""
-    before = gc.get_threshold()
-    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS, *before[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
 
 
 def _fraction(world: World, workloads: Sequence[Workload], until_s: float | None) -> float:

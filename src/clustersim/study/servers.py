@@ -157,4 +157,3 @@ def _read(stream: Any) -> bytes | None:
     length = int.from_bytes(head, "big")
     message = reader.read(length)
     return message if len(message) == length else None
-

@@ -70,6 +70,8 @@ class Topology:
         self.graph = nx.freeze(graph)
         self.seed = seed
         self.routing: Routing = routing
+        self.memo: dict[str, Any] = {}
+        """What others have worked out about the topology and want to keep as long as it lives."""
         self.connections = connections
         self._index = {vertex: n for n, vertex in enumerate(graph)}
         self.wires = Wires.of(graph, index=self._index)

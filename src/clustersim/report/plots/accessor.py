@@ -10,8 +10,9 @@ if TYPE_CHECKING:
     from clustersim.report.style import Picture
     from clustersim.results import Result
     from clustersim.study.comparison import Comparison
+    from clustersim.study.plan import Plan
 
-__all__ = ["ComparisonPlots", "ResultPlots"]
+__all__ = ["ComparisonPlots", "PlanPlots", "ResultPlots"]
 
 
 @dataclass(frozen=True)
@@ -163,3 +164,16 @@ class ComparisonPlots:
         from clustersim.report.plots.change import change
 
         return change(self.comparison, metrics=metrics)
+
+
+@dataclass(frozen=True)
+class PlanPlots:
+    """Pictures of a plan."""
+
+    plan: Plan
+
+    def trade_off(self) -> Picture:
+        """Draw every layout's time against its memory, and the Pareto front."""
+        from clustersim.report.plots.trade_off import trade_off
+
+        return trade_off(self.plan)

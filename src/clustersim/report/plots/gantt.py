@@ -50,6 +50,8 @@ _LETTER_WIDTH = 0.0105
 """Of the width of the axes, for one letter of a label: decides whether a label fits its bar."""
 _EDGED = 0.004
 """Of the width of the axes: narrower bars have no edge, which would hide them."""
+_FEW_LANES = 8
+_MOST_LANES = 20
 _SEEN = 0.003
 """Of a request's time: a lane on which its path spends less is left out."""
 
@@ -58,7 +60,8 @@ _SEEN = 0.003
 def gantt(result: Result, name: str, *, iteration: int | None = None, request: int | None = None) -> Picture:
     """Draw the lanes of a workload during an iteration or a request.
 
-    The black line under the bars is the critical path.
+    The black line under the bars is the critical path. Of more than 20 lanes those are drawn that the
+    path spends most time on; Perfetto shows all (`result.to_perfetto`).
     """
     if iteration is None and request is None:
         iteration = _middle_iteration(result, name)
@@ -70,11 +73,13 @@ def gantt(result: Result, name: str, *, iteration: int | None = None, request: i
         for activity in (*result.trace, *_waits(path))
         if activity.end_s > start_s and activity.start_s < end_s and belongs_to(activity.lane, name)
     ]
-    lanes = _lanes(rows, path, only_path=request is not None)
-    picture, axes = new_picture(9.6, 1.5 + 0.75 * len(lanes))
+    every = _lanes(rows, path, only_path=request is not None)
+    lanes = _most_used(every, path)
+    picture, axes = new_picture(9.6, 1.5 + (0.75 if len(lanes) <= _FEW_LANES else 0.42) * len(lanes))
     _bars(axes, rows, lanes, start_s, end_s)
     _path(axes, path, lanes, start_s, end_s)
-    axes.set_title(f"{name}: {what}, {duration(end_s - start_s)}")
+    part = f" ({len(lanes)} of {len(every)} lanes)" if len(lanes) < len(every) else ""
+    axes.set_title(f"{name}: {what}, {duration(end_s - start_s)}{part}")
     axes.set_yticks(range(len(lanes)), [lane.partition("/")[2] or lane for lane in lanes])
     axes.set_ylim(len(lanes) - 0.4, -0.6)
     axes.grid(visible=False, axis="y")
@@ -117,6 +122,18 @@ def _lanes(rows: Sequence[Activity], path: Sequence[Segment], *, only_path: bool
     for part in path:
         seconds[part.lane] = seconds.get(part.lane, 0.0) + part.duration_s
     return [lane for lane, value in seconds.items() if value > _SEEN * sum(seconds.values())]
+
+
+def _most_used(lanes: list[str], path: Sequence[Segment]) -> list[str]:
+    """Return the lanes that the path spends most time on, then the first ones, in their order."""
+    if len(lanes) <= _MOST_LANES:
+        return lanes
+    seconds = dict.fromkeys(lanes, 0.0)
+    for part in path:
+        if part.lane in seconds:
+            seconds[part.lane] += part.duration_s
+    chosen = sorted(lanes, key=lambda lane: -seconds[lane])[:_MOST_LANES]
+    return [lane for lane in lanes if lane in chosen]
 
 
 def _color(kind: str, label: str) -> tuple[str, str]:

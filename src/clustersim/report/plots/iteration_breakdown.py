@@ -32,13 +32,15 @@ __all__ = ["iteration_breakdown"]
 
 _COLORS = {
     "compute_s": BLUE,
-    "bubble_s": GREEN,
+    "bubble_s": CYAN,
     "exposed_tensor_s": RED,
     "exposed_context_s": PURPLE,
     "exposed_expert_s": "#EE8866",
-    "exposed_pipeline_s": CYAN,
+    "exposed_pipeline_s": GREEN,
     "exposed_data_s": "#882E44",
+    "exposed_offload_s": "#777711",
     "host_s": YELLOW,
+    "data_stall_s": "#225566",
     "waiting_s": GREY,
 }
 _PARTS = tuple(

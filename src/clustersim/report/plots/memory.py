@@ -57,7 +57,8 @@ def memory(result: Result, name: str) -> Picture:
     picture, axes = new_picture(min(5.4 + 0.42 * stages, _WIDEST), 4.2)
     tops = _stack(axes, table["stage"], table["use"], table["bytes"] / _GIB, stages)
     fullest = int(np.argmax(tops))
-    axes.set_title(f"{name}: {size(tops[fullest] * _GIB)} on a GPU of the fullest stage")
+    where = "a GPU of the fullest stage" if stages > 1 else "every GPU"
+    axes.set_title(f"{name}: {size(tops[fullest] * _GIB)} on {where}")
     axes.set_ylabel("memory of a GPU (GiB)")
     axes.set_xlabel("pipeline stage" if stages > 1 else "")
     step = -(-stages // 24)

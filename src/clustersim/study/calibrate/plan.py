@@ -78,7 +78,7 @@ PLANS: Mapping[str, Plan] = MappingProxyType(
             decode_batch=2,
             copies=(2**10, 2**20),
             norms=((16, 128), (128, 256)),
-            hold_s=0.02,
+            hold_s=0.2,
         ),
     }
 )

@@ -71,7 +71,8 @@ class Journal:
             text = path.read_text(encoding="utf-8") if path.exists() else ""
             if text and not resume:
                 raise InputError(
-                    f"{path} holds results of an earlier search; go on with it by --resume, or name another folder"
+                    f"{path} holds results of an earlier search; go on with it (--resume), or name another "
+                    "folder"
                 )
             self._file = path.open("a", encoding="utf-8")
             if text and not text.endswith("\n"):
@@ -85,7 +86,8 @@ class Journal:
         """Take a line; one that was cut off is left out."""
         try:
             fields = json.loads(line)
-            self._known[fields.pop("key")] = Simulated(**fields)
+            key = fields.pop("key")
+            self._known[key] = Simulated(**fields)
         except (ValueError, TypeError, KeyError, AttributeError):
             return
 

@@ -18,10 +18,10 @@ _Said = tuple[str, str, float]
 def network_bytes(job: TrainingJob, nodes: NodeMap, crossings: Crossings) -> float:
     """Return the bytes that leave nodes in an iteration, over the GPUs of the job.
 
-    *Equation.* Of each collective what its algorithm with the fewest bytes sends from node to node
+    *Equation.* Of each collective what a ring sends that goes through each node once
     (`clustersim.workloads.training.crossings`); of sends between stages, those whose ends are in two nodes.
 
-    **Valid when** collectives do not send more than that: rings that go through each node once.
+    **Valid when** collectives are rings: trees over many nodes send as much, switches that add up half.
     **Checked by:** tests/study/test_plan_network_bytes.py.
     """
     sent = 0.0
@@ -31,7 +31,9 @@ def network_bytes(job: TrainingJob, nodes: NodeMap, crossings: Crossings) -> flo
             said[launch.dimension, launch.collective, launch.size_bytes] += times
         for message in _within(stage, job.micro_batches):
             said[message[:3]] += message[3]
-        sent += sum(times * crossings.sent_bytes(d, stage.stage, c, size) for (d, c, size), times in said.items())
+        sent += sum(
+            times * crossings.sent_bytes(d, stage.stage, c, size) for (d, c, size), times in said.items()
+        )
     if job.layout.pipeline > 1:
         sent += _between_stages(job, nodes)
         tied = job.stages[0].tied_bytes

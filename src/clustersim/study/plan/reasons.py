@@ -26,7 +26,7 @@ _WORTH_SAYING = 0.005
 
 
 def reason(candidate: Candidate, best: Candidate) -> str:
-    """Return what bounds a layout: against the best, where its time goes; of the best, what it still loses."""
+    """Return where a layout's time goes, against the best; of the best, what it still loses."""
     own = _parts(candidate)
     if candidate is best:
         lost = _largest({name: share for name, share in own.items() if name != "compute_s"})
@@ -36,7 +36,7 @@ def reason(candidate: Candidate, best: Candidate) -> str:
     more = {name: own[name] - theirs[name] for name in PARTS}
     worst = _largest(more)
     if worst is None or more[worst] < _WORTH_SAYING * best.iteration_s:
-        return "as the best, by less than 1 % in every part"
+        return "as the best, within 0.5 %"
     said = f"{PARTS[worst]} +{more[worst] / best.iteration_s:.1%}"
     if worst == "compute_s":
         said += _why_kernels(candidate, best)

@@ -19,7 +19,7 @@ Progress = Callable[[float, float], None]
 """Called with the fraction done and the best iteration time so far in seconds; 0 before there is one."""
 
 _ROUND = 16
-"""Layouts between two looks at the bound: the same whatever the number of processes, so that the answer is."""
+"""Layouts between two looks at the bound; the same for any number of processes, and so the answer is."""
 
 _ASSESSING = 0.1
 """Part of the progress bar that finding out what fits takes."""
@@ -115,7 +115,9 @@ class Search:
 
     def _assessed(self, answers: Answers) -> Iterator[Candidate]:
         known: list[tuple[Assessed, ...]] = [()] * len(self._ladders)
-        for number, (position, answer) in enumerate(answers.ask([Assess(ladder) for ladder in self._ladders])):
+        for number, (position, answer) in enumerate(
+            answers.ask([Assess(ladder) for ladder in self._ladders])
+        ):
             assert not isinstance(answer, Simulated)
             known[position] = answer
             self._report(_ASSESSING * (number + 1) / len(self._ladders), 0.0)

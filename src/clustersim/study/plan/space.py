@@ -22,21 +22,21 @@ RULES = (
     "Core advises).",
     "Micro-batches are powers of two of samples up to 8, that divide the global batch; there are as many as "
     "stages, or more.",
-    "Sequence parallelism goes with tensor parallelism wherever the sequence divides: it moves the same bytes "
-    "and keeps less.",
+    "Sequence parallelism goes with tensor parallelism wherever the sequence divides: it moves the same "
+    "bytes and keeps less.",
     "Schedules: 1F1B, ZB-H1, and interleaved 1F1B with 2 to 8 chunks per stage that divide the layers, "
     "embedding and output counted as layers or not; GPipe never, as it keeps more than 1F1B and has the same "
     "bubble.",
     "With replicas ZeRO 1, which moves the same bytes as none and keeps less; ZeRO 2 and 3 without stages "
     "only, as they repeat their collectives for every micro-batch.",
-    "Recomputation: the first of none, selective (unfused attention), full for half of the layers of a stage, "
-    "full that fits, as more of it only takes longer.",
+    "Recomputation: the first of none, selective (unfused attention), full for half of the layers of a "
+    "stage, full that fits, as more of it only takes longer.",
     "Ranks in the order of Megatron-LM, tensor groups innermost, on the first GPUs of the cluster.",
 )
 """What is looked at, and why nothing else."""
 
 _TOKENS_PER_GPU = 4096
-"""Context parallelism is for long sequences: Llama 3 kept 8,192 tokens per GPU (Llama team, 2024, table 4)."""
+"""Context parallelism is for long sequences: Llama 3 kept 8,192 per GPU (Llama team, 2024, table 4)."""
 
 _MOST_CHUNKS = 8
 
@@ -101,7 +101,7 @@ class SearchSpace:
                     data = gpus // (tensor * pipeline * context)
                     if self._global_batch % data:
                         continue
-                    grid = {"tensor": tensor, "pipeline": pipeline, "context": context}
+                    grid: dict[str, Any] = {"tensor": tensor, "pipeline": pipeline, "context": context}
                     grid["sequence"] = self._divides_sequence(tensor, context)
                     for experts in self._experts(tensor, context, data):
                         for exchange in ("ring", "all-gather") if context > 1 else ("ring",):

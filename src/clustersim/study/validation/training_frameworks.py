@@ -14,8 +14,12 @@ from typing import Any, Literal
 
 __all__ = ["FRAMEWORKS", "Framework", "framework_of"]
 
-_SERIAL = MappingProxyType({"enabled": False, "parameters": False, "pipeline": False})
-"""Nothing runs beside computation: gradients after the last pass, sends between passes."""
+_SERIAL = MappingProxyType(
+    {"enabled": False, "parameters": False, "pipeline": False, "tensor_backward": False}
+)
+"""Nothing runs beside computation: gradients after the last pass, sends between passes, sums of tensor
+parallelism between kernels (its asynchronous all-reduce came in 2022, and Megatron-DeepSpeed left it off:
+deepspeedai/Megatron-DeepSpeed issue 447)."""
 _MEGATRON_CORE = MappingProxyType({"enabled": True, "parameters": True, "pipeline": True, "tensor": True})
 
 
@@ -29,8 +33,8 @@ class Framework:
         As the report calls it.
     words
         Regular expression of what tables call it.
-    attention
-        `fused` for FlashAttention and its like.
+    attention, gradients
+        As in `clustersim.spec.training.TrainingSpec`.
     zero
         Where the row does not say; `distributed_optimizer` for what a column's 0 means.
     recompute
@@ -48,13 +52,16 @@ class Framework:
         full but the last ones.
     dtype
         Where the row does not say.
+    lora
+        Adapters of its recipes: fields of `clustersim.spec.techniques.LoraSpec`.
     source
         Where this is written.
     """
 
     name: str
     words: str
-    attention: Literal["fused", "unfused"] = "fused"
+    attention: Literal["fused", "triton", "unfused"] = "fused"
+    gradients: Literal["half", "fp32"] | None = None
     zero: int = 0
     recompute: tuple[Literal["none", "selective", "full"], ...] = ("none", "selective", "full")
     interleaves: bool = False
@@ -63,17 +70,28 @@ class Framework:
     expert_tensor: int | None = None
     uneven: Literal["ends", "last"] = "ends"
     dtype: str = "bf16"
+    lora: Mapping[str, Any] = field(default_factory=dict)
     source: str
 
 
 FRAMEWORKS = (
     Framework(
-        name="PyTorch FSDP",
-        words=r"fsdp|llm-?foundry|mosaic|composer|mpt|torch-?titan|fairscale|lightning|litgpt|\bnanotron\b",
+        name="llm-foundry",
+        words=r"llm-?foundry|mosaic|composer",
+        attention="triton",
+        gradients="half",
         zero=3,
         overlap={"prefetch": 1},
-        source="mosaicml/llm-foundry scripts/train/benchmarking/README.md (FULL_SHARD, FlashAttention); Zhao "
-        "et al., 'PyTorch FSDP', VLDB 2023: backward prefetch, reduce-scatter beside the backward pass",
+        source="mosaicml/llm-foundry scripts/train/benchmarking/README.md (FULL_SHARD; MP mode PURE: reduced "
+        "in half precision) and its configurations of 2023 (attn_impl: triton)",
+    ),
+    Framework(
+        name="PyTorch FSDP",
+        words=r"fsdp|torch-?titan|fairscale|lightning|litgpt|\bnanotron\b",
+        zero=3,
+        overlap={"prefetch": 1},
+        source="Zhao et al., 'PyTorch FSDP', VLDB 2023: backward prefetch, reduce-scatter beside the "
+        "backward pass; gradients reduced in fp32, as torchtitan and Llama 3 do",
     ),
     Framework(
         name="Megatron-DeepSpeed (2022)",
@@ -123,21 +141,36 @@ FRAMEWORKS = (
     Framework(
         name="Megatron-Bridge",
         words=r"megatron-?\s*bridge|nemo (?:container )?2[5-9]\.",
+        gradients="half",
         zero=1,
         overlap=_MEGATRON_CORE,
         expert_tensor=1,
         source="NVIDIA-NeMo/Megatron-Bridge docs/performance-guide.md and perf_recipes: distributed "
         "optimizer, overlap of gradients, parameters, sends and tensor parallelism; "
-        "expert_tensor_parallel_size 1",
+        "expert_tensor_parallel_size 1, grad_reduce_in_fp32 false",
+    ),
+    Framework(
+        name="NeMo in MLPerf",
+        words=r"mlperf",
+        gradients="half",
+        zero=1,
+        interleaves=True,
+        overlap=_MEGATRON_CORE,
+        dtype="fp8",
+        source="mlcommons/training_results_v3.0 and v3.1, NVIDIA's gpt3 entries: NeMo with the interleaved "
+        "schedule, FP8 of Transformer Engine, distributed optimizer, tensor parallelism overlapped",
     ),
     Framework(
         name="NeMo",
-        words=r"nemo|nvidia release|mlperf|pytorch nvidia",
+        words=r"nemo|nvidia release",
+        gradients="half",
         zero=1,
         overlap=_MEGATRON_CORE,
         dtype="fp8",
+        lora={"rank": 32, "targets": ("qkv",)},
         source="NVIDIA/NeMo docs/source/performance: distributed optimizer with overlap, "
-        "ub_tp_comm_overlap, Transformer Engine's fused attention, FP8 of linear layers",
+        "ub_tp_comm_overlap, Transformer Engine's fused attention, FP8 of linear layers, "
+        "grad_sync_dtype bf16; adapter_dim 32 on attention_qkv",
     ),
     Framework(
         name="Megatron-Core",

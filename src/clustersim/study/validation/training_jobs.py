@@ -83,8 +83,6 @@ def candidates(row: TrainingRow, model: TransformerModel, framework: Framework) 
         raise InputError("the global batch is not given")
     if row.sequence is None:
         raise InputError("the sequence length is not given")
-    if "lora" in row.task.lower():
-        raise InputError("fine-tuning of adapters (LoRA) is not part of this validation")
     layout, precision = _Layout.of(row), precision_of(row, framework)
     recompute = _recompute(row, framework)
     sizes = list(_micro_batches(row, layout))
@@ -109,6 +107,8 @@ def candidates(row: TrainingRow, model: TransformerModel, framework: Framework) 
                     "sequence": row.sequence,
                     "recompute": policy,
                     "attention": framework.attention,
+                    "gradients": framework.gradients,
+                    "lora": dict(framework.lora) if "lora" in row.task.lower() else None,
                     "overlap": dict(framework.overlap),
                     "steps": 1,
                 }
@@ -184,7 +184,7 @@ def _zero(row: TrainingRow, framework: Framework) -> int:
         raise InputError(f"zero_stage '{row.zero}' is not known") from None
     if stage not in (0, 1, 2, 3):
         raise InputError(f"zero_stage '{row.zero}' is not 0, 1, 2 or 3")
-    return 1 if stage == 0 and framework.name in ("Megatron-Bridge", "NeMo") else stage
+    return 1 if stage == 0 and framework.name in ("Megatron-Bridge", "NeMo", "NeMo in MLPerf") else stage
 
 
 def _full_but_last(layers: int, stages: int) -> list[int]:

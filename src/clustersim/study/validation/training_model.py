@@ -13,7 +13,7 @@ from typing import Any
 from clustersim import catalog
 from clustersim.catalog._store import Source
 from clustersim.catalog.models import TransformerModel
-from clustersim.errors import CatalogError, InputError
+from clustersim.errors import InputError
 from clustersim.study.validation.framework import read_table
 from clustersim.study.validation.training_row import TrainingRow
 
@@ -60,7 +60,7 @@ def model_of(row: TrainingRow) -> TransformerModel:
         raise InputError(f"'{row.model}' has state-space (Mamba) layers, which are not modelled")
     known = _catalogued(row.model)
     shape = {name: getattr(row, name) for name in _SHAPE if getattr(row, name) is not None}
-    if known is not None:
+    if known is not None and not _contradicts(known, shape):
         return _adapted(known, shape)
     missing = [name for name in ("layers", "hidden", "heads", "sequence") if getattr(row, name) is None]
     if missing:
@@ -71,11 +71,9 @@ def model_of(row: TrainingRow) -> TransformerModel:
 
 def _catalogued(name: str) -> TransformerModel | None:
     """Return the catalogue's transformer of a name, however it is spelt."""
-    plain = _plain(name)
-    try:
-        found = catalog.model(_names()[plain]) if plain in _names() else catalog.model(name)
-    except CatalogError:
+    if _plain(name) not in _names():
         return None
+    found = catalog.model(_names()[_plain(name)])
     return found if isinstance(found, TransformerModel) else None
 
 
@@ -90,16 +88,19 @@ def _names() -> Mapping[str, str]:
     return {_plain(alias): name for name in SHELF.names() for alias in (name, *SHELF.aliases(name))}
 
 
+def _contradicts(model: TransformerModel, shape: Mapping[str, int]) -> bool:
+    """Whether a whole shape is given, and is that of another model of the same name."""
+    widths = ("hidden", "heads")
+    return {"layers", *widths} <= shape.keys() and any(getattr(model, name) != shape[name] for name in widths)
+
+
 def _adapted(model: TransformerModel, shape: Mapping[str, int]) -> TransformerModel:
-    """Return the catalogue's model with the shape of the columns, where that differs."""
+    """Return the catalogue's model with the layers and other numbers of the columns, where they differ."""
     changed: dict[str, Any] = {
         name: number for name, number in shape.items() if getattr(model, name) != number
     }
     if not changed:
         return model
-    if changed.keys() & {"hidden", "heads"} and model.head_dim * model.heads == model.hidden:
-        changed["head_dim"] = shape.get("hidden", model.hidden) // shape.get("heads", model.heads)
-        changed.setdefault("kv_heads", min(model.kv_heads, shape.get("heads", model.heads)))
     return replace(model, name=f"{model.name} with other columns", **changed)
 
 
@@ -110,8 +111,8 @@ def _nearest(row: TrainingRow, shape: Mapping[str, int]) -> TransformerModel:
         return candidates[0]
     published = row.parameters
     model = min(candidates, key=lambda each: abs(each.parameters / published - 1.0))
-    off = model.parameters / published - 1.0
-    if abs(off) > _FAR_OFF:
+    inside = model.parameters - model.embedding_parameters - model.output_parameters
+    if min(abs(count / published - 1.0) for count in (model.parameters, inside)) > _FAR_OFF:
         raise InputError(
             f"'{row.model}': layers, hidden and the other columns make {model.parameters / 1e9:.3g} billion "
             f"parameters, published are {published / 1e9:.3g}"

@@ -53,8 +53,8 @@ Simulator = Callable[["Sequence[TrainingSpec]", "TransformerModel", "Hardware"],
 def simulate(specs: Sequence[TrainingSpec], model: TransformerModel, hardware: Hardware) -> Outcome:
     """Return the fastest of the jobs that fit; where none fits, that which needs the least memory.
 
-    Jobs are simulated in the order of their kernel time with an ideal pipeline; one whose kernels
-    alone take longer than the best so far is left out.
+    Jobs are simulated in the order of their kernel time with an ideal pipeline; one that takes longer
+    than the best so far even so is left out.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def simulate(specs: Sequence[TrainingSpec], model: TransformerModel, hardware: H
     fitting = fitting or [min(jobs, key=lambda job: job.memory_bytes)]
     best: Outcome | None = None
     for job in sorted(fitting, key=_ideal_s):
-        if best is None or job.kernels_s < best.iteration_s:
+        if best is None or _ideal_s(job) < best.iteration_s:
             found = predict(job.spec, topology, gpus=gpus, job=job)
             if best is None or found.iteration_s < best.iteration_s:
                 parts = {name: found.metrics[name] for name in PARTS}

@@ -46,8 +46,10 @@ def never_alone(dimension: str, collective: str, size_bytes: float, *, quiet: bo
 
 def beside_s(message: Message, overlap: OverlapSpec) -> float:
     """Return the seconds of kernels that a message runs beside."""
-    overlaps = overlap.tensor if message.dimension == "tensor" else overlap.expert
-    return message.hideable_s if overlaps else message.asynchronous_s
+    in_tensor = message.dimension == "tensor"
+    if overlap.tensor if in_tensor else overlap.expert:
+        return message.hideable_s
+    return 0.0 if in_tensor and not overlap.tensor_backward else message.asynchronous_s
 
 
 def booked(message: Message, alone: Alone, *, kernels_s: float) -> tuple[Booked, dict[str, float]]:

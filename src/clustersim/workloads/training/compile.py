@@ -22,11 +22,15 @@ from clustersim.workloads.training.program import (
 from clustersim.workloads.training.replication import Replication
 from clustersim.workloads.training.schedules import Pass
 from clustersim.workloads.training.stages import layer_units
+from clustersim.workloads.training.techniques.offload import HostTraffic
 
 __all__ = ["NORM", "StagePlan", "compile_stage"]
 
 NORM = "norm"
 """Key of the small all-reduce before the optimizer step."""
+
+_GRADIENTS = ("data", "reduce", "host_down")
+"""Streams whose last collective the end of the iteration waits for."""
 
 _NORM_BYTES = 4.0
 """One fp32 number: the sum of squares of all gradients, or whether one of them overflowed."""
@@ -54,6 +58,8 @@ class StagePlan:
         Gradients of tied embeddings that the first and last stage add up; 0 for other stages.
     norm
         Whether ranks with different gradients have to agree on their norm before the update.
+    host
+        What GPUs say to their hosts; None where nothing is offloaded.
     """
 
     stage: int
@@ -65,6 +71,7 @@ class StagePlan:
     overlap: OverlapSpec
     tied_bytes: float
     norm: bool
+    host: HostTraffic | None = None
 
 
 def compile_stage(plan: StagePlan, *, alone_of: AloneOf) -> Program:
@@ -137,9 +144,10 @@ class _Compiler:
         if reduces or self._zero == 3:
             self._quiet = False
         prefix = f"{number}."
-        for instruction in self._template(each, reduces=reduces, waits=waits):
+        down = self._goes_down(number, each)
+        for instruction in self._template(each, reduces=reduces, waits=waits, down=down):
             stamped = _stamped(instruction, each, prefix)
-            if isinstance(stamped, Launch) and stamped.stream in ("data", "reduce"):
+            if isinstance(stamped, Launch) and stamped.stream in _GRADIENTS:
                 self._pending[stamped.stream] = stamped.key
             yield stamped
         if step and 0 <= after <= last_place and plan.stages > 1:
@@ -158,12 +166,17 @@ class _Compiler:
             return False
         return self._zero >= 2 or (self._last[each.chunk] == number and self._plan.overlap.enabled)
 
+    def _goes_down(self, number: int, each: Pass) -> bool:
+        """Whether gradients that are added up in this pass go to the host."""
+        host = self._plan.host
+        return host is not None and (host.every_pass or self._last[each.chunk] == number)
+
     def _is_split(self, each: Pass) -> bool:
         """Whether the gradients of weights have a pass of their own."""
         return (each.micro_batch, each.chunk) in self._split
 
-    def _template(self, each: Pass, *, reduces: bool, waits: bool) -> Sequence[Instruction]:
-        key = (each.kind, each.chunk, reduces, waits, self._is_split(each), self._quiet)
+    def _template(self, each: Pass, *, reduces: bool, waits: bool, down: bool) -> Sequence[Instruction]:
+        key = (each.kind, each.chunk, reduces, waits, down, self._is_split(each), self._quiet)
         if key not in self._templates:
             writer = PassWriter(
                 each.kind,
@@ -175,13 +188,13 @@ class _Compiler:
             if waits:
                 self._write_waiting(writer, each.chunk)
             elif self._zero == 3 and each.kind != "weight":
-                self._write_collecting(writer, each, reduces=reduces)
+                self._write_collecting(writer, each, reduces=reduces, down=down)
             else:
-                self._write_plain(writer, each, reduces=reduces)
+                self._write_plain(writer, each, reduces=reduces, down=down)
             self._templates[key] = writer.finish()
         return self._templates[key]
 
-    def _write_plain(self, writer: PassWriter, each: Pass, *, reduces: bool) -> None:
+    def _write_plain(self, writer: PassWriter, each: Pass, *, reduces: bool, down: bool) -> None:
         layers = self._plan.chunks[each.chunk]
         if each.kind == "forward":
             self._write(writer, each, layers)
@@ -192,7 +205,7 @@ class _Compiler:
             for bucket, filled_by in self._replication.buckets(layers):
                 self._write(writer, each, layers[done:filled_by])
                 stream = "reduce" if self._zero == 3 else "data"
-                writer.put(*self._replication.gradients(f"g{filled_by}", bucket, stream=stream))
+                writer.put(*self._summed(f"g{filled_by}", bucket, stream=stream, down=down))
                 done = filled_by
         self._write(writer, each, layers[done:])
 
@@ -203,7 +216,16 @@ class _Compiler:
             writer.put(*(Await(f"!{launch.key}") for launch in launches[-1:]))
             self._write(writer, forward, layers)
 
-    def _write_collecting(self, writer: PassWriter, each: Pass, *, reduces: bool) -> None:
+    def _summed(self, key: str, layers: Sequence[LayerCost], *, stream: str, down: bool) -> Iterator[Launch]:
+        """Yield what adds up the gradients of some layers, and takes the sums to the host."""
+        last = ""
+        for launch in self._replication.gradients(key, layers, stream=stream):
+            last = launch.key
+            yield launch
+        if down and self._plan.host is not None:
+            yield from self._plan.host.gradients(key, layers, after=last)
+
+    def _write_collecting(self, writer: PassWriter, each: Pass, *, reduces: bool, down: bool) -> None:
         """Write a pass that collects each layer's parameters before it computes with them (ZeRO 3)."""
         units = list(layer_units(self._plan.chunks[each.chunk]))
         if each.kind == "backward":
@@ -221,19 +243,28 @@ class _Compiler:
             writer.put(*(Await(launch.key) for launch in gathers[number][-1:]))
             self._write(writer, each, unit)
             if reduces:
-                writer.put(*self._replication.gradients(f"g{number}", unit, stream="reduce"))
+                writer.put(*self._summed(f"g{number}", unit, stream="reduce", down=down))
 
     def _write(self, writer: PassWriter, each: Pass, layers: Iterable[LayerCost]) -> None:
+        host = self._plan.host
+        traffic = host.activations[each.chunk] if host is not None and host.activations else None
         for layer in layers:
-            if each.kind == "forward":
-                writer.kernels(layer.forward, layer.messages_forward)
-            elif each.kind == "weight":
-                writer.kernels(layer.backward_weight)
-            else:
-                time, messages = layer.recompute + layer.backward_input, layer.messages_before_weights
-                if not self._is_split(each):
-                    time, messages = time + layer.backward_weight, layer.messages_backward
-                writer.kernels(time, messages)
+            if traffic is not None:
+                writer.put_any(traffic.before(each, layer))
+            self._write_layer(writer, each, layer)
+            if traffic is not None:
+                writer.put_any(traffic.after(each, layer))
+
+    def _write_layer(self, writer: PassWriter, each: Pass, layer: LayerCost) -> None:
+        if each.kind == "forward":
+            writer.kernels(layer.forward, layer.messages_forward)
+        elif each.kind == "weight":
+            writer.kernels(layer.backward_weight)
+        else:
+            time, messages = layer.recompute + layer.backward_input, layer.messages_before_weights
+            if not self._is_split(each):
+                time, messages = time + layer.backward_weight, layer.messages_backward
+            writer.kernels(time, messages)
 
     # ---- parameters and the end
 
@@ -255,19 +286,26 @@ class _Compiler:
         if not plan.overlap.enabled and self._zero < 2:
             for chunk in sorted(self._last, key=self._last.__getitem__):
                 for bucket, filled_by in self._replication.buckets(plan.chunks[chunk][::-1]):
-                    for launch in self._replication.gradients(f"c{chunk}.g{filled_by}", bucket):
+                    key = f"c{chunk}.g{filled_by}"
+                    for launch in self._summed(key, bucket, stream="data", down=plan.host is not None):
                         self._pending[launch.stream] = launch.key
                         yield launch
-        for key in self._pending.values():
-            yield Await(key)
+        for stream, key in self._pending.items():
+            if stream != "host_down":
+                yield Await(key)
         if plan.tied_bytes:
             yield Launch("tied", "tied", "embedding", "all_reduce", plan.tied_bytes)
             yield Await("tied")
         if plan.norm:
             yield Launch(NORM, NORM, "model", "all_reduce", _NORM_BYTES)
             yield Await(NORM)
-        update = plan.optimizer
-        yield Compute("optimizer", update.seconds, update.launch_s, update.shares())
+        if plan.host is not None and plan.host.update is not None:
+            if "host_down" in self._pending:
+                yield Await(self._pending["host_down"])
+            yield from plan.host.update.instructions()
+        else:
+            update = plan.optimizer
+            yield Compute("optimizer", update.seconds, update.launch_s, update.shares())
 
 
 def _last_passes(order: Sequence[Pass]) -> Mapping[int, int]:

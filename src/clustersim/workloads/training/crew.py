@@ -14,6 +14,7 @@ from clustersim.workloads.training.meeting import Meeting, Stream
 from clustersim.workloads.training.network import Network, Reach
 from clustersim.workloads.training.pace import Pace
 from clustersim.workloads.training.program import Booked, Compute, Launch, Program, Receive, Send
+from clustersim.workloads.training.quiet_sends import QuietSends
 from clustersim.workloads.training.span import Span
 
 __all__ = ["Crew"]
@@ -43,6 +44,7 @@ class Crew:
             for replica in range(replicas)
         ]
         self._books = books
+        self._sends = QuietSends(world, closed_form=network.closed_forms)
         self._streams: dict[_Key, Stream] = {}
         self._meetings: dict[_Key, Meeting] = {}
         self._names = {
@@ -104,16 +106,17 @@ class Crew:
         key: _Key = (*place, launch.key)
         meeting = self._meetings.get(key)
         if meeting is None:
+            start = network.run(
+                dimension,
+                launch.collective,
+                stage=lane.stage,
+                replica=lane.replica,
+                size_bytes=launch.size_bytes,
+                repeat=launch.repeat,
+            )
             meeting = self._meetings[key] = Meeting(
                 dimension,
-                network.run(
-                    dimension,
-                    launch.collective,
-                    stage=lane.stage,
-                    replica=lane.replica,
-                    size_bytes=launch.size_bytes,
-                    repeat=launch.repeat,
-                ),
+                lambda cause: self._sends.over_fabric(lambda: start(cause)),
                 parties=network.parties(dimension),
                 beside=network.beside(dimension, lane.stage, lane.replica),
                 bus_bytes=network.bus_bytes(launch, lane.stage),
@@ -125,7 +128,7 @@ class Crew:
         meeting = self._transfer(lane.stage, send.stage, lane.replica, send.key)
         communicator = self.network.sends(lane.stage, send.stage, lane.replica)
         label = _transfer_label(send.key)
-        meeting.run = lambda cause: communicator.send(send.size_bytes, cause=cause, label=label)
+        meeting.run = lambda cause: self._sends.send(communicator, send.size_bytes, cause=cause, label=label)
         return meeting, self._stream((lane.stage, send.stage, lane.replica, "sends"))
 
     def expect(self, lane: Lane, receive: Receive) -> Meeting:

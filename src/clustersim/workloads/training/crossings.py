@@ -17,7 +17,7 @@ _SHARE: Mapping[str, float] = {
     "all_gather": 1.0,
     "send_recv": 1.0,
 }
-"""Bytes that a node without a single member of the rest sends, over the size: optimal in bandwidth."""
+"""Times that each byte of the buffer has to pass every rank or node."""
 
 
 class NodeMap:
@@ -74,6 +74,18 @@ class GroupOverNodes:
         """Whether all are in one node."""
         return len(self.by_node) == 1
 
+    def ring_bytes(self, collective: str, size_bytes: float) -> float:
+        """Return the bytes that leave nodes where collectives are rings that go through each node once.
+
+        *Equation.* With n ranks in G nodes: all-gather and reduce-scatter G·S·(n - 1)/n, all-reduce twice
+        that; all-to-all, which is no ring, sends each pair's part S/n.
+        """
+        if self.inside:
+            return 0.0
+        if collective == "all_to_all":
+            return sum(self.node_bytes(collective, size_bytes).values())
+        return _SHARE[collective] * len(self.by_node) * size_bytes * (self.size - 1) / self.size
+
     def node_bytes(self, collective: str, size_bytes: float, *, in_network: bool = False) -> dict[str, float]:
         """Return what each node has to send to others, at the least on average over the nodes.
 
@@ -118,10 +130,8 @@ class Crossings:
         return self._groups[key]
 
     def sent_bytes(self, dimension: str, stage: int, collective: str, size_bytes: float) -> float:
-        """Return the bytes that leave nodes when all groups of a stage run a collective once."""
-        return sum(
-            sum(group.node_bytes(collective, size_bytes).values()) for group in self.groups(dimension, stage)
-        )
+        """Return the bytes that leave nodes when all groups of a stage run a collective once, as rings."""
+        return sum(group.ring_bytes(collective, size_bytes) for group in self.groups(dimension, stage))
 
     def least_s(self, dimension: str, stage: int, collective: str, size_bytes: float) -> float:
         """Return a time below which all groups of a stage together cannot run a collective.

@@ -14,7 +14,7 @@ from clustersim.workloads.training.ledger import CATEGORIES
 
 __all__ = ["PARTS", "Iteration", "IterationLog"]
 
-PARTS = ("compute_s", "bubble_s", "exposed_communication_s", "host_s", "waiting_s")
+PARTS = ("compute_s", "bubble_s", "exposed_communication_s", "host_s", "data_stall_s", "waiting_s")
 """Columns that add up to the duration of an iteration."""
 
 
@@ -23,7 +23,7 @@ class Iteration:
     """One optimizer step; seconds are means over the lanes.
 
     `PARTS` add up to `duration_s`, and so do forward, backward, optimizer, bubble, exposed
-    communication and waiting. The five kinds of exposed communication add up to their sum.
+    communication, stall for data and waiting. The six kinds of exposed communication add up to their sum.
     """
 
     iteration: int
@@ -36,8 +36,10 @@ class Iteration:
     exposed_context_s: float
     exposed_expert_s: float
     exposed_data_s: float
+    exposed_offload_s: float
     exposed_communication_s: float
     host_s: float
+    data_stall_s: float
     waiting_s: float
     forward_s: float
     backward_s: float

@@ -28,6 +28,8 @@ from clustersim.workloads.training.replication import Replication
 from clustersim.workloads.training.schedules import Order, orders, stash
 from clustersim.workloads.training.stages import stage_chunks
 from clustersim.workloads.training.stragglers import rank_slowdowns
+from clustersim.workloads.training.techniques.activations import ActivationTraffic
+from clustersim.workloads.training.techniques.offload import HostTraffic, HostUpdate, host_share
 
 __all__ = ["TrainingJob", "describe_job"]
 
@@ -48,6 +50,12 @@ class TrainingJob:
         Passes of each stage.
     memory
         Of a GPU of each stage.
+    host_memory
+        Of each stage: what one GPU has on its host, by use.
+    traffic
+        Activations of each chunk that go to the host.
+    update_rate
+        Parameters per second that a GPU's part of its host updates.
     slowdown
         How many times longer than usual the kernels of each rank take.
     """
@@ -62,6 +70,9 @@ class TrainingJob:
     chunks: Sequence[Sequence[LayerCost]]
     orders: Sequence[Order]
     memory: Sequence[MemoryBreakdown]
+    host_memory: Sequence[Mapping[str, float]]
+    traffic: Sequence[ActivationTraffic]
+    update_rate: float
     slowdown: np.ndarray
 
     @property
@@ -113,6 +124,7 @@ class TrainingJob:
             "model": self.model.name,
             "accelerator": self.accelerator.name,
             "parameters": float(parameters),
+            "trained_parameters": float(self.cost.trained_parameters),
             "gpus": float(self.layout.ranks),
             "layout": self._layout_text(),
             "schedule": self.spec.parallelism.chosen_schedule if self.layout.pipeline > 1 else "none",
@@ -121,6 +133,8 @@ class TrainingJob:
             "flops_per_sample": self.cost.flops_per_sample,
         }
         fullest = max(self.memory, key=lambda memory: memory.total_bytes)
+        host = max(self.host_memory, key=lambda uses: sum(uses.values()))
+        facts |= {f"host_memory.{use}_bytes": size for use, size in host.items()}
         return facts | {f"memory.{use}_bytes": size for use, size in fullest.items()}
 
     def _layout_text(self) -> str:
@@ -140,6 +154,7 @@ class TrainingJob:
         layout, stages = self.layout, self.layout.pipeline
         own = stage_chunks(self.chunks, stage=stage, stages=stages)
         shared = sum(layer.shared_parameters for layer in self.chunks[-1]) if stages > 1 else 0
+        copies = shared if stage == stages - 1 else 0
         at_end = stage in (0, stages - 1)
         divided = layout.tensor > 1 or stages > 1 or layout.expert > 1 or layout.zero > 0
         return StagePlan(
@@ -147,22 +162,43 @@ class TrainingJob:
             stages=stages,
             order=self.orders[stage],
             chunks=own,
-            optimizer=self._update(own, shared if stage == stages - 1 else 0),
+            optimizer=self._update(self._updated(own, copies)),
             replication=self.replication,
             overlap=self.spec.overlap,
             tied_bytes=shared * self.replication.gradient_bytes if at_end else 0.0,
             norm=divided and layout.ranks > 1,
+            host=self._host(stage, self._updated(own, copies)) if self._offloads else None,
         )
 
-    def _update(self, chunks: Sequence[Sequence[LayerCost]], copies: int) -> KernelTime:
+    @property
+    def _offloads(self) -> bool:
+        return self.spec.offload.optimizer or self.spec.offload.activation_layers > 0
+
+    def _host(self, stage: int, updated: float) -> HostTraffic:
+        """Return what GPUs of a stage say to their hosts."""
+        optimizer, replication = self.spec.offload.optimizer, self.replication
+        return HostTraffic(
+            layout=self.layout,
+            activations=stage_chunks(self.traffic, stage=stage, stages=self.layout.pipeline),
+            gradient_bytes=replication.gradient_bytes if optimizer else 0.0,
+            every_pass=self.spec.offload.gradients,
+            update=HostUpdate(updated, self.update_rate, replication.parameter_bytes) if optimizer else None,
+        )
+
+    def _updated(self, chunks: Sequence[Sequence[LayerCost]], copies: int) -> float:
+        """Return the parameters that one GPU of a stage updates."""
         layers = [layer for chunk in chunks for layer in chunk]
         dense = copies + sum(layer.parameters for layer in layers)
         experts = sum(layer.expert_parameters for layer in layers)
-        own = dense / self.layout.zero_ranks + experts / self.layout.expert_zero_ranks
+        return dense / self.layout.zero_ranks + experts / self.layout.expert_zero_ranks
+
+    def _update(self, parameters: float) -> KernelTime:
+        if self.spec.offload.optimizer:
+            return KernelTime.ZERO
         return optimizer_time(
             self.accelerator,
             self.spec.optimizer,
-            own,
+            parameters,
             self.spec.precision,
             gradient_bytes=self.cost.gradient_bytes_per_parameter,
         )
@@ -219,6 +255,9 @@ def describe_job(
             chunks=spec.parallelism.virtual_stages,
         ),
         memory=laid_out.memory,
+        host_memory=laid_out.host_memory,
+        traffic=laid_out.traffic,
+        update_rate=host_share(spec.offload, gpus, topology) if spec.offload.optimizer else 0.0,
         slowdown=rank_slowdowns(spec.stragglers, layout, topology=topology, gpus=gpus),
     )
 

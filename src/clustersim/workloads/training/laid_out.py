@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -16,6 +16,9 @@ from clustersim.workloads.training.divisibility import check_model, micro_batche
 from clustersim.workloads.training.layout import Layout
 from clustersim.workloads.training.memory import MemoryBreakdown, stage_memory
 from clustersim.workloads.training.stages import divide
+from clustersim.workloads.training.techniques.activations import ActivationTraffic
+from clustersim.workloads.training.techniques.host_memory import activation_traffic, divided_memory
+from clustersim.workloads.training.techniques.lora import adapters_of
 
 __all__ = ["LaidOut", "Model"]
 
@@ -34,6 +37,10 @@ class LaidOut:
         Layers of each chunk of the model, in its order.
     memory
         Of a GPU of each stage.
+    host_memory
+        Of each stage: what one GPU has on its host, by use.
+    traffic
+        Activations of each chunk that go to the host.
     """
 
     layout: Layout
@@ -41,6 +48,8 @@ class LaidOut:
     cost: TrainingCost
     chunks: Sequence[Sequence[LayerCost]]
     memory: tuple[MemoryBreakdown, ...]
+    host_memory: tuple[Mapping[str, float], ...]
+    traffic: tuple[ActivationTraffic, ...]
 
     @classmethod
     def of(cls, spec: TrainingSpec, *, model: Model, accelerator: Accelerator, gpus: Sequence[str]) -> Self:
@@ -64,18 +73,36 @@ class LaidOut:
             early_stop=spec.parallelism.zero == 3,  # FSDP wraps layers in PyTorch's checkpoints
             attention=spec.attention,
             shard=layout.shard,
-            gradient_bytes=4.0 if spec.gradients == "fp32" else None,
+            gradient_bytes=_gradient_bytes(spec),
+            adapters=adapters_of(spec.lora),
         )
         chunks = divide(cost.layers, layout, spec)
         per_parameter = optimizer_bytes(
             spec.optimizer, spec.precision, gradient_bytes=cost.gradient_bytes_per_parameter
         )
+        traffic = activation_traffic(spec, chunks)
         memory = stage_memory(
-            chunks,
+            [each.kept(chunk) for each, chunk in zip(traffic, chunks, strict=True)],
             layout=layout,
             schedule=spec.parallelism.chosen_schedule,
             micro_batches=passes,
             per_parameter=per_parameter,
             overlap=spec.overlap,
         )
-        return cls(layout=layout, micro_batches=passes, cost=cost, chunks=chunks, memory=memory)
+        memory, host_memory = divided_memory(spec, memory, traffic, micro_batches=passes)
+        return cls(
+            layout=layout,
+            micro_batches=passes,
+            cost=cost,
+            chunks=chunks,
+            memory=memory,
+            host_memory=host_memory,
+            traffic=traffic,
+        )
+
+
+def _gradient_bytes(spec: TrainingSpec) -> float | None:
+    """Return the width that the job asks for; None where it leaves that to the precision."""
+    if spec.gradients is None or spec.precision in ("fp32", "tf32"):
+        return None
+    return 2.0 if spec.gradients == "half" else 4.0

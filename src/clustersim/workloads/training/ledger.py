@@ -24,6 +24,8 @@ CATEGORY_OF_DIMENSION: Mapping[str, str] = {
     "replica_shard": "exposed_data_s",
     "expert_replica_shard": "exposed_data_s",
     "model": "exposed_data_s",
+    "host_down": "exposed_offload_s",
+    "host_up": "exposed_offload_s",
 }
 """What a lane that waits for a collective of a dimension spends its time on."""
 
@@ -35,7 +37,9 @@ CATEGORIES = (
     "exposed_context_s",
     "exposed_expert_s",
     "exposed_data_s",
+    "exposed_offload_s",
     "host_s",
+    "data_stall_s",
     "waiting_s",
 )
 """Each second of a lane belongs to one of them."""

@@ -21,7 +21,7 @@ _AT_THE_END = frozenset({"model", "embedding"})
 def link_conflicts(network: Network) -> dict[Place, Use]:
     """Say for each collective between the passes of a lane who else of the job uses its links.
 
-    Lanes of their own run side by side, and sends come at any time; what replicas say to each other
+    Lanes of their own run side by side, and sends (to hosts too) come at any time; what replicas say to each other
     runs at times that a lane's program tells. Collectives of one lane wait for each other.
 
     **Valid when** all communicators have planned all that they will run.
@@ -35,7 +35,7 @@ def link_conflicts(network: Network) -> dict[Place, Use]:
             continue
         links = communicator.links
         user: tuple[int, int] | str = "replicas"
-        if dimension == "pipeline":
+        if dimension in ("pipeline", "host_down", "host_up"):
             user = "sends"
         elif dimension in _BLOCKING:
             blocking[place] = links

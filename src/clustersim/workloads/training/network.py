@@ -15,6 +15,7 @@ from clustersim.collectives.from_spec import communicator_for, lockstep_for
 from clustersim.collectives.lockstep import LockstepCommunicator
 from clustersim.engine.fabric import TrafficClass
 from clustersim.spec.training import CollectiveSpec, TrainingSpec
+from clustersim.topology.hosts import hosts_of
 from clustersim.workloads.training.closed_form import Alone
 from clustersim.workloads.training.layout import Layout
 from clustersim.workloads.training.program import Launch
@@ -31,6 +32,7 @@ Reach = Literal["lane", "stage", "ends", "job"]
 """Which lanes meet: one alone, all of a stage, those of the first and last stage, or all."""
 
 _WITHIN_LANES = frozenset({"tensor", "context", "expert", "expert_tensor"})
+_TO_HOSTS = frozenset({"host_down", "host_up"})
 _SHARDS = frozenset({"shard", "expert_shard"})
 _REPLICAS = _SHARDS | {"data", "expert_data", "replica_shard", "expert_replica_shard"}
 
@@ -69,7 +71,7 @@ class Network:
         self._spec = spec
         self._base = base
         self._traffic = TrafficClass(spec.traffic.priority, spec.traffic.weight)
-        self._within_lanes = _WITHIN_LANES | (_SHARDS if layout.zero == 3 else set())
+        self._within_lanes = _WITHIN_LANES | _TO_HOSTS | (_SHARDS if layout.zero == 3 else set())
         self._made: dict[tuple[str, int, int], Communicator] = {}
         self._sends: dict[tuple[int, int, int], LockstepCommunicator] = {}
         self._beside: dict[tuple[str, int, int], float] = {}
@@ -133,6 +135,11 @@ class Network:
 
     # ---- closed forms
 
+    @property
+    def closed_forms(self) -> bool:
+        """Whether closed forms stand for what the fabric would do."""
+        return self._spec.collective.fidelity == "macro"
+
     def alone(
         self, dimension: str, collective: str, size_bytes: float, *, stage: int, replica: int
     ) -> Alone | None:
@@ -146,11 +153,11 @@ class Network:
                 communicator.alone_shares(collective, size_bytes),
                 1.0 / (1.0 - self.beside(dimension, stage, replica)),
             )
-        return found if self._spec.collective.fidelity == "macro" and communicator.private else None
+        return found if self.closed_forms and communicator.private else None
 
     def beside(self, dimension: str, stage: int, replica: int) -> float:
         """Return the fraction of each GPU that a collective of a dimension takes from kernels."""
-        if dimension == "model":
+        if dimension == "model" or dimension in _TO_HOSTS:
             return 0.0
         key = (dimension, stage, replica)
         if key not in self._beside:
@@ -187,9 +194,18 @@ class Network:
         return CollectiveSpec(fidelity=self._spec.collective.fidelity)
 
     def _groups(self, dimension: str, stage: int, replica: int) -> tuple[tuple[str, ...], ...]:
+        if dimension in _TO_HOSTS:
+            return self._host_pairs(dimension, stage, replica)
         if self.reach(dimension) == "lane" and self._one_lane:
             return self.layout.lane_groups(dimension, stage, replica)
         return self.layout.groups(dimension, stage)
+
+    def _host_pairs(self, dimension: str, stage: int, replica: int) -> tuple[tuple[str, ...], ...]:
+        layout = self.layout
+        replicas = [replica] if self._one_lane else range(layout.lanes_per_stage)
+        gpus = [layout.gpu(rank) for each in replicas for rank in layout.lane_ranks(stage, each)]
+        pairs = hosts_of(self.world.topology, gpus).items()
+        return tuple(pair if dimension == "host_down" else pair[::-1] for pair in pairs)
 
     def _taken(self, groups: Sequence[Sequence[str]]) -> float:
         topology = self.world.topology

@@ -66,6 +66,12 @@ class PassWriter:
         self._flush()
         self.instructions += instructions
 
+    def put_any(self, instructions: Iterable[Instruction]) -> None:
+        """Have something happen at this point of the pass, if it is anything."""
+        given = tuple(instructions)
+        if given:
+            self.put(*given)
+
     def finish(self) -> Sequence[Instruction]:
         """Return the whole pass."""
         self._flush()

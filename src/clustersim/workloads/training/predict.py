@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from clustersim.engine.collection import rare_collection
 from clustersim.engine.world import World
 from clustersim.spec.training import TrainingSpec
 from clustersim.topology import Topology
@@ -87,15 +88,16 @@ def predict(
     once = {"steps": 1, "duration": None, "start": 0.0}
     spec = spec.model_copy(update={"fold": "always", "kernel_jitter": 0.0, "stragglers": (), **once})
     gpus = topology.gpus[: spec.gpus] if gpus is None else gpus
-    job = describe_job(spec, topology=topology, gpus=gpus, base=base) if job is None else job
-    world = World(topology, keep_trace=False)
-    workload = TrainingWorkload(spec, topology=topology, gpus=gpus, base=base, job=job, sketch=True)
-    world.env.run(until=workload.start(world))
-    outcome = workload.outcome()
+    with rare_collection():
+        job = describe_job(spec, topology=topology, gpus=gpus, base=base) if job is None else job
+        world = World(topology, keep_trace=False)
+        workload = TrainingWorkload(spec, topology=topology, gpus=gpus, base=base, job=job, sketch=True)
+        world.env.run(until=workload.start(world))
+    metrics = workload.metrics()
     return Prediction(
-        iteration_s=outcome.metrics["iteration_s.mean"],
-        metrics=outcome.metrics,
+        iteration_s=metrics["iteration_s.mean"],
+        metrics=metrics,
         memory=tuple(job.memory),
-        attribution=outcome.attribution,
+        attribution=workload.attribution(),
         job=job,
     )

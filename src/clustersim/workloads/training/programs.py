@@ -69,7 +69,8 @@ class Programs:
                 communicator.alone_s("send_recv:0:1", instruction.size_bytes)
             else:
                 made = network.communicator(instruction.dimension, stage, replica)
-                made.alone_s(instruction.collective, instruction.size_bytes)
+                kind = "send_recv:0:1" if instruction.collective == "send" else instruction.collective
+                made.alone_s(kind, instruction.size_bytes)
 
     def _said(self, stage: int) -> Sequence[Send | Launch]:
         """Return one of each kind of message that lanes of a stage say between them."""

@@ -84,7 +84,8 @@ class Replication:
 
     def parameters(self, key: str, layers: Sequence[LayerCost], *, stream: str) -> Iterator[Launch]:
         """Yield the collectives that bring every rank the divided parameters of some layers."""
-        for kind, parameters in self._kinds(layers):
+        frozen = sum(layer.frozen_parameters for layer in layers) if self.layout.zero == 3 else 0
+        for kind, parameters in self._kinds(layers, frozen=frozen):
             if parameters and kind.shard_ranks > 1:
                 size_bytes = parameters * self.parameter_bytes
                 yield Launch(f"{key}.{kind.shard}", stream, kind.shard, "all_gather", size_bytes)
@@ -104,11 +105,11 @@ class Replication:
             after = scattered if stream != "data" else ""  # a stream keeps its order by itself
             yield Launch(f"{key}.sum", "data", kind.replica_shard, "all_reduce", part_bytes, after=after)
 
-    def _kinds(self, layers: Sequence[LayerCost]) -> Iterator[tuple[_Kind, int]]:
+    def _kinds(self, layers: Sequence[LayerCost], *, frozen: int = 0) -> Iterator[tuple[_Kind, int]]:
         layout = self.layout
         yield (
             _Kind("data", "shard", "replica_shard", layout.data * layout.context, layout.zero_ranks),
-            sum(layer.parameters for layer in layers),
+            frozen + sum(layer.parameters for layer in layers),
         )
         yield (
             _Kind(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -125,15 +125,20 @@ class TrainingWorkload:
         return Outcome(
             name=self.name,
             kind=self.kind,
-            metrics=self._metrics(),
+            metrics=self.metrics(),
             tables=self._tables(),
-            attribution=self._log.attribution(),
+            attribution=self.attribution(),
             complete=self._complete,
             notes=(self._folding.note,) if self._folding is not None and self._folding.note else (),
             facts={**self.job.facts(), **self._economics.facts()},
         )
 
-    def _metrics(self) -> dict[str, float]:
+    def attribution(self) -> Mapping[str, float]:
+        """Return each resource's share of the complete iterations."""
+        return self._log.attribution()
+
+    def metrics(self) -> dict[str, float]:
+        """Return means over the complete iterations, and what follows from them."""
         metrics = self._log.metrics()
         metrics["memory_bytes"] = self.job.memory_bytes
         if "samples_per_s" in metrics:

@@ -1,0 +1,62 @@
+"""What a training job may do beside plain training: adapters, offload, fed data, fewer bytes and sums."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from clustersim.spec._base import LIST, FieldError, SpecModel
+from clustersim.units import TIME, BandwidthQuantity, SizeQuantity, TimeQuantity, quantity
+
+__all__ = ["DataLoadingSpec", "LoraSpec", "OffloadSpec"]
+
+
+class LoraSpec(SpecModel):
+    """Fine-tuning with low-rank adapters: the model's own weights are frozen."""
+
+    rank: Annotated[int, Field(ge=1)] = 16
+    """Inner width of each adapter."""
+    targets: Annotated[tuple[str, ...], LIST, Field(min_length=1)] = ("qkv", "projection", "up", "down")
+    """Layers that have one: `qkv`, `projection`, `up`, `down` as Megatron-Bridge has them, with one adapter
+    for what is fused, or `q_proj`, `k_proj`, `v_proj`, `o_proj`, `gate_proj`, `up_proj`, `down_proj` as
+    PEFT has them."""
+
+
+class OffloadSpec(SpecModel):
+    """What is kept in the host's memory; it goes over the links between GPUs and host."""
+
+    optimizer: bool = False
+    """Master weights and the optimizer's states are the host's, which updates them (ZeRO-Offload): gradients
+    go down, updated weights come up."""
+    gradients: bool = False
+    """Gradients too: they go down after every micro-batch and are added up by the host. Needs `optimizer`."""
+    activation_layers: Annotated[int, Field(ge=0)] = 0
+    """Activations of so many layers of each chunk, the first ones, go down in the forward pass and come up in
+    the backward pass."""
+    update_rate: Annotated[float, Field(gt=0.0)] | None = None
+    """Parameters that the processors of one node update per second. Default: that of DeepSpeed's CPU Adam
+    on two Xeon Platinum 8168."""
+
+    @model_validator(mode="after")
+    def _needs_the_optimizer(self) -> Self:
+        if self.gradients and not self.optimizer:
+            raise FieldError("go to the host to be used there; set 'optimizer' to true too", "gradients")
+        return self
+
+
+class DataLoadingSpec(SpecModel):
+    """How samples get from storage to the GPUs; a replica waits for the next micro-batch if it is late."""
+
+    sample: SizeQuantity
+    """Bytes of a sample in storage."""
+    node_bandwidth: BandwidthQuantity | None = None
+    """What one node reads at the most. Default: no limit."""
+    storage_bandwidth: BandwidthQuantity | None = None
+    """What the storage gives to all nodes of the job together. Default: no limit."""
+    decode: TimeQuantity = quantity("0 s", TIME)
+    """Processor time for decoding and augmenting one sample."""
+    workers: Annotated[int, Field(ge=1)] = 4
+    """Processes of each replica that decode, each a sample at a time."""
+    prefetch: Annotated[int, Field(ge=1)] = 2
+    """Micro-batches that are read and decoded ahead, at the most."""

@@ -1,0 +1,1 @@
+"""What a training job may do beside plain training: one file for each technique."""
