@@ -182,11 +182,27 @@ def test_a_framework_decides_what_no_row_says() -> None:
      ("Megatron-LM", "Megatron-LM (2021)"), ("Megatron-DeepSpeed", "Megatron-DeepSpeed (2022)"),
      ("Megatron-Core r0.8.0 (overlap-grad-reduce, tp-comm-overlap)", "Megatron-Core"),
      ("Megatron-Bridge, NeMo container 25.09", "Megatron-Bridge"), ("NeMo 24.07", "NeMo"),
-     ("llm-foundry (PyTorch FSDP, FlashAttention)", "PyTorch FSDP"), ("torchtitan", "PyTorch FSDP"),
+     ("llm-foundry (PyTorch FSDP, FlashAttention)", "llm-foundry"), ("torchtitan", "PyTorch FSDP"),
      ("DeepSpeed ZeRO-3", "DeepSpeed ZeRO"), ("JAX", "others")],
 )  # fmt: skip
 def test_frameworks_are_told_apart(words: str, name: str) -> None:
     assert framework_of(words).name == name
+
+
+def test_adapters_are_those_of_the_frameworks_recipes() -> None:
+    (nemo, bridge) = (
+        jobs(framework=words, task="LoRA")[0].lora for words in ("NeMo 24.07", "Megatron-Bridge")
+    )
+    assert nemo is not None
+    assert bridge is not None
+    assert (nemo.rank, nemo.targets) == (32, ("qkv",))
+    assert "down" in bridge.targets
+    assert jobs()[0].lora is None
+
+
+def test_interleaving_is_tried_in_mlperf_alone_among_runs_of_nemo() -> None:
+    assert framework_of("NVIDIA NeMo Framework", benchmark=True).interleaves
+    assert not framework_of("NVIDIA NeMo Framework").interleaves
 
 
 def test_every_framework_has_a_source() -> None:
@@ -223,7 +239,6 @@ def test_experts_of_megatron_bridge_are_whole_on_each_gpu() -> None:
         ({"gpu_count": "1000"}, "do not divide by tensor"),
         ({"global_batch": "7"}, "does not divide by micro-batch"),
         ({"dtype": "NVFP4"}, "FP4 is not modelled"),
-        ({"task": "LoRA"}, "LoRA"),
         ({"recompute": "sometimes"}, "'sometimes' is not known"),
         ({"gpu": "Abacus"}, "'Abacus' is not known"),
         ({"micro_batch": "many"}, "micro_batch 'many' is no whole number"),

@@ -8,8 +8,11 @@ from hypothesis import strategies as st
 
 from clustersim import catalog
 from clustersim.cost.operators import gemm
+from clustersim.cost.shard import Shard
 from clustersim.cost.training import training_cost
 from clustersim.cost.training_block import gradient_products
+from clustersim.spec.training import OverlapSpec
+from clustersim.workloads.training.closed_form import beside_s
 
 A100 = catalog.accelerator("a100-sxm4-80gb")
 
@@ -68,6 +71,22 @@ def test_a_small_model_waits_for_the_host():
     assert kernels == pytest.approx(round(kernels))
     large = cost("bert-large", micro_batch=64, sequence=128)
     assert large.forward.launch_s == 0.0
+
+
+@pytest.mark.parametrize(
+    ("fields", "forward", "backward"),
+    [
+        ({}, False, True),
+        ({"tensor": True}, True, True),
+        ({"tensor_backward": False}, False, False),
+        ({"tensor": True, "tensor_backward": False}, True, True),
+    ],
+)
+def test_messages_of_tensor_parallelism_hide_where_the_framework_lets_them(fields, forward, backward):
+    found = cost("gpt3-6.7b", shard=Shard(tensor=4, sequence=True)).layers[1]
+    overlap = OverlapSpec(**fields)
+    assert (beside_s(found.messages_forward[0], overlap) > 0.0) == forward
+    assert (beside_s(found.messages_backward[-1], overlap) > 0.0) == backward
 
 
 def test_images_in_full_precision_pay_for_their_layout():

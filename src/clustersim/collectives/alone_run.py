@@ -19,7 +19,7 @@ class AloneRun(MacroRun):
 
     Whoever makes it knows that nothing gets in its way until then; the end is the same as on the fabric.
 
-    **Checked by:** tests/collectives/test_alone_run.py.
+    **Checked by:** tests/workloads/test_training_quiet_sends.py.
     """
 
     __slots__ = ("_timer",)

@@ -17,6 +17,7 @@ __all__ = [
     "NETWORK_LATENCY",
     "NO_CAUSE",
     "QUEUEING",
+    "STORAGE",
     "Activity",
     "Trace",
     "link_resource",
@@ -26,6 +27,7 @@ COMPUTE = "compute"
 MEMORY_BANDWIDTH = "memory_bandwidth"
 NETWORK_LATENCY = "network_latency"
 HOST = "host"
+STORAGE = "storage"
 QUEUEING = "queueing"
 _LINK_PREFIX = "network_bandwidth:"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +14,7 @@ from clustersim.spec import edit, yaml_io
 from clustersim.spec._base import FileReference, SpecModel
 from clustersim.spec._places import Place
 
-__all__ = ["Inlined", "digested", "inline_topology", "rebased", "references"]
+__all__ = ["Inlined", "digested", "inline_topology", "numbered_files", "rebased", "references"]
 
 TOPOLOGY = ("cluster", "topology")
 
@@ -98,6 +99,28 @@ def _input_file(text: str, mark: FileReference, base: Path) -> Path | None:
     return path if path.suffix in (Path(mark.in_folder).suffix, *mark.suffixes) else None
 
 
+def numbered_files(path: Path, suffix: str) -> dict[int, Path]:
+    """Return the files `PATH.N` + `suffix` by their numbers; `path` may be the folder that holds them.
+
+    Raises
+    ------
+    InputError
+        For a folder with files of several names.
+    """
+    whole = path.is_dir()
+    folder = path if whole else path.parent
+    pattern = re.compile(rf"(.*)\.(\d+){re.escape(suffix)}")
+    found: dict[str, dict[int, Path]] = {}
+    for file in sorted(folder.iterdir()) if folder.is_dir() else ():
+        match = pattern.fullmatch(file.name)
+        if match and (whole or match[1] == path.name):
+            found.setdefault(match[1], {})[int(match[2])] = file
+    if len(found) > 1:
+        names = ", ".join(found)
+        raise InputError(f"'{path}' holds files of several names: {names}; give the folder and one of them")
+    return next(iter(found.values()), {})
+
+
 def rebased(model: SpecModel, data: Any, *, base: Path, folder: Path) -> Any:
     """Return `data` of a model with the paths of its input files as seen from `folder`."""
     for path, text, mark in references(model):
@@ -120,10 +143,22 @@ def digested(model: SpecModel, data: Any, *, base: Path | None) -> Any:
         if source is None:
             continue
         try:
-            with source.open("rb") as file:
-                data = edit.put(data, path, hashlib.file_digest(file, "sha256").hexdigest())
+            data = edit.put(data, path, _digest(source, mark))
         except OSError as error:
             problems.append(Problem(path, f"'{text}' cannot be read: {error.strerror}"))
     if problems:
         raise InputError(problems)
     return data
+
+
+def _digest(source: Path, mark: FileReference) -> str | dict[str, str]:
+    """Return the SHA-256 of a file, or those of numbered files."""
+    if mark.numbered:
+        numbered = numbered_files(source, mark.numbered)
+        return {str(number): _sha256(numbered[number]) for number in sorted(numbered)}
+    return _sha256(source)
+
+
+def _sha256(source: Path) -> str:
+    with source.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

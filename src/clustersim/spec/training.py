@@ -12,7 +12,7 @@ from clustersim.spec.parallelism import TrainingParallelismSpec
 from clustersim.spec.placement import PlacementSpec
 from clustersim.spec.reliability import ReliabilitySpec
 from clustersim.spec.stragglers import StragglerSpec
-from clustersim.spec.techniques import LoraSpec, OffloadSpec
+from clustersim.spec.techniques import DataLoadingSpec, LoraSpec, OffloadSpec
 from clustersim.spec.traffic import TrafficSpec
 from clustersim.units import SIZE, TIME, SizeQuantity, TimeQuantity, quantity
 
@@ -127,6 +127,8 @@ class TrainingSpec(SpecModel):
     one, as scripts before 2022 did."""
     lora: LoraSpec | None = None
     """Fine-tuning with adapters in place of all weights. Default: all weights are trained."""
+    data_loading: DataLoadingSpec | None = None
+    """How samples come from storage. Default: they are always there."""
     offload: OffloadSpec = OffloadSpec()
     """What is kept in the host's memory."""
     overlap: OverlapSpec = OverlapSpec()

@@ -158,7 +158,7 @@ def _time_ticks(axes: Axes, times: Sequence[float]) -> None:
 
 @house_style
 def goodput_timeline(study: Goodput, *, seed: int | None = None) -> Picture:
-    """Draw time that was not useful, by what it went to: a bar per day, or per several where there are many."""
+    """Draw time that was not useful, by what it went to: a bar per day, or per several in long periods."""
     run = study.runs[0] if seed is None else next((run for run in study.runs if run.seed == seed), None)
     if run is None:
         raise InputError(f"there is no period of seed {seed}; there are {', '.join(map(str, study.seeds))}")

@@ -143,10 +143,12 @@ FRAMEWORKS = (
         words=r"megatron-?\s*bridge|nemo (?:container )?2[5-9]\.",
         gradients="half",
         zero=1,
+        recompute=("none",),
         overlap=_MEGATRON_CORE,
         expert_tensor=1,
-        source="NVIDIA-NeMo/Megatron-Bridge docs/performance-guide.md and perf_recipes: distributed "
-        "optimizer, overlap of gradients, parameters, sends and tensor parallelism; "
+        source="NVIDIA-NeMo/Megatron-Bridge docs/performance-guide.md and perf_recipes: recomputation of "
+        "attention's inner part alone (with fused attention: none), distributed optimizer, overlap "
+        "of gradients, parameters, sends and tensor parallelism; "
         "expert_tensor_parallel_size 1, grad_reduce_in_fp32 false",
     ),
     Framework(
@@ -165,10 +167,11 @@ FRAMEWORKS = (
         words=r"nemo|nvidia release",
         gradients="half",
         zero=1,
+        recompute=("none",),
         overlap=_MEGATRON_CORE,
         dtype="fp8",
         lora={"rank": 32, "targets": ("qkv",)},
-        source="NVIDIA/NeMo docs/source/performance: distributed optimizer with overlap, "
+        source="NVIDIA/NeMo docs/source/performance: no recomputation, distributed optimizer with overlap, "
         "ub_tp_comm_overlap, Transformer Engine's fused attention, FP8 of linear layers, "
         "grad_sync_dtype bf16; adapter_dim 32 on attention_qkv",
     ),

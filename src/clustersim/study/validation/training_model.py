@@ -122,6 +122,7 @@ def _nearest(row: TrainingRow, shape: Mapping[str, int]) -> TransformerModel:
 
 def _candidates(row: TrainingRow, shape: Mapping[str, int]) -> Iterator[TransformerModel]:
     hidden, heads = shape["hidden"], shape["heads"]
+    mpt = row.model.lower().startswith("mpt")
     for gated, tied in product((False, True), (True, False)):
         yield TransformerModel(
             name=row.model or "unnamed",
@@ -137,6 +138,7 @@ def _candidates(row: TrainingRow, shape: Mapping[str, int]) -> Iterator[Transfor
             max_sequence=row.sequence or 0,
             positional="rope" if gated else "learned",
             norm="rmsnorm" if gated else "layernorm",
-            bias="none" if gated else "all",
+            bias="none" if gated or mpt else "all",
+            dropout=False if mpt else None,  # llm-foundry's yamls: no_bias, and no dropout anywhere
             sources={"all": Source(f"columns of row {row.id}", "seen")},
         )

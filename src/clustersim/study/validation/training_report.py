@@ -18,8 +18,9 @@ GOALS = (("dense, A100 and H100", 0.07, 0.15), ("mixture of experts", 0.15, None
 
 _GIB = 2.0**30
 COLUMNS = (
-    "id", "table", "system", "gpu", "gpus", "framework", "model", "layout", "measured_s", "basis",
-    "predicted_s", "error", "fits", "memory_gib", "observed_gib", *PARTS, "tried", "reason", "assumed",
+    "id", "table", "system", "gpu", "gpus", "framework", "model", "experts", "layout", "measured_s", "basis",
+    "predicted_s", "error", "fits", "memory_gib", "capacity_gib", "observed_gib", *PARTS, "tried", "reason",
+    "assumed",
 )  # fmt: skip
 """Columns of the rows as JSON or CSV."""
 
@@ -54,6 +55,7 @@ class TrainingReport(ValidationReport):
             lines += _errors("system and table", self.timed, _system)
             lines += ["", *_errors("models and GPU", self.timed, _kind)]
             lines += ["", *_errors("", self.timed, lambda row: "all"), "", *self._goals()]
+            lines += ["", "where the predicted time goes (mean share in %)", *_shares(self.timed)]
         return [*lines, *_memory(self.results), *_refused(self.results)]
 
     def goal_rows(self) -> dict[str, list[TrainingResult]]:
@@ -108,6 +110,21 @@ def _errors(
         )
 
 
+def _shares(rows: Sequence[TrainingResult]) -> Iterator[str]:
+    """Parts of the iteration by table."""
+    groups = sorted(dict.fromkeys(map(_system, rows)))
+    width = max(map(len, groups))
+    names = [part.removeprefix("exposed_").removesuffix("_s") for part in PARTS]
+    yield f"{'system and table':<{width}} " + "".join(f"{name:>10}" for name in names)
+    for group in groups:
+        shares = [
+            [row.parts.get(part, 0.0) / (row.predicted or 1.0) for part in PARTS]
+            for row in rows
+            if _system(row) == group
+        ]
+        yield f"{group:<{width}} " + "".join(f"{100 * share:>10.1f}" for share in np.mean(shares, axis=0))
+
+
 def _memory(rows: Sequence[TrainingResult]) -> list[str]:
     """Say which runs the memory model gets wrong."""
     ran = [row for row in rows if row.memory_bytes and not row.ran_out_of_memory]
@@ -151,7 +168,8 @@ def _record(row: TrainingResult) -> dict[str, Any]:
         "predicted_s": row.predicted,
         "error": row.error,
         "fits": row.fits if row.memory_bytes else None,
-        "memory_gib": round(row.memory_bytes / _GIB, 2) if row.memory_bytes else None,
+        "memory_gib": row.memory_bytes / _GIB if row.memory_bytes else None,
+        "capacity_gib": row.capacity_bytes / _GIB if row.memory_bytes else None,
         "observed_gib": None if observed is None else observed / _GIB,
         **{name: row.parts.get(name) for name in PARTS},
         "tried": row.tried,

@@ -15,6 +15,7 @@ from clustersim.workloads.training.program import (
     Compute,
     Instruction,
     Launch,
+    Load,
     Program,
     Receive,
     Send,
@@ -60,6 +61,8 @@ class StagePlan:
         Whether ranks with different gradients have to agree on their norm before the update.
     host
         What GPUs say to their hosts; None where nothing is offloaded.
+    loads
+        Whether samples come from storage.
     """
 
     stage: int
@@ -72,6 +75,7 @@ class StagePlan:
     tied_bytes: float
     norm: bool
     host: HostTraffic | None = None
+    loads: bool = False
 
 
 def compile_stage(plan: StagePlan, *, alone_of: AloneOf) -> Program:
@@ -140,6 +144,8 @@ class _Compiler:
         before, after = place - step, place + step
         if step and 0 <= before <= last_place and plan.stages > 1:
             yield Receive(_transfer(each, place), before % plan.stages)
+        if plan.loads and place == 0 and each.kind == "forward":
+            yield Load(each.micro_batch)
         reduces = self._reduces(number, each)
         if reduces or self._zero == 3:
             self._quiet = False

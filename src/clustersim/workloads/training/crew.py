@@ -13,7 +13,7 @@ from clustersim.workloads.training.lane import Lane
 from clustersim.workloads.training.meeting import Meeting, Stream
 from clustersim.workloads.training.network import Network, Reach
 from clustersim.workloads.training.pace import Pace
-from clustersim.workloads.training.program import Booked, Compute, Launch, Program, Receive, Send
+from clustersim.workloads.training.program import Booked, Compute, Launch, Load, Program, Receive, Send
 from clustersim.workloads.training.quiet_sends import QuietSends
 from clustersim.workloads.training.span import Span
 
@@ -160,6 +160,14 @@ class Crew:
         cause = NO_CAUSE if lane.last is None else lane.last.row
         name = self._names[lane.stage, lane.replica]
         return trace.record("compute", name, label, start_s, end_s, cause=cause, shares=shares)
+
+    def record_stall(
+        self, lane: Lane, load: Load, start_s: float, end_s: float, shares: Mapping[str, float]
+    ) -> int:
+        """Write a wait for samples into the trace; return its row."""
+        name, label = self._names[lane.stage, lane.replica], f"samples of {load.micro_batch}"
+        cause = NO_CAUSE if lane.last is None else lane.last.row
+        return self.world.trace.record("queue", name, label, start_s, end_s, cause=cause, shares=shares)
 
     def _transfer(self, source: int, target: int, replica: int, key: str) -> Meeting:
         place = (source, target, replica, key)

@@ -167,6 +167,7 @@ class TrainingJob:
             overlap=self.spec.overlap,
             tied_bytes=shared * self.replication.gradient_bytes if at_end else 0.0,
             norm=divided and layout.ranks > 1,
+            loads=self.spec.data_loading is not None,
             host=self._host(stage, self._updated(own, copies)) if self._offloads else None,
         )
 
@@ -179,7 +180,7 @@ class TrainingJob:
         optimizer, replication = self.spec.offload.optimizer, self.replication
         return HostTraffic(
             layout=self.layout,
-            activations=stage_chunks(self.traffic, stage=stage, stages=self.layout.pipeline),
+            activations=self.traffic[stage :: self.layout.pipeline],
             gradient_bytes=replication.gradient_bytes if optimizer else 0.0,
             every_pass=self.spec.offload.gradients,
             update=HostUpdate(updated, self.update_rate, replication.parameter_bytes) if optimizer else None,

@@ -16,10 +16,23 @@ from clustersim.workloads.training.ledger import (
 )
 from clustersim.workloads.training.meeting import Meeting, Stream
 from clustersim.workloads.training.pace import Pace
-from clustersim.workloads.training.program import Await, Booked, Compute, Launch, Program, Receive, Send
+from clustersim.workloads.training.program import (
+    Await,
+    Booked,
+    Compute,
+    Launch,
+    Load,
+    Program,
+    Receive,
+    Send,
+)
 from clustersim.workloads.training.span import Span
+from clustersim.workloads.training.techniques.loading import Feed
 
 __all__ = ["Lane", "Surroundings"]
+
+_ROUNDING = 1e-10
+"""Relative: a stretch this near to its nominal time took it (sums of times are rounded)."""
 
 
 class Surroundings(Protocol):
@@ -41,6 +54,11 @@ class Surroundings(Protocol):
         self, lane: Lane, compute: Compute, start_s: float, end_s: float, shares: Mapping[str, float]
     ) -> int:
         """Write a stretch of kernels into the trace; return its row."""
+
+    def record_stall(
+        self, lane: Lane, load: Load, start_s: float, end_s: float, shares: Mapping[str, float]
+    ) -> int:
+        """Write a wait for samples into the trace; return its row."""
 
 
 class Lane:
@@ -68,6 +86,7 @@ class Lane:
         self.pending = 0
         self.last: Span | None = None
         self.end_s = 0.0
+        self.feed: Feed | None = None
         self._job = surroundings
         self._launched: dict[str, Meeting] = {}
         self._passes = 0
@@ -105,6 +124,8 @@ class Lane:
                 stream.join(meeting, self)
             elif isinstance(instruction, Launch):
                 self._launch(instruction)
+            elif isinstance(instruction, Load):
+                yield from self._load(instruction)
             else:
                 yield from self._await(instruction)
         if ahead_s:
@@ -156,11 +177,26 @@ class Lane:
         if compute.booked:
             self._job.book(self, compute.booked, start_s, end_s)
         shares = compute.shares
-        if end_s - start_s != compute.seconds:
+        if abs(end_s - start_s - compute.seconds) > _ROUNDING * compute.seconds:
             shares = _stretched(compute, end_s - start_s)
         row = self._job.record(self, compute, start_s, end_s, shares)
         self.last = Span(self.last, start_s, end_s, shares, row)
         ledger.passes.append(PassRecord(compute.kind, compute.micro_batch, compute.chunk, start_s, end_s))
+
+    # ---- samples
+
+    def _load(self, load: Load) -> Generator[simpy.Event, Any, None]:
+        """Take the samples of a micro-batch; wait for them if they are late."""
+        assert self.feed is not None
+        start_s = self.env.now
+        there_s = self.feed.take(start_s)
+        if there_s > start_s:
+            yield self.env.timeout(there_s - start_s)
+            end_s = self.env.now
+            self.ledger.seconds["data_stall_s"] += end_s - start_s
+            shares = {name: part * (end_s - start_s) for name, part in self.feed.shares.items()}
+            row = self._job.record_stall(self, load, start_s, end_s, shares)
+            self.last = Span(self.last, start_s, end_s, shares, row)
 
     # ---- meetings
 

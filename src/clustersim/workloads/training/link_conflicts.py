@@ -21,11 +21,11 @@ _AT_THE_END = frozenset({"model", "embedding"})
 def link_conflicts(network: Network) -> dict[Place, Use]:
     """Say for each collective between the passes of a lane who else of the job uses its links.
 
-    Lanes of their own run side by side, and sends (to hosts too) come at any time; what replicas say to each other
-    runs at times that a lane's program tells. Collectives of one lane wait for each other.
+    Lanes of their own run side by side, and sends (to hosts too) come at any time; what replicas say to
+    each other runs at times that a lane's program tells. Collectives of one lane wait for each other.
 
     **Valid when** all communicators have planned all that they will run.
-    **Checked by:** tests/workloads/test_training_engine.py.
+    **Checked by:** tests/workloads/test_training_link_conflicts.py.
     """
     users: dict[int, set[tuple[int, int] | str]] = defaultdict(set)
     blocking: dict[Place, Collection[int]] = {}

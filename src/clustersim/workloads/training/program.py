@@ -17,6 +17,7 @@ __all__ = [
     "ComputeKind",
     "Instruction",
     "Launch",
+    "Load",
     "Program",
     "Receive",
     "Send",
@@ -109,6 +110,12 @@ class Await(NamedTuple):
     key: str
 
 
+class Load(NamedTuple):
+    """Go on when the samples of a micro-batch have come from storage."""
+
+    micro_batch: int
+
+
 class Send(NamedTuple):
     """Send activations or gradients to the lane of the same replica at another stage.
 
@@ -127,6 +134,6 @@ class Receive(NamedTuple):
     stage: int
 
 
-Instruction = Compute | Launch | Await | Send | Receive
+Instruction = Compute | Launch | Await | Load | Send | Receive
 Program = tuple[Instruction, ...]
 """One lane, one iteration; keys are unique within it."""

@@ -25,6 +25,7 @@ from clustersim.workloads.training.programs import Programs
 from clustersim.workloads.training.repetition import Repetition
 from clustersim.workloads.training.span import Span, critical_shares
 from clustersim.workloads.training.tables import memory_table, passes_table, stages_table
+from clustersim.workloads.training.techniques.loading import Feed, Loading
 
 __all__ = ["TrainingWorkload"]
 
@@ -61,8 +62,7 @@ class TrainingWorkload:
     CannotRunError
         Where the model does not fit into the GPUs.
 
-    **Valid when** all ranks have equal work, iterations begin together on all ranks, and input data is
-    always there.
+    **Valid when** all ranks have equal work, and iterations begin together on all ranks.
     **Checked by:** tests/workloads/test_training_exact.py and test_training_engine.py;
     `clustersim validate training`, `clustersim validate data-parallel`.
     """
@@ -158,7 +158,9 @@ class TrainingWorkload:
         yield env.timeout(self.spec.start)  # everybody has planned: whose links are private is known
         turns = yield from self._take_gpus(world)
         pacer = self._pacer(world, crew)
-        repetition = Repetition(world) if pacer.steady and self.spec.repeat == "auto" else None
+        self._feed(world, crew)
+        alike = pacer.steady and self.spec.data_loading is None
+        repetition = Repetition(world) if alike and self.spec.repeat == "auto" else None
         last: Span | None = None
         while self._goes_on(env.now):
             if repetition is not None and repetition.ready:
@@ -191,6 +193,17 @@ class TrainingWorkload:
         for gpu in turns:
             world.gpus[gpu].memory.reserve(memory_bytes, who=self.name)
         return turns
+
+    def _feed(self, world: World, crew: Crew) -> None:
+        """Begin to read samples."""
+        if self.spec.data_loading is None:
+            return
+        loading = Loading.of(
+            self.spec.data_loading, self.job.layout, world.topology, micro_batch=self.spec.micro_batch
+        )
+        for lane in crew.lanes:
+            if lane.stage == 0:
+                lane.feed = Feed(loading, start_s=world.env.now)
 
     def _pacer(self, world: World, crew: Crew) -> Pacer:
         layout = self.job.layout

@@ -1,4 +1,4 @@
-"""Activations of some layers go to the host's memory in the forward pass and come back in the backward pass."""
+"""Activations of some layers go to the host in the forward pass and come back in the backward pass."""
 
 from __future__ import annotations
 

@@ -10,7 +10,6 @@ from clustersim.errors import InputError, Problem
 from clustersim.spec.training import TrainingSpec
 from clustersim.workloads.training.memory import MemoryBreakdown, offloaded
 from clustersim.workloads.training.schedules import kept_in_flight
-from clustersim.workloads.training.stages import stage_chunks
 from clustersim.workloads.training.techniques.activations import ActivationTraffic
 
 __all__ = ["activation_traffic", "divided_memory"]
@@ -63,7 +62,7 @@ def divided_memory(
     on_gpu: list[MemoryBreakdown] = []
     on_host: list[Mapping[str, float]] = []
     for stage, whole in enumerate(memory):
-        own = stage_chunks(traffic, stage=stage, stages=stages)
+        own = traffic[stage::stages]
         left, moved = offloaded(whole, uses)
         buffers = min(2.0 * spec.overlap.gradient_bucket, moved.get("gradients", 0.0))
         buffers += sum(chunk.buffer_bytes for chunk in own)
