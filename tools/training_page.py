@@ -1,4 +1,4 @@
-"""Write the tables of docs/validation-training.md from predicted rows.
+"""Write the tables and draw the picture of docs/validation-training.md from predicted rows.
 
 clustersim validate training --csv > docs/validation-training.csv
 python tools/training_page.py
@@ -10,18 +10,21 @@ import csv
 from collections.abc import Mapping
 from pathlib import Path
 
+from clustersim.study.validation.training_plot import plot_training
 from clustersim.study.validation.training_report import TrainingReport
 from clustersim.study.validation.training_result import PARTS, TrainingResult
 
 ROOT = Path(__file__).parents[1]
 ROWS = ROOT / "docs" / "validation-training.csv"
 PAGE = ROOT / "docs" / "validation-training.md"
+PICTURE = ROOT / "docs" / "images" / "validation-training.png"
 BEGIN, END = "<!-- tables: tools/training_page.py -->", "<!-- end of tables -->"
 
 
 def main() -> None:
-    """Replace what stands between the two marks of the page."""
+    """Replace what stands between the two marks of the page, and the picture."""
     PAGE.write_text(with_tables(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    plot_training(saved_report().timed).savefig(PICTURE, dpi=110, bbox_inches="tight")
 
 
 def with_tables(page: str) -> str:

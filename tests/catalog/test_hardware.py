@@ -52,6 +52,11 @@ NETWORKS = [
     ("Slingshot 11", "slingshot-11", None, 200, None, None),
     ("4x Slingshot-11 (25 GB/s each)", "slingshot", 4, 200, None, None),
     ("2x100 Gb/s Omni-Path", "omni-path", 2, 100, None, None),
+    ("4x Omni-Path 100G per node", "omni-path", 4, 100, None, None),
+    ("8x NVIDIA ConnectX-7 IB NDR 400Gb/s", "infiniband", 8, 400, None, None),
+    ("Storage: 2x CX-7 NDR, Compute: 8x CX-7 NDR, Management: 100GbE", "infiniband", 8, 400, None, None),
+    ("Management: 1x 100GbE RoCE; Compute: 4x HDR200", "infiniband", 4, 200, None, None),
+    ("1x Ethernet 100Gb/s, 8x Quantum-2 InfiniBand (400Gb/s)", "infiniband", 8, 400, None, None),
     ("infiniband-hdr", "infiniband-hdr", None, 200, None, None),
 ]
 

@@ -287,12 +287,14 @@ class StandInValidation:
     title = "All of it"
 
     def __init__(self) -> None:
-        self.tables: list[Path | None] = []
+        self.tables: list[tuple[Path, ...]] = []
 
-    def run(self, table: Path | None) -> Any:
-        self.tables.append(table)
+    def run(self, *tables: Path) -> Any:
+        self.tables.append(tables)
         plot = lambda path: path.write_text("picture")  # noqa: E731
-        return SimpleNamespace(text=lambda: "rows", to_json=lambda: "[]", plot=plot)
+        return SimpleNamespace(
+            text=lambda: "rows", to_json=lambda: "[]", to_csv=lambda: "id,error\n", plot=plot
+        )
 
 
 @pytest.fixture
@@ -306,17 +308,21 @@ def test_validate_lists_what_there_is(say: Say, validation: Any) -> None:
     assert say("validate").out == "everything: All of it\n"
 
 
-def test_validate_prints_rows_or_json_and_draws(say: Say, validation: Any, tmp_path: Path) -> None:
+def test_validate_prints_rows_json_or_csv_and_draws(say: Say, validation: Any, tmp_path: Path) -> None:
     assert say("validate", "everything").out == "rows\n"
+    assert say("validate", "everything", "--csv").out == "id,error\n"
     said = say("validate", "everything", "--json", "--plot", tmp_path / "p.png")
     assert said.out == "[]\n"
     assert (tmp_path / "p.png").read_text() == "picture"
 
 
-def test_validate_takes_a_table_of_ones_own(say: Say, validation: Any, tmp_path: Path) -> None:
-    (tmp_path / "mine.csv").write_text("a,b\n")
-    say("validate", "everything", "--table", tmp_path / "mine.csv")
-    assert validation.tables == [tmp_path / "mine.csv"]
+def test_validate_takes_tables_of_ones_own(say: Say, validation: Any, tmp_path: Path) -> None:
+    mine = [tmp_path / name for name in ("mine.csv", "yours.csv")]
+    for table in mine:
+        table.write_text("a,b\n")
+    say("validate", "everything", "--table", mine[0])
+    say("validate", "everything", "--table", *mine)
+    assert validation.tables == [(mine[0],), tuple(mine)]
     said = say("validate", "everything", "--table", tmp_path / "nowhere.csv")
     assert said == (2, "", f"{tmp_path / 'nowhere.csv'}: no such file or folder\n")
 

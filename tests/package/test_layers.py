@@ -19,7 +19,7 @@ LAYERS = [
     {"collectives", "cost"},
     {"workloads"},
     {"results"},
-    {"study"},
+    {"study", "interchange"},
     {"report", "cli"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import runpy
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -65,7 +66,7 @@ def row(**changes: str) -> TrainingRow:
 def jobs(**changes: str) -> list[TrainingSpec]:
     """The jobs that such a row may have been."""
     one = row(**changes)
-    return list(candidates(one, model_of(one), framework_of(one.framework)))
+    return list(candidates(one, model_of(one), framework_of(one.framework, year=2020)))
 
 
 def fake(specs: Sequence[TrainingSpec], model: TransformerModel, hardware: Hardware) -> Outcome:
@@ -186,7 +187,12 @@ def test_a_framework_decides_what_no_row_says() -> None:
      ("DeepSpeed ZeRO-3", "DeepSpeed ZeRO"), ("JAX", "others")],
 )  # fmt: skip
 def test_frameworks_are_told_apart(words: str, name: str) -> None:
-    assert framework_of(words).name == name
+    assert framework_of(words, year=2020).name == name
+
+
+def test_a_framework_without_a_version_is_dated_by_the_gpu() -> None:
+    assert framework_of("Megatron-LM", year=2022).name == "Megatron-Core"
+    assert framework_of("llm-foundry", year=2022).attention == "fused"
 
 
 def test_adapters_are_those_of_the_frameworks_recipes() -> None:
@@ -198,11 +204,6 @@ def test_adapters_are_those_of_the_frameworks_recipes() -> None:
     assert (nemo.rank, nemo.targets) == (32, ("qkv",))
     assert "down" in bridge.targets
     assert jobs()[0].lora is None
-
-
-def test_interleaving_is_tried_in_mlperf_alone_among_runs_of_nemo() -> None:
-    assert framework_of("NVIDIA NeMo Framework", benchmark=True).interleaves
-    assert not framework_of("NVIDIA NeMo Framework").interleaves
 
 
 def test_every_framework_has_a_source() -> None:
@@ -230,6 +231,11 @@ def test_experts_of_megatron_bridge_are_whole_on_each_gpu() -> None:
     spec = jobs(**shape, **layout, **named, global_batch="2048")[0]
     found = spec.parallelism
     assert (found.expert, found.expert_tensor, found.virtual_stages, found.zero) == (32, 1, 4, 1)
+
+
+def test_fsdp_keeps_parameters_between_the_micro_batches_of_a_pipeline() -> None:
+    flat, staged = ({"framework": "PyTorch FSDP", "pp": stages} for stages in ("1", "8"))
+    assert [jobs(**each)[0].parallelism.zero for each in (flat, staged)] == [3, 2]
 
 
 @pytest.mark.parametrize(
@@ -287,7 +293,9 @@ def test_tables_of_mlperf_results_are_read_too() -> None:
     assert (found.table, found.gpus, found.iteration_s) == ("MLPerf v3.0", 512, 12.107)
     assert model_of(found).name == "gpt3-175b"
     assert hardware_of(found).title == "64 x dgx-h100, 8 x infiniband-ndr"
-    assert predict_row(cells, simulator=fake).layout.endswith("fp8")
+    predicted = predict_row(cells, simulator=fake)
+    assert predicted.framework == "NeMo in MLPerf"
+    assert predicted.layout.endswith("fp8")
 
 
 # ---- the report
@@ -385,8 +393,15 @@ def test_parts_add_up_to_the_iteration() -> None:
     assert sum(found.parts.values()) == pytest.approx(found.predicted, rel=1e-6)
 
 
+def test_the_page_has_the_tables_that_its_rows_amount_to(root: Path) -> None:
+    page = runpy.run_path(str(root / "tools" / "training_page.py"))
+    text = (root / "docs" / "validation-training.md").read_text(encoding="utf-8")
+    assert page["with_tables"](text) == text
+    assert [row.id for row in page["saved_report"]().results] == [each["row_id"] for each in shipped()]
+
+
 def test_the_shipped_table_has_every_row_of_the_collection(shared: Callable[[str], Path]) -> None:
-    collected = {}
+    collected: dict[str, dict[str, str]] = {}
     for name in ("A_llm_training", "A2_mlperf_training"):
         with shared(f"truth/{name}.csv").open(encoding="utf-8", newline="") as file:
             collected |= {each["row_id"]: each for each in csv.DictReader(file)}

@@ -48,8 +48,12 @@ def alone(**fields):
 @pytest.mark.parametrize("overlap", [True, False])
 @pytest.mark.parametrize(
     "offload",
-    [{"optimizer": True}, {"optimizer": True, "gradients": True}, {"activation_layers": 7}]
-    + [{"optimizer": True, "activation_layers": 23}],
+    [
+        {"optimizer": True},
+        {"optimizer": True, "gradients": True},
+        {"activation_layers": 7},
+        {"optimizer": True, "activation_layers": 23},
+    ],
 )
 def test_an_iteration_is_as_long_as_a_recursion_over_transfers_says(offload, overlap):
     spec = alone(offload=offload, parallelism={"zero": 2}, global_batch=16, overlap={"enabled": overlap})

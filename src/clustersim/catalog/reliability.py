@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
 
 from clustersim.catalog._store import Record, Shelf, Source
 from clustersim.units import BANDWIDTH, TIME, parse_quantity
@@ -22,10 +21,8 @@ class ReliabilityRecord:
 
     Parameters
     ----------
-    node_mtbf_s
-        Node-days observed over failures that took a node out.
-    software_mtbf_s
-        The same over failures that left every node whole; infinite where none are known.
+    node_days, node_failures, software_failures
+        What was observed: failures that took a node out, and failures that left every node whole.
     detection_s, restart_s, repair_s
         From a failure to its diagnosis; from there until training goes on, the checkpoint's
         reading apart; until a failed node is back.
@@ -38,34 +35,53 @@ class ReliabilityRecord:
     """
 
     name: str
-    node_mtbf_s: float
-    software_mtbf_s: float
+    node_days: float
+    node_failures: float
+    software_failures: float
     detection_s: float
     restart_s: float
     repair_s: float
     checkpoint_bandwidth_bytes_per_s: float
     sources: Mapping[str, Source]
 
+    @property
+    def node_mtbf_s(self) -> float:
+        """Mean time between failures of one node; infinite where none failed."""
+        return self._mean_time_s(self.node_failures)
 
-_FACTS = ("node_mtbf", "software_mtbf", "detection", "restart", "repair", "checkpoint_bandwidth")
+    @property
+    def software_mtbf_s(self) -> float:
+        """The same of failures that leave every node whole, counted per node."""
+        return self._mean_time_s(self.software_failures)
+
+    def _mean_time_s(self, failures: float) -> float:
+        return self.node_days * _DAY_S / failures if failures else math.inf
+
+
+_FACTS = (
+    "node_days",
+    "node_failures",
+    "software_failures",
+    "detection",
+    "restart",
+    "repair",
+    "checkpoint_bandwidth",
+)
 
 
 def _build(record: Record) -> ReliabilityRecord:
     fields = record.fields
     return ReliabilityRecord(
         name=record.name,
-        node_mtbf_s=_mean_time_s(fields, "node_failures"),
-        software_mtbf_s=_mean_time_s(fields, "software_failures"),
+        node_days=fields["node_days"],
+        node_failures=fields["node_failures"],
+        software_failures=fields["software_failures"],
         detection_s=parse_quantity(fields["detection"], TIME),
         restart_s=parse_quantity(fields["restart"], TIME),
         repair_s=parse_quantity(fields["repair"], TIME),
         checkpoint_bandwidth_bytes_per_s=parse_quantity(fields["checkpoint_bandwidth"], BANDWIDTH),
         sources=MappingProxyType({name: record.source(name) for name in _FACTS}),
     )
-
-
-def _mean_time_s(fields: Mapping[str, Any], failures: str) -> float:
-    return fields["node_days"] * _DAY_S / fields[failures] if fields[failures] else math.inf
 
 
 SHELF: Shelf[ReliabilityRecord] = Shelf("reliability record", file="reliability.yaml", build=_build)

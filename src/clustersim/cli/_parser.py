@@ -10,6 +10,7 @@ from typing import NoReturn
 from clustersim.cli import (
     calibrate,
     catalog,
+    chakra,
     check,
     compare,
     goodput,
@@ -35,6 +36,7 @@ COMMANDS: Mapping[str, ModuleType] = {
     "catalog": catalog,
     "validate": validate,
     "calibrate": calibrate,
+    "chakra": chakra,
     "schema": schema,
 }
 """Module of each subcommand: `HELP`, `configure(parser)`, `execute(args) -> int`."""

@@ -20,7 +20,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from clustersim.engine.trace import COMPUTE, HOST, MEMORY_BANDWIDTH, NETWORK_LATENCY, QUEUEING
+from clustersim.engine.trace import COMPUTE, HOST, MEMORY_BANDWIDTH, NETWORK_LATENCY, QUEUEING, STORAGE
 from clustersim.report.numbers import round_duration, time_scale
 from clustersim.results.attribution import NETWORK_BANDWIDTH
 
@@ -58,6 +58,7 @@ RESOURCE_COLORS: Mapping[str, str] = {
     NETWORK_BANDWIDTH: RED,
     NETWORK_LATENCY: PURPLE,
     HOST: YELLOW,
+    STORAGE: "#225566",
     QUEUEING: GREY,
 }
 """A resource has the same colour in every picture."""

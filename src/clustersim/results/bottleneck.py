@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from clustersim.engine.trace import COMPUTE, HOST, MEMORY_BANDWIDTH, NETWORK_LATENCY, QUEUEING
+from clustersim.engine.trace import COMPUTE, HOST, MEMORY_BANDWIDTH, NETWORK_LATENCY, QUEUEING, STORAGE
 from clustersim.results.attribution import NETWORK_BANDWIDTH, by_class
 from clustersim.results.fabric_report import FabricReport
 
@@ -20,13 +20,14 @@ RESOURCE_NAMES: Mapping[str, str] = {
     NETWORK_BANDWIDTH: "network bandwidth",
     NETWORK_LATENCY: "network latency",
     HOST: "host overhead",
+    STORAGE: "storage",
     QUEUEING: "queueing",
 }
 """Resource classes as people write them."""
 
 _WORTH_SAYING = 0.05
 _MOST_NAMED = 3
-_TIME_OF = {"training": "iteration time", "inference": "request time"}
+_TIME_OF = {"training": "iteration time", "inference": "request time", "chakra": "iteration time"}
 
 
 def workload_sentence(outcome: Outcome, fabric: FabricReport | None = None) -> str:

@@ -15,7 +15,7 @@ from clustersim.workloads.columns import ColumnInfo, MetricInfo
 
 __all__ = ["FABRIC", "KINDS", "documented_metrics", "documented_tables", "metric_info"]
 
-KINDS = ("training", "inference")
+KINDS = ("training", "inference", "chakra")
 """Workload kinds that are documented; a kind of one's own falls back on names and suffixes."""
 
 _FABRIC_METRICS = (

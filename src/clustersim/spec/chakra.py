@@ -19,8 +19,8 @@ class ChakraSpec(SpecModel):
     """A Chakra execution trace (MLCommons), one file per rank, run again on the cluster."""
 
     kind: Literal["chakra"]
-    name: Annotated[str, Field(min_length=1)]
-    """Name in the results."""
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+    """Name of the workload in all outputs."""
     trace: Annotated[str, FileReference(numbered=".et")]
     """What the names of the files begin with: `traces/gpt` for `traces/gpt.0.et`, `traces/gpt.1.et`, …;
     or the folder that holds them and no others. Relative to the scenario file."""

@@ -15,6 +15,7 @@ from clustersim.errors import InputError, Problem
 from clustersim.spec import edit, files, yaml_io
 from clustersim.spec._base import LIST, FieldError, SpecModel
 from clustersim.spec._places import NOWHERE, Place
+from clustersim.spec.chakra import ChakraSpec
 from clustersim.spec.cluster import ClusterSpec
 from clustersim.spec.inference import InferenceSpec
 from clustersim.spec.library import library_digest
@@ -27,7 +28,7 @@ __all__ = ["FABRIC", "RunSpec", "Scenario", "WorkloadSpec"]
 FABRIC = "fabric"
 """Under this name the network's metrics stand beside those of the workloads."""
 
-WorkloadSpec = Annotated[TrainingSpec | InferenceSpec, Field(discriminator="kind")]
+WorkloadSpec = Annotated[TrainingSpec | InferenceSpec | ChakraSpec, Field(discriminator="kind")]
 """A workload; a new kind is one more member of this union."""
 
 

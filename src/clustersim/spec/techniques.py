@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from clustersim.spec._base import LIST, FieldError, SpecModel
 from clustersim.units import TIME, BandwidthQuantity, SizeQuantity, TimeQuantity, quantity
 
-__all__ = ["DataLoadingSpec", "LoraSpec", "OffloadSpec"]
+__all__ = ["CompressionSpec", "DataLoadingSpec", "LocalStepsSpec", "LoraSpec", "OffloadSpec"]
 
 
 class LoraSpec(SpecModel):
@@ -60,3 +60,27 @@ class DataLoadingSpec(SpecModel):
     """Processes of each replica that decode, each a sample at a time."""
     prefetch: Annotated[int, Field(ge=1)] = 2
     """Micro-batches that are read and decoded ahead, at the most."""
+
+
+class LocalStepsSpec(SpecModel):
+    """Sparse synchronisation (local SGD, DiLoCo): workers take steps of their own, then average."""
+
+    every: Annotated[int, Field(ge=1)]
+    """Steps from one exchange to the next."""
+    workers: Annotated[int, Field(ge=2)] | None = None
+    """Groups of replicas that take steps together, with gradients summed in each step, and exchange what they
+    have learned with the other groups. Default: each replica is a worker."""
+    precision: Literal["fp32", "bf16", "int8"] = "fp32"
+    """Of the differences of parameters that workers exchange."""
+
+
+class CompressionSpec(SpecModel):
+    """What replicas send in place of their gradients."""
+
+    method: Literal["fp16", "int8", "top-k", "powersgd"]
+    """`fp16` and `int8`: fewer bits; `top-k`: the largest alone, gathered in place of reduced; `powersgd`:
+    two factors of low rank."""
+    density: Annotated[float, Field(gt=0.0, le=1.0)] = 0.01
+    """`top-k`: part of the gradients that is sent."""
+    rank: Annotated[int, Field(ge=1)] = 4
+    """`powersgd`: columns of each factor."""

@@ -12,7 +12,7 @@ from clustersim.spec.parallelism import TrainingParallelismSpec
 from clustersim.spec.placement import PlacementSpec
 from clustersim.spec.reliability import ReliabilitySpec
 from clustersim.spec.stragglers import StragglerSpec
-from clustersim.spec.techniques import DataLoadingSpec, LoraSpec, OffloadSpec
+from clustersim.spec.techniques import CompressionSpec, DataLoadingSpec, LocalStepsSpec, LoraSpec, OffloadSpec
 from clustersim.spec.traffic import TrafficSpec
 from clustersim.units import SIZE, TIME, SizeQuantity, TimeQuantity, quantity
 
@@ -127,8 +127,13 @@ class TrainingSpec(SpecModel):
     one, as scripts before 2022 did."""
     lora: LoraSpec | None = None
     """Fine-tuning with adapters in place of all weights. Default: all weights are trained."""
+    compression: CompressionSpec | None = None
+    """What replicas send in place of their gradients. Default: the gradients."""
     data_loading: DataLoadingSpec | None = None
     """How samples come from storage. Default: they are always there."""
+    local_steps: LocalStepsSpec | None = None
+    """Workers that exchange what they have learned only once in a while. Default: all replicas sum their
+    gradients in every step."""
     offload: OffloadSpec = OffloadSpec()
     """What is kept in the host's memory."""
     overlap: OverlapSpec = OverlapSpec()
@@ -173,4 +178,11 @@ class TrainingSpec(SpecModel):
         if self.offload.gradients and self.parallelism.zero < 2:
             message = "are on the GPU until the last micro-batch without ZeRO 2; set 'parallelism.zero' to 2"
             raise FieldError(message, "offload", "gradients")
+        if self.compression is not None:
+            if self.parallelism.zero:
+                message = "is for gradients that all replicas keep; set 'parallelism.zero' to 0"
+                raise FieldError(message, "compression")
+            if self.offload.optimizer or self.local_steps is not None:
+                other = "offload.optimizer" if self.offload.optimizer else "local_steps"
+                raise FieldError(f"is not modelled together with '{other}'; leave one out", "compression")
         return self

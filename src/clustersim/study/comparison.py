@@ -38,6 +38,7 @@ HEADLINES: Mapping[str, tuple[str, ...]] = {
         "output_tokens_per_s",
         "slo_attainment",
     ),
+    "chakra": ("iteration_s.mean", "exposed_communication_s"),
     FABRIC: ("busiest_link_utilization.mean",),
 }
 """Metrics that a summary shows, by kind; of other kinds all are shown."""

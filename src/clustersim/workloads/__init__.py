@@ -1,9 +1,10 @@
-"""Processes over the engine: training jobs and inference services."""
+"""Processes over the engine: training jobs, inference services and replayed traces."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from clustersim.spec.chakra import ChakraSpec
 from clustersim.spec.inference import InferenceSpec
 from clustersim.spec.scenario import WorkloadSpec
 from clustersim.topology import Topology
@@ -30,6 +31,10 @@ def create(
         from clustersim.workloads.inference import InferenceWorkload
 
         return InferenceWorkload(spec, topology=topology, gpus=gpus, base=base)
+    if isinstance(spec, ChakraSpec):
+        from clustersim.workloads.chakra import ChakraWorkload
+
+        return ChakraWorkload(spec, topology=topology, gpus=gpus, base=base)
     from clustersim.workloads.training import TrainingWorkload
 
     return TrainingWorkload(spec, topology=topology, gpus=gpus, base=base)

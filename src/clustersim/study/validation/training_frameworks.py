@@ -33,6 +33,8 @@ class Framework:
         As the report calls it.
     words
         Regular expression of what tables call it.
+    before
+        Only on GPUs announced before this year: where a name has no version, the GPU dates it.
     attention, gradients
         As in `clustersim.spec.training.TrainingSpec`.
     zero
@@ -60,6 +62,7 @@ class Framework:
 
     name: str
     words: str
+    before: int | None = None
     attention: Literal["fused", "triton", "unfused"] = "fused"
     gradients: Literal["half", "fp32"] | None = None
     zero: int = 0
@@ -78,6 +81,7 @@ FRAMEWORKS = (
     Framework(
         name="llm-foundry",
         words=r"llm-?foundry|mosaic|composer",
+        before=2022,
         attention="triton",
         gradients="half",
         zero=3,
@@ -87,7 +91,7 @@ FRAMEWORKS = (
     ),
     Framework(
         name="PyTorch FSDP",
-        words=r"fsdp|torch-?titan|fairscale|lightning|litgpt|\bnanotron\b",
+        words=r"fsdp|llm-?foundry|mosaic|composer|torch-?titan|fairscale|lightning|litgpt|\bnanotron\b",
         zero=3,
         overlap={"prefetch": 1},
         source="Zhao et al., 'PyTorch FSDP', VLDB 2023: backward prefetch, reduce-scatter beside the "
@@ -96,6 +100,7 @@ FRAMEWORKS = (
     Framework(
         name="Megatron-DeepSpeed (2022)",
         words=r"megatron-?\s*deep-?speed|bigscience|bloom",
+        before=2022,
         attention="unfused",
         zero=1,
         recompute=("full",),
@@ -128,7 +133,8 @@ FRAMEWORKS = (
     ),
     Framework(
         name="Megatron-LM (2021)",
-        words=r"megatron-lm(?!.*(?:core|overlap|202[2-9]))",
+        words=r"megatron-lm(?!.*(?:core|overlap|selective|flash|202[2-9]))",
+        before=2022,
         attention="unfused",
         recompute=("full",),
         interleaves=True,
@@ -168,10 +174,12 @@ FRAMEWORKS = (
         gradients="half",
         zero=1,
         recompute=("none",),
+        interleaves=True,
         overlap=_MEGATRON_CORE,
         dtype="fp8",
         lora={"rank": 32, "targets": ("qkv",)},
-        source="NVIDIA/NeMo docs/source/performance: no recomputation, distributed optimizer with overlap, "
+        source="NVIDIA/NeMo docs/source/performance: interleaved schedule (tables of fine-tuning leave its "
+        "chunks out), no recomputation, distributed optimizer with overlap, "
         "ub_tp_comm_overlap, Transformer Engine's fused attention, FP8 of linear layers, "
         "grad_sync_dtype bf16; adapter_dim 32 on attention_qkv",
     ),
@@ -194,13 +202,16 @@ FRAMEWORKS = (
 """Rules in the order in which they are tried; the first whose words are found counts."""
 
 
-def framework_of(words: str, *, benchmark: bool = False) -> Framework:
+def framework_of(words: str, *, year: int) -> Framework:
     """Return the rule for a framework as a table names it.
 
     Parameters
     ----------
-    benchmark
-        The row is of MLPerf, where NVIDIA's entries run NeMo whatever they call it.
+    year
+        When the GPU was announced.
     """
-    text = f"{words} {'MLPerf' if benchmark else ''}"
-    return next(rule for rule in FRAMEWORKS if re.search(rule.words, text, re.IGNORECASE))
+    return next(
+        rule
+        for rule in FRAMEWORKS
+        if re.search(rule.words, words, re.IGNORECASE) and (rule.before is None or year < rule.before)
+    )

@@ -174,10 +174,11 @@ def _parallelism(
 
 def _zero(row: TrainingRow, framework: Framework) -> int:
     """Return the stage; a column that says 0 of a framework that always divides states means no FSDP."""
-    if "fsdp" in row.zero:
-        return 3
-    if not row.zero:
-        return framework.zero
+    if "fsdp" in row.zero or not row.zero:
+        stage = 3 if "fsdp" in row.zero else framework.zero
+        # With stages, FSDP keeps parameters between micro-batches (torchtitan's
+        # reshard_after_forward; Llama 3, arXiv:2407.21783, section 3.3.2).
+        return min(stage, 2) if (row.pipeline or 1) > 1 else stage
     try:
         stage = int(float(row.zero))
     except ValueError:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from clustersim import catalog
 from clustersim.errors import ClusterSimError, InputError
 from clustersim.study.validation.training_cluster import hardware_of, topology_of
-from clustersim.study.validation.training_frameworks import framework_of
+from clustersim.study.validation.training_frameworks import Framework, framework_of
 from clustersim.study.validation.training_jobs import candidates
 from clustersim.study.validation.training_measured import iteration_time
 from clustersim.study.validation.training_model import complete, model_of
@@ -115,7 +116,6 @@ def predict_row(cells: Mapping[str, str], *, simulator: Simulator = simulate) ->
 
 
 def _described(row: TrainingRow) -> TrainingResult:
-    framework = framework_of(row.framework, benchmark=row.table.startswith("MLPerf"))
     return TrainingResult(
         row.id,
         row.table,
@@ -127,7 +127,7 @@ def _described(row: TrainingRow) -> TrainingResult:
         system=row.system,
         gpu=row.gpu,
         gpus=row.gpus,
-        framework=framework.name,
+        framework=row.framework,
         model=row.model,
         ran_out_of_memory=row.out_of_memory,
         observed_memory_bytes=None if row.memory_gb is None else row.memory_gb * 2.0**30,
@@ -141,7 +141,8 @@ def _predicted(row: TrainingRow, known: TrainingResult, simulator: Simulator) ->
     if measured is not None:
         known = replace(known, measured=measured.seconds, basis=measured.basis)
     hardware = hardware_of(row)
-    framework = framework_of(row.framework, benchmark=row.table.startswith("MLPerf"))
+    framework = _framework(row, hardware)
+    known = replace(known, framework=framework.name)
     jobs = list(candidates(row, model, framework))
     found = simulator(jobs, model, hardware)
     return replace(
@@ -154,6 +155,12 @@ def _predicted(row: TrainingRow, known: TrainingResult, simulator: Simulator) ->
         parts=dict(found.parts),
         assumed=hardware.assumed,
     )
+
+
+def _framework(row: TrainingRow, hardware: Hardware) -> Framework:
+    """Return the rule of a row; NVIDIA's entries of MLPerf are NeMo whatever they call it."""
+    words = f"{row.framework} MLPerf" if row.table.startswith("MLPerf") else row.framework
+    return framework_of(words, year=catalog.accelerator(hardware.node.accelerator).year)
 
 
 def _layout_text(spec: TrainingSpec) -> str:

@@ -179,7 +179,7 @@ def decode_node(data: bytes) -> Node:
             name = _text(value)
         elif number == 10 and isinstance(value, bytes):
             attributes.update([_decode_attribute(value)])
-    if numbers[3] not in NodeType:
+    if numbers[3] > max(NodeType):
         raise WireError(f"node {numbers[1]} has type {numbers[3]}; known are 0 to {max(NodeType)}")
     return Node(
         id=numbers[1],

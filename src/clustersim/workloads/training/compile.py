@@ -13,6 +13,7 @@ from clustersim.workloads.training.pass_writer import PassWriter
 from clustersim.workloads.training.program import (
     Await,
     Compute,
+    ComputeKind,
     Instruction,
     Launch,
     Load,
@@ -23,6 +24,7 @@ from clustersim.workloads.training.program import (
 from clustersim.workloads.training.replication import Replication
 from clustersim.workloads.training.schedules import Pass
 from clustersim.workloads.training.stages import layer_units
+from clustersim.workloads.training.techniques.local_steps import OuterStep
 from clustersim.workloads.training.techniques.offload import HostTraffic
 
 __all__ = ["NORM", "StagePlan", "compile_stage"]
@@ -63,6 +65,8 @@ class StagePlan:
         What GPUs say to their hosts; None where nothing is offloaded.
     loads
         Whether samples come from storage.
+    outer
+        What workers exchange after the update; None for nothing.
     """
 
     stage: int
@@ -76,6 +80,7 @@ class StagePlan:
     norm: bool
     host: HostTraffic | None = None
     loads: bool = False
+    outer: OuterStep | None = None
 
 
 def compile_stage(plan: StagePlan, *, alone_of: AloneOf) -> Program:
@@ -211,6 +216,7 @@ class _Compiler:
             for bucket, filled_by in self._replication.buckets(layers):
                 self._write(writer, each, layers[done:filled_by])
                 stream = "reduce" if self._zero == 3 else "data"
+                writer.kernels(self._replication.encode(bucket))
                 writer.put(*self._summed(f"g{filled_by}", bucket, stream=stream, down=down))
                 done = filled_by
         self._write(writer, each, layers[done:])
@@ -293,12 +299,18 @@ class _Compiler:
             for chunk in sorted(self._last, key=self._last.__getitem__):
                 for bucket, filled_by in self._replication.buckets(plan.chunks[chunk][::-1]):
                     key = f"c{chunk}.g{filled_by}"
+                    yield from _kernels("backward", self._replication.encode(bucket))
                     for launch in self._summed(key, bucket, stream="data", down=plan.host is not None):
                         self._pending[launch.stream] = launch.key
                         yield launch
         for stream, key in self._pending.items():
             if stream != "host_down":
                 yield Await(key)
+        for layers in plan.chunks:
+            decoded = (
+                self._replication.decode(bucket) for bucket, _ in self._replication.buckets(layers[::-1])
+            )
+            yield from _kernels("optimizer", sum(decoded, KernelTime.ZERO))
         if plan.tied_bytes:
             yield Launch("tied", "tied", "embedding", "all_reduce", plan.tied_bytes)
             yield Await("tied")
@@ -312,6 +324,14 @@ class _Compiler:
         else:
             update = plan.optimizer
             yield Compute("optimizer", update.seconds, update.launch_s, update.shares())
+        if plan.outer is not None:
+            yield from plan.outer.instructions()
+
+
+def _kernels(kind: ComputeKind, time: KernelTime) -> Iterator[Compute]:
+    """Yield kernels that belong to no micro-batch, if there are any."""
+    if time.seconds:
+        yield Compute(kind, time.seconds, time.launch_s, time.shares())
 
 
 def _last_passes(order: Sequence[Pass]) -> Mapping[int, int]:

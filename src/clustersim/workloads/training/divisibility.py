@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from clustersim.catalog.layer_tables import LayerTableModel
@@ -15,7 +15,7 @@ from clustersim.spec.training import TrainingSpec
 if TYPE_CHECKING:
     from clustersim.workloads.training.layout import Layout
 
-__all__ = ["Sizes", "check_model", "micro_batches", "nearest_divisors", "nearest_multiples"]
+__all__ = ["Sizes", "check_model", "micro_batches", "nearest_divisors", "nearest_multiples", "worker_sizes"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +79,30 @@ def _replicas(spec: TrainingParallelismSpec, gpus: int) -> int:
         message = f"{made} = {product} ranks, the job has {gpus} GPUs; leave 'data' out, or set it to {left}"
         raise InputError(Problem(("parallelism", "data"), message))
     return left
+
+
+def worker_sizes(sizes: Sizes, spec: TrainingSpec) -> Sizes:
+    """Return the sizes with a worker of sparse synchronisation as the replicas that divide ZeRO's states.
+
+    Raises
+    ------
+    InputError
+        Where workers do not divide the replicas, or contradict `parallelism.shard`.
+    """
+    if spec.local_steps is None:
+        return sizes
+    path = ("local_steps", "workers")
+    workers = sizes.data if spec.local_steps.workers is None else spec.local_steps.workers
+    if sizes.data % workers:
+        nearest = _nearest(nearest_divisors(sizes.data, workers))
+        raise InputError(Problem(path, f"{workers} do not divide the {sizes.data} replicas; {nearest}"))
+    if workers < 2:
+        raise InputError(Problem(path, f"{sizes.data} replica has nobody to exchange with"))
+    shard = sizes.data // workers
+    if spec.parallelism.shard not in (None, shard):
+        message = f"of {shard} replicas each; 'parallelism.shard' says {spec.parallelism.shard}"
+        raise InputError(Problem(path, f"{message}: leave it out, or set it to {shard}"))
+    return replace(sizes, shard=shard)
 
 
 def _check_experts(spec: TrainingParallelismSpec, expert_tensor: int, *, stage_ranks: int) -> None:

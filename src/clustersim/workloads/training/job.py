@@ -29,6 +29,8 @@ from clustersim.workloads.training.schedules import Order, orders, stash
 from clustersim.workloads.training.stages import stage_chunks
 from clustersim.workloads.training.stragglers import rank_slowdowns
 from clustersim.workloads.training.techniques.activations import ActivationTraffic
+from clustersim.workloads.training.techniques.compression import Compression
+from clustersim.workloads.training.techniques.local_steps import OuterStep
 from clustersim.workloads.training.techniques.offload import HostTraffic, HostUpdate, host_share
 
 __all__ = ["TrainingJob", "describe_job"]
@@ -89,6 +91,10 @@ class TrainingJob:
             gradient_bytes=self.cost.gradient_bytes_per_parameter,
             parameter_bytes=float(element_bytes("bf16" if spec.precision == "fp8" else spec.precision)),
             bucket_bytes=spec.overlap.gradient_bucket,
+            local=spec.local_steps is not None,
+            compression=None
+            if spec.compression is None
+            else Compression(spec.compression, self.accelerator, self.cost.gradient_bytes_per_parameter),
         )
 
     @cached_property
@@ -167,6 +173,13 @@ class TrainingJob:
             overlap=self.spec.overlap,
             tied_bytes=shared * self.replication.gradient_bytes if at_end else 0.0,
             norm=divided and layout.ranks > 1,
+            outer=OuterStep.of(
+                self.spec,
+                layout,
+                self.accelerator,
+                own,
+                parameter_bytes=self.replication.parameter_bytes,
+            ),
             loads=self.spec.data_loading is not None,
             host=self._host(stage, self._updated(own, copies)) if self._offloads else None,
         )

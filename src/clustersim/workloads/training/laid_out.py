@@ -12,12 +12,14 @@ from clustersim.catalog.models import TransformerModel
 from clustersim.cost.optimizers import optimizer_bytes
 from clustersim.cost.training import LayerCost, TrainingCost, training_cost
 from clustersim.spec.training import TrainingSpec
-from clustersim.workloads.training.divisibility import check_model, micro_batches
+from clustersim.workloads.training.divisibility import Sizes, check_model, micro_batches, worker_sizes
 from clustersim.workloads.training.layout import Layout
 from clustersim.workloads.training.memory import MemoryBreakdown, stage_memory
 from clustersim.workloads.training.stages import divide
 from clustersim.workloads.training.techniques.activations import ActivationTraffic
+from clustersim.workloads.training.techniques.feedback import with_feedback
 from clustersim.workloads.training.techniques.host_memory import activation_traffic, divided_memory
+from clustersim.workloads.training.techniques.local_steps import with_outer_states
 from clustersim.workloads.training.techniques.lora import adapters_of
 
 __all__ = ["LaidOut", "Model"]
@@ -60,7 +62,8 @@ class LaidOut:
         InputError
             For numbers that do not divide.
         """
-        layout = Layout.of(spec.parallelism, gpus=gpus)
+        sizes = worker_sizes(Sizes.of(spec.parallelism, gpus=len(gpus)), spec)
+        layout = Layout.of(spec.parallelism, gpus=gpus, sizes=sizes)
         passes = micro_batches(spec, data=layout.data)
         check_model(layout, model, sequence=spec.sequence)
         cost = training_cost(
@@ -89,6 +92,8 @@ class LaidOut:
             per_parameter=per_parameter,
             overlap=spec.overlap,
         )
+        memory = with_outer_states(spec, memory, chunks, layout)
+        memory = with_feedback(spec, memory)
         memory, host_memory = divided_memory(spec, memory, traffic, micro_batches=passes)
         return cls(
             layout=layout,

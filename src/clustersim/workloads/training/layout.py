@@ -70,15 +70,20 @@ class Layout:
     lanes: _Ranks
 
     @classmethod
-    def of(cls, spec: TrainingParallelismSpec, *, gpus: Sequence[str]) -> Self:
+    def of(cls, spec: TrainingParallelismSpec, *, gpus: Sequence[str], sizes: Sizes | None = None) -> Self:
         """Lay the ranks out over GPUs.
+
+        Parameters
+        ----------
+        sizes
+            In place of those that the spec says.
 
         Raises
         ------
         InputError
             Where numbers do not divide, with the nearest that do, or `mapping` is no permutation.
         """
-        sizes = Sizes.of(spec, gpus=len(gpus))
+        sizes = Sizes.of(spec, gpus=len(gpus)) if sizes is None else sizes
         grid = _numbered(spec.order, sizes, _AXES)
         experts = _expert_grid(grid, spec.order, sizes)
         return cls(
@@ -154,6 +159,16 @@ class Layout:
     def zero_ranks(self) -> int:
         """Ranks that divide what ZeRO divides of dense parameters: 1 without ZeRO."""
         return self.sizes.shard * self.context if self.zero else 1
+
+    @property
+    def workers(self) -> int:
+        """Groups of replicas that each divide what ZeRO divides, or take steps of their own."""
+        return self.sizes.data // self.sizes.shard
+
+    @property
+    def worker_ranks(self) -> int:
+        """Ranks of a stage in a worker that hold the same dense parameters."""
+        return self.sizes.shard * self.context
 
     @property
     def expert_zero_ranks(self) -> int:

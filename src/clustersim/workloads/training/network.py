@@ -236,7 +236,9 @@ class Network:
         ]
         groups = [replica]
         if layout.zero:
-            groups.append(list(layout.groups("data", 0)[0]))
+            # Workers of sparse synchronisation have norms of their own.
+            dimension = "data" if self._spec.local_steps is None else "shard"
+            groups.append(list(layout.groups(dimension, 0)[0]))
         name = self._spec.name
         return [
             communicator_for(

@@ -35,15 +35,20 @@ class Programs:
         self._network = network
         self._messages = [list(dict.fromkeys(_messages(stage))) for stage in job.stages]
         self._each: dict[int, list[Send | Launch]] = {}
-        self._made: dict[tuple[int, tuple[object, ...]], Program] = {}
+        self._made: dict[tuple[int, bool, tuple[object, ...]], Program] = {}
         for stage, replica in lanes:
             self._plan(stage, replica)
         self._uses = link_conflicts(network)
 
-    def of(self, stage: int, replica: int) -> Program:
-        """Return the program of a lane."""
+    def exchanges(self, step: int) -> bool:
+        """Whether workers exchange what they have learned at the end of a step."""
+        outer = self._job.stages[0].outer
+        return outer is not None and (step + 1) % outer.every == 0
+
+    def of(self, stage: int, replica: int, *, exchanges: bool = False) -> Program:
+        """Return the program of a lane, for a step at whose end workers exchange, or not."""
         forms = {message: self._form(message, stage, replica) for message in self._messages[stage]}
-        key = (stage, tuple((alone and alone.seconds, use) for alone, use in forms.values()))
+        key = (stage, exchanges, tuple((alone and alone.seconds, use) for alone, use in forms.values()))
         found = self._made.get(key)
         if found is None:
 
@@ -51,7 +56,9 @@ class Programs:
                 alone, use = forms[dimension, collective, size_bytes]
                 return alone if use == "apart" or (use == "beside replicas" and quiet) else None
 
-            found = self._made[key] = compile_stage(self._job.stages[stage], alone_of=alone_of)
+            plan = self._job.stages[stage]
+            plan = plan if exchanges else replace(plan, outer=None)
+            found = self._made[key] = compile_stage(plan, alone_of=alone_of)
         return found
 
     def _form(self, message: _Message, stage: int, replica: int) -> tuple[Alone | None, Use]:

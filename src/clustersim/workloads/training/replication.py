@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from clustersim.cost.roofline import KernelTime
 from clustersim.cost.training import LayerCost
 from clustersim.workloads.training.buckets import fill_buckets
 from clustersim.workloads.training.layout import Layout
 from clustersim.workloads.training.program import Launch
+from clustersim.workloads.training.techniques.compression import Compression
 
 __all__ = ["DATA_DIMENSIONS", "Replication"]
 
@@ -34,6 +36,11 @@ class _Kind:
     replica_shard: str
     replicas_ranks: int
     shard_ranks: int
+    worker_ranks: int
+
+    def sends(self, parameters: int) -> bool:
+        """Whether there is anything to say, and anybody to say it to."""
+        return parameters > 0 and self.replicas_ranks > 1
 
     @property
     def replica_shard_ranks(self) -> int:
@@ -52,6 +59,10 @@ class Replication:
     ----------
     gradient_bytes, parameter_bytes
         Per parameter, as they are sent.
+    local
+        Whether gradients are summed within workers alone.
+    compression
+        What replicas send in place of gradients; None: gradients.
 
     **Source:** Rajbhandari et al., "ZeRO", SC20, sections 5 and 7; Zhao et al., "PyTorch FSDP", VLDB
     2023, section 3.2 (hybrid sharding).
@@ -62,6 +73,8 @@ class Replication:
     gradient_bytes: float
     parameter_bytes: float
     bucket_bytes: float
+    local: bool = False
+    compression: Compression | None = None
 
     @property
     def divided(self) -> bool:
@@ -71,8 +84,32 @@ class Replication:
     def gradients(self, key: str, layers: Sequence[LayerCost], *, stream: str = "data") -> Iterator[Launch]:
         """Yield the collectives that add up the gradients of some layers."""
         for kind, parameters in self._kinds(layers):
+            if self.compression is not None and kind.sends(parameters):
+                messages = self.compression.messages(parameters, ranks=kind.replicas_ranks)
+                for number, (collective, size_bytes) in enumerate(messages):
+                    name = f"{key}.{kind.replicas}.{number}"
+                    yield Launch(name, stream, kind.replicas, collective, size_bytes)
+                continue
             size_bytes = parameters * self.gradient_bytes
             yield from self._summed(f"{key}.{kind.replicas}", kind, size_bytes, stream)
+
+    def encode(self, layers: Sequence[LayerCost]) -> KernelTime:
+        """Return the time of making what is sent in place of the gradients of some layers."""
+        if self.compression is None:
+            return KernelTime.ZERO
+        times = (self.compression.encode(count) for kind, count in self._kinds(layers) if kind.sends(count))
+        return sum(times, KernelTime.ZERO)
+
+    def decode(self, layers: Sequence[LayerCost]) -> KernelTime:
+        """Return the time of reading what has come in place of the gradients of some layers."""
+        if self.compression is None:
+            return KernelTime.ZERO
+        times = (
+            self.compression.decode(count, ranks=kind.replicas_ranks)
+            for kind, count in self._kinds(layers)
+            if kind.sends(count)
+        )
+        return sum(times, KernelTime.ZERO)
 
     def buckets(self, layers: Sequence[LayerCost]) -> Iterator[tuple[Sequence[LayerCost], int]]:
         """Yield the layers of each bucket, in the order given, and how many have to be there before it."""
@@ -94,13 +131,15 @@ class Replication:
         if not size_bytes or kind.replicas_ranks == 1:
             return
         if not self.divided:
-            yield Launch(key, stream, kind.replicas, "all_reduce", size_bytes)
+            dimension = kind.shard if self.local else kind.replicas
+            if not self.local or kind.worker_ranks > 1:
+                yield Launch(key, stream, dimension, "all_reduce", size_bytes)
             return
         scattered = ""
         if kind.shard_ranks > 1:
             scattered = f"{key}.scatter"
             yield Launch(scattered, stream, kind.shard, "reduce_scatter", size_bytes)
-        if kind.replica_shard_ranks > 1:
+        if kind.replica_shard_ranks > 1 and not self.local:
             part_bytes = size_bytes / kind.shard_ranks
             after = scattered if stream != "data" else ""  # a stream keeps its order by itself
             yield Launch(f"{key}.sum", "data", kind.replica_shard, "all_reduce", part_bytes, after=after)
@@ -108,7 +147,14 @@ class Replication:
     def _kinds(self, layers: Sequence[LayerCost], *, frozen: int = 0) -> Iterator[tuple[_Kind, int]]:
         layout = self.layout
         yield (
-            _Kind("data", "shard", "replica_shard", layout.data * layout.context, layout.zero_ranks),
+            _Kind(
+                "data",
+                "shard",
+                "replica_shard",
+                layout.data * layout.context,
+                layout.zero_ranks,
+                layout.worker_ranks,
+            ),
             frozen + sum(layer.parameters for layer in layers),
         )
         yield (
@@ -118,6 +164,7 @@ class Replication:
                 "expert_replica_shard",
                 layout.expert_data,
                 layout.expert_zero_ranks,
+                layout.sizes.expert_shard,
             ),
             sum(layer.expert_parameters for layer in layers),
         )

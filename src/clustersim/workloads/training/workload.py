@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from clustersim.workloads.training.iterations import Iteration, IterationLog
 from clustersim.workloads.training.job import TrainingJob, describe_job
 from clustersim.workloads.training.network import Network
 from clustersim.workloads.training.pace import Pacer
+from clustersim.workloads.training.program import Program
 from clustersim.workloads.training.programs import Programs
 from clustersim.workloads.training.repetition import Repetition
 from clustersim.workloads.training.span import Span, critical_shares
@@ -160,13 +161,17 @@ class TrainingWorkload:
         pacer = self._pacer(world, crew)
         self._feed(world, crew)
         alike = pacer.steady and self.spec.data_loading is None
-        repetition = Repetition(world) if alike and self.spec.repeat == "auto" else None
+        repeats = alike and self.spec.repeat == "auto"
+        repetitions = {kind: Repetition(world) if repeats else None for kind in (False, True)}
         last: Span | None = None
         while self._goes_on(env.now):
+            exchanges = programs.exchanges(len(self._log))
+            repetition = repetitions[exchanges]
             if repetition is not None and repetition.ready:
                 yield from self._repeat(world, repetition)
             else:
-                last = yield from self._iterate(world, crew, programs, pacer, last, repetition)
+                chosen = [programs.of(lane.stage, lane.replica, exchanges=exchanges) for lane in crew.lanes]
+                last = yield from self._iterate(world, crew, chosen, pacer, last, repetition)
         self._complete = True
         memory_bytes = self._memory_bytes
         for gpu, turn in turns.items():
@@ -225,7 +230,7 @@ class TrainingWorkload:
         self,
         world: World,
         crew: Crew,
-        programs: Programs,
+        programs: Sequence[Program],
         pacer: Pacer,
         before: Span | None,
         repetition: Repetition | None,
@@ -235,8 +240,7 @@ class TrainingWorkload:
         crew.begin_after(before)
         if repetition is not None:
             repetition.begin()
-        chosen = [programs.of(lane.stage, lane.replica) for lane in crew.lanes]
-        slowest = yield from crew.iterate(chosen, pacer.draw())
+        slowest = yield from crew.iterate(programs, pacer.draw())
         last = slowest.last
         row = Iteration.of(
             crew.lanes,
