@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import argparse
+import resource
 import statistics
 import time
 
@@ -26,6 +27,7 @@ def main() -> None:
     parser.add_argument("sequence", nargs="?", type=int, default=8192)
     parser.add_argument("--cluster", default=CLUSTER)
     parser.add_argument("--all", action="store_true", help="simulate every layout that fits")
+    parser.add_argument("--out", help="keep every simulated layout there")
     args = parser.parse_args()
     begun = time.perf_counter()
     found = cs.plan(
@@ -35,12 +37,17 @@ def main() -> None:
         global_batch=args.global_batch,
         sequence=args.sequence,
         top=10**6 if args.all else 10,
+        out=args.out,
     )
     wall_s = time.perf_counter() - begun
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    cpu_s = sum(usage.ru_utime + usage.ru_stime for usage in usages)
     counts = ", ".join(f"{number:,} {words}" for words, number in found.counts.items())
     each_s = [each.simulated.wall_s for each in found.found.simulated if each.simulated]
     tightness = [each.assessed.bound_s / each.iteration_s for each in found.found.simulated]
-    print(f"{args.model}, {args.gpus} GPUs: {wall_s:.0f} s on {usable_cores()} cores")
+    print(
+        f"{args.model}, {args.gpus} GPUs: {wall_s:.0f} s on {usable_cores()} cores, {cpu_s:.0f} CPU seconds"
+    )
     print(f"layouts: {counts}")
     print(
         f"one simulation: median {statistics.median(each_s):.2f} s, mean {statistics.mean(each_s):.2f} s, "

@@ -60,7 +60,10 @@ def training() -> Outcome:
         "duration_s": np.full(rows, 0.5),
         "compute_s": np.full(rows, 0.3),
         "bubble_s": np.zeros(rows),
-        **{f"exposed_{kind}_s": np.zeros(rows) for kind in ("tensor", "context", "expert", "pipeline", "offload")},
+        **{
+            f"exposed_{kind}_s": np.zeros(rows)
+            for kind in ("tensor", "context", "expert", "pipeline", "offload")
+        },
         "exposed_data_s": np.full(rows, 0.15),
         "exposed_communication_s": np.full(rows, 0.15),
         "host_s": np.full(rows, 0.05),

@@ -169,6 +169,21 @@ def test_the_gantt_draws_every_activity_of_the_iteration_on_its_lane(plot: Resul
     assert len(axes.patches) == 4
 
 
+def test_of_many_lanes_the_gantt_draws_those_of_the_critical_path() -> None:
+    """60 sends beside the iteration; the compute and communication lanes that it waits for stay."""
+    rows = synthetic_result.trace()
+    cause = next(row for row, activity in enumerate(rows) if activity.start_s == 0.5)
+    beside = [
+        rows[cause]._replace(lane=f"pretrain/stage{number}/sends", label="send", cause=-1)
+        for number in range(60)
+    ]
+    (axes,) = synthetic_result.result(trace=[*rows, *beside]).plot.gantt("pretrain", iteration=1).axes
+    lanes = [label.get_text() for label in axes.get_yticklabels()]
+    assert len(lanes) == 20
+    assert {"compute", "comm"} <= set(lanes)
+    assert "(20 of 62 lanes)" in axes.get_title(loc="left")
+
+
 def test_the_mean_of_a_bin_is_weighted_by_time() -> None:
     start, end = np.array([0.0, 1.0, 3.0]), np.array([1.0, 2.0, 4.0])
     values = np.array([1.0, 3.0, 5.0])

@@ -52,6 +52,15 @@ def test_every_activity_is_one_event_in_microseconds_on_its_lane() -> None:
         assert event["args"]["cause"] == activity.cause
 
 
+def test_stages_and_replicas_of_a_job_are_threads_of_its_process() -> None:
+    lanes = ["pretrain/replica0/stage1/compute", "pretrain/replica0/stage1/sends to stage 2", "pretrain/norm"]
+    rows = [Activity("compute", lane, "forward 1", 0.0, 1.0, -1, {}) for lane in lanes]
+    found = list(events(synthetic_result.result(trace=rows)))
+    assert list(_named(found, "thread_name").values()) == [lane.partition("/")[2] for lane in lanes]
+    processes = {event["pid"] for event in found if event["ph"] == "X"}
+    assert [_named(found, "process_name")[process] for process in processes] == ["pretrain"]
+
+
 def test_activities_that_overlap_on_one_lane_get_threads_of_their_own() -> None:
     rows = [
         Activity("transfer", "transfers", "a", 0.0, 2.0, -1, {}),

@@ -15,12 +15,12 @@ from clustersim.study.plan.evaluator import Evaluator, Simulate
 from clustersim.study.plan.job import describe_plan, space_of
 from clustersim.study.plan.reasons import PARTS
 from clustersim.study.plan.result import COLUMNS
-from clustersim.study.plan.space import Limits
+from clustersim.study.plan.space import RULES, Limits
 
 STAR = "topologies/star-dgx-a100-2.yaml"
 SMALL: dict[str, Any] = {
     "gpus": 8,
-    "global_batch": 16,
+    "global_batch": 8,
     "sequence": 512,
     "max_micro_batch": 1,
     "max_tensor": 2,
@@ -137,6 +137,11 @@ def test_models_without_layers_that_divide_get_data_parallelism_alone() -> None:
     assert {(layout["tensor"], layout["pipeline"]) for layout in found} == {(1, 1)}
 
 
+def test_the_documentation_states_every_rule() -> None:
+    page = " ".join((Path(__file__).parents[2] / "docs" / "plan.md").read_text().split())
+    assert all(rule in page for rule in RULES)
+
+
 # what is refused ----------------------------------------------------------------------
 
 
@@ -160,6 +165,11 @@ def test_where_nothing_fits_the_nearest_layout_is_told() -> None:
 def test_a_batch_that_no_layout_divides_is_refused() -> None:
     with pytest.raises(InputError, match="no layout of 5 GPUs divides a global batch of 3 and bert-large"):
         cs.plan("bert-large", STAR, gpus=5, global_batch=3)
+
+
+def test_where_no_layout_can_be_made_the_reason_is_told() -> None:
+    with pytest.raises(InputError, match=r"no layout can be made; .*: precision: .*fp8"):
+        small(precision="fp8")
 
 
 def test_resuming_needs_a_folder() -> None:

@@ -270,6 +270,10 @@ def test_a_row_that_cannot_be_modelled_says_why(changes: dict[str, str], reason:
             {"gpu": "GB200", "gpus_per_node": "4", "gpu_count": "64", "scale_out": ""},
             "1 x gb200-nvl72 (64 GPUs)",
         ),
+        (
+            {"gpu": "GB200", "gpus_per_node": "4", "gpu_count": "256", "scale_out": "4x NDR400"},
+            "4 x gb200-nvl72 (64 GPUs), 72 x infiniband-ndr",
+        ),
     ],
 )
 def test_words_become_nodes_and_adapters(changes: dict[str, str], title: str) -> None:
@@ -398,6 +402,16 @@ def test_the_page_has_the_tables_that_its_rows_amount_to(root: Path) -> None:
     text = (root / "docs" / "validation-training.md").read_text(encoding="utf-8")
     assert page["with_tables"](text) == text
     assert [row.id for row in page["saved_report"]().results] == [each["row_id"] for each in shipped()]
+
+
+@pytest.mark.parametrize("name", ["A0358", "A0503", "A0108"])
+def test_the_rows_of_the_page_are_what_is_predicted_now(root: Path, name: str) -> None:
+    page = runpy.run_path(str(root / "tools" / "training_page.py"))
+    (saved,) = [row for row in page["saved_report"]().results if row.id == name]
+    (chosen,) = [each for each in shipped() if each["row_id"] == name]
+    found = predict_row(chosen)
+    assert found.predicted == pytest.approx(saved.predicted, rel=0.03)
+    assert found.layout == saved.layout
 
 
 def test_the_shipped_table_has_every_row_of_the_collection(shared: Callable[[str], Path]) -> None:

@@ -54,6 +54,16 @@ def test_no_iteration_is_shorter_than_its_bound(layout: str, recompute: str) -> 
     assert 0.0 < bound_s <= simulated_s
 
 
+def test_layers_that_do_not_recompute_count_without_it() -> None:
+    """Recomputation of one layer of six: the bound is nearer to none than to all of it."""
+    fields: dict[str, Any] = {"gpus": 4, "global_batch": 16, "parallelism": {"pipeline": 4}}
+    none_s, _ = bound_and_time(**fields)
+    all_s, _ = bound_and_time(recompute="full", **fields)
+    bound_s, simulated_s = bound_and_time(recompute="full", recompute_layers=1, **fields)
+    assert bound_s <= simulated_s
+    assert none_s < bound_s < none_s + 0.25 * (all_s - none_s)
+
+
 def test_switches_that_add_up_do_not_get_below_the_bound() -> None:
     bound_s, simulated_s = bound_and_time(SHARP, gpus=16, global_batch=64)
     assert bound_s <= simulated_s

@@ -14,6 +14,7 @@ from clustersim.engine.trace import COMPUTE, HOST, MEMORY_BANDWIDTH
 from clustersim.engine.world import World
 from clustersim.results.attribution import NETWORK_BANDWIDTH, by_class, critical_path
 from clustersim.topology import Topology
+from clustersim.workloads.training.network import Network
 from clustersim.workloads.training.program import Compute, Launch, Program
 
 PARTS = ("compute_s", "bubble_s", "exposed_communication_s", "host_s", "waiting_s")
@@ -179,3 +180,22 @@ def test_bus_bandwidth_of_unequal_buckets_is_all_bytes_over_all_time():
 def test_without_a_network_only_the_gpu_is_on_the_path():
     training, _ = run(job(gpus=1), cluster(nodes=1))
     assert set(training.outcome().attribution) <= {COMPUTE, MEMORY_BANDWIDTH, HOST}
+
+
+@pytest.mark.parametrize("overlap", [{}, {"tensor": True}])
+@pytest.mark.parametrize(
+    "parallelism",
+    [{"tensor": 4}, {"tensor": 4, "sequence": False}, {"tensor": 2, "context": 2}, {"context": 4}],
+)
+def test_closed_forms_within_passes_are_what_the_fabric_says(parallelism, overlap, monkeypatch):
+    topology = cluster()
+    overlap = overlap | {"enabled": False}  # no gradients beside the passes
+    spec = job(parallelism=parallelism, global_batch=32, sequence=512, steps=1, overlap=overlap)
+    closed, _ = run(spec, topology)
+    monkeypatch.setattr(Network, "closed_forms", False)
+    fabric, _ = run(spec, topology)
+    found, expected = (
+        {name: value for name, value in each.outcome().metrics.items() if name != "communication_s"}
+        for each in (closed, fabric)
+    )
+    assert found == pytest.approx(expected, rel=1e-9, abs=1e-9)

@@ -51,6 +51,14 @@ def test_kernels_always_go_on():
     assert end_s(1.0, [(0.0, 99.0, 0.6), (0.0, 99.0, 0.6)]) == pytest.approx(10.0)
 
 
+def test_communication_within_kernels_is_not_slowed():
+    env = simpy.Environment()
+    kernels = Kernels(env)
+    kernels.begin_beside(0.5)
+    env.run(until=kernels.run(4.0, kernels_part=0.25))
+    assert env.now == pytest.approx(3.0 + 2 * 1.0)
+
+
 _BESIDE = st.tuples(st.floats(0, 3), st.floats(0.01, 3), st.floats(0.05, 0.3))
 
 

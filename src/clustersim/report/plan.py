@@ -83,7 +83,9 @@ def _table(plan: Plan, candidates: Sequence[Candidate]) -> RenderableType:
 
 def _counts(plan: Plan) -> Sequence[str]:
     counts = plan.counts
-    unfit = ", ".join(f"{count(number)} mostly {use}" for use, number in plan.unfit_by_use.items())
+    unfit = ", ".join(
+        f"{count(number)} mostly {use.replace('_', ' ')}" for use, number in plan.unfit_by_use.items()
+    )
     return [
         f"{count(counts['enumerated'])} layouts: {count(counts['simulated'])} simulated, "
         f"{count(counts['pruned'])} ruled out by their bound, {count(counts['do not fit'])} do not fit into "

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from clustersim.spec._base import FileReference, InputPath, SpecModel
+from clustersim.spec._base import FileReference, SpecModel
 from clustersim.spec.placement import PlacementSpec
 from clustersim.spec.traffic import TrafficSpec
 from clustersim.spec.training import CollectiveSpec
@@ -24,7 +24,7 @@ class ChakraSpec(SpecModel):
     trace: Annotated[str, FileReference(numbered=".et")]
     """What the names of the files begin with: `traces/gpt` for `traces/gpt.0.et`, `traces/gpt.1.et`, …;
     or the folder that holds them and no others. Relative to the scenario file."""
-    groups: InputPath | None = None
+    groups: Annotated[str | None, FileReference()] = None
     """Communicator groups as ASTRA-sim takes them: JSON that maps the number of a group (`pg_name` of a
     node) to its ranks. Default: all collectives are of all ranks."""
     gpus: Annotated[int, Field(ge=1)]
@@ -36,6 +36,10 @@ class ChakraSpec(SpecModel):
     `roofline`: all that say how many operations they are take what a roofline says."""
     precision: Literal["fp32", "tf32", "fp16", "bf16", "fp8"] = "bf16"
     """Whose peak rate the roofline has."""
+    contention: bool = False
+    """Whether computation takes longer while collectives run beside it, as in training jobs. Durations that
+    were recorded on a GPU have that in them (false); those of `clustersim chakra export` and of a
+    roofline do not (true)."""
     iterations: Annotated[int, Field(ge=1)] = 1
     """How often the trace is run, one time after the other."""
     collective: CollectiveSpec = CollectiveSpec()

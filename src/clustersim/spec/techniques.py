@@ -6,10 +6,17 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from clustersim.spec._base import LIST, FieldError, SpecModel
+from clustersim.spec._base import LIST, FieldError, ModelName, SpecModel
 from clustersim.units import TIME, BandwidthQuantity, SizeQuantity, TimeQuantity, quantity
 
-__all__ = ["CompressionSpec", "DataLoadingSpec", "LocalStepsSpec", "LoraSpec", "OffloadSpec"]
+__all__ = [
+    "CompressionSpec",
+    "DataLoadingSpec",
+    "DistillationSpec",
+    "LocalStepsSpec",
+    "LoraSpec",
+    "OffloadSpec",
+]
 
 
 class LoraSpec(SpecModel):
@@ -84,3 +91,26 @@ class CompressionSpec(SpecModel):
     """`top-k`: part of the gradients that is sent."""
     rank: Annotated[int, Field(ge=1)] = 4
     """`powersgd`: columns of each factor."""
+
+
+class DistillationSpec(SpecModel):
+    """Training on the logits of another model: the teacher's forward pass comes before the student's."""
+
+    teacher: ModelName
+    """Model of the catalogue, or the path of a model file or a Hugging Face `config.json`; it has the
+    student's vocabulary, and its weights are frozen."""
+    gpus: Annotated[int, Field(ge=1)] | None = None
+    """GPUs of its own, the last ones of the job's. Default: it runs on the student's, laid out as that."""
+    tensor: Annotated[int, Field(ge=1)] = 1
+    """Tensor parallelism of a teacher on GPUs of its own."""
+    top_k: Annotated[int, Field(ge=1)] | None = None
+    """Logits of each token that are sent from GPUs of its own. Default: all."""
+    ahead: Annotated[int, Field(ge=1)] = 2
+    """Micro-batches that a teacher on GPUs of its own is ahead of each student, at the most."""
+
+    @model_validator(mode="after")
+    def _has_gpus(self) -> Self:
+        if self.gpus is None and (self.tensor > 1 or self.top_k is not None):
+            field = "tensor" if self.tensor > 1 else "top_k"
+            raise FieldError("is of a teacher on GPUs of its own; set 'gpus' too", field)
+        return self

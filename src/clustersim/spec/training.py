@@ -12,7 +12,14 @@ from clustersim.spec.parallelism import TrainingParallelismSpec
 from clustersim.spec.placement import PlacementSpec
 from clustersim.spec.reliability import ReliabilitySpec
 from clustersim.spec.stragglers import StragglerSpec
-from clustersim.spec.techniques import CompressionSpec, DataLoadingSpec, LocalStepsSpec, LoraSpec, OffloadSpec
+from clustersim.spec.techniques import (
+    CompressionSpec,
+    DataLoadingSpec,
+    DistillationSpec,
+    LocalStepsSpec,
+    LoraSpec,
+    OffloadSpec,
+)
 from clustersim.spec.traffic import TrafficSpec
 from clustersim.units import SIZE, TIME, SizeQuantity, TimeQuantity, quantity
 
@@ -131,6 +138,8 @@ class TrainingSpec(SpecModel):
     """What replicas send in place of their gradients. Default: the gradients."""
     data_loading: DataLoadingSpec | None = None
     """How samples come from storage. Default: they are always there."""
+    distillation: DistillationSpec | None = None
+    """Training on the logits of a teacher."""
     local_steps: LocalStepsSpec | None = None
     """Workers that exchange what they have learned only once in a while. Default: all replicas sum their
     gradients in every step."""

@@ -27,7 +27,14 @@ ROUNDING = 1e-9
 """Relative changes below this are rounding, not a difference."""
 
 HEADLINES: Mapping[str, tuple[str, ...]] = {
-    "training": ("iteration_s.mean", "samples_per_s", "exposed_communication_s"),
+    "training": (
+        "iteration_s.mean",
+        "samples_per_s",
+        "exposed_communication_s",
+        "run_days",
+        "run_energy_kwh",
+        "run_price_usd",
+    ),
     "inference": (
         "ttft_s.p50",
         "ttft_s.p99",

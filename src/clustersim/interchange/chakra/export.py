@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from clustersim.interchange.chakra.rank_writer import RankWriter
+from clustersim.errors import InputError
+from clustersim.interchange.chakra.rank_writer import COLLECTIVES, RankWriter
 from clustersim.workloads.chakra.groups import write_groups
 from clustersim.workloads.chakra.trace_files import SUFFIX, write_file
 from clustersim.workloads.training import TrainingWorkload
@@ -22,6 +23,8 @@ from clustersim.workloads.training.program import (
 )
 
 __all__ = ["Exported", "export"]
+
+_TO_HOSTS = ("host_down", "host_up")
 
 
 @dataclass(frozen=True)
@@ -51,11 +54,16 @@ def export(workload: TrainingWorkload, folder: Path) -> Exported:
     are what the rank's lane has waited for when it comes there, and what is before it on its
     stream. File `NAME.n.et` is of the n-th GPU of the job, `NAME.groups.json` has the communicator groups.
 
+    Raises
+    ------
+    InputError
+        For a collective that the format has no type for.
+
     **Valid when** kernels take as long as on an idle GPU: what they lose beside collectives, jitter and
     the wait for samples are not in the trace; slow GPUs are. Sizes are rounded to bytes, and durations to
     microseconds without adding up.
     **Source:** mlcommons/chakra, schema/protobuf/et_def.proto; meaning of sizes: docs/chakra.md.
-    **Checked by:** tests/interchange/test_chakra_export.py.
+    **Checked by:** tests/workloads/test_chakra_export.py.
     """
     folder.mkdir(parents=True, exist_ok=True)
     prefix = folder / workload.name
@@ -65,7 +73,7 @@ def export(workload: TrainingWorkload, folder: Path) -> Exported:
         write_file(prefix.with_name(f"{prefix.name}.{number}{SUFFIX}"), writer.nodes)
         nodes += len(writer.nodes)
     groups = prefix.with_name(f"{prefix.name}.groups.json")
-    write_groups(groups, {name: ranks for ranks, name in trace.group_names.items()})
+    write_groups(groups, {name: ranks for (ranks, _), name in trace.group_names.items() if name})
     return Exported(prefix, groups, len(workload.gpus), nodes)
 
 
@@ -76,7 +84,7 @@ class _Trace:
         self._job = workload.job
         self._layout = workload.job.layout
         self._number = {gpu: number for number, gpu in enumerate(workload.gpus)}
-        self.group_names: dict[tuple[int, ...], str] = {}
+        self.group_names: dict[tuple[tuple[int, ...], str], str] = {}
         self._programs = [compile_stage(stage, alone_of=never_alone) for stage in self._job.stages]
         sends = [each for program in self._programs for each in program if isinstance(each, Send)]
         self._tags = {key: tag for tag, key in enumerate(dict.fromkeys(each.key for each in sends))}
@@ -118,12 +126,16 @@ class _Trace:
 
     def _launch(self, writer: RankWriter, launch: Launch, stage: int, replica: int, gpu: str) -> None:
         name = f"{launch.dimension.replace('_', ' ')} {launch.collective.replace('_', '-')}"
-        if launch.collective == "send":
+        if launch.dimension in _TO_HOSTS:
             store = launch.dimension == "host_down"
             writer.move(
                 launch.key, name, launch.size_bytes, store=store, stream=launch.stream, after=launch.after
             )
             return
+        if launch.collective not in COLLECTIVES:
+            raise InputError(
+                f"{name}: a Chakra trace has no node for a '{launch.collective}' of a training job"
+            )
         for members in self._groups(launch, stage, replica, gpu):
             for _ in range(launch.repeat if len(members) > 1 else 0):
                 writer.collective(
@@ -133,7 +145,7 @@ class _Trace:
                     launch.size_bytes,
                     stream=launch.stream,
                     ranks=len(members),
-                    group=self._group_name(members),
+                    group=self._group_name(members, launch.stream),
                     after=launch.after,
                 )
 
@@ -158,11 +170,15 @@ class _Trace:
     def _numbers(self, gpus: Sequence[str]) -> tuple[int, ...]:
         return tuple(self._number[gpu] for gpu in gpus)
 
-    def _group_name(self, members: tuple[int, ...]) -> str:
-        """Name a group by its number, from 1; the group of all ranks in order has none."""
-        if members == tuple(range(len(self._number))):
-            return ""
-        return self.group_names.setdefault(members, str(len(self.group_names) + 1))
+    def _group_name(self, members: tuple[int, ...], stream: str) -> str:
+        """Name a group by its number, from 1, one for each stream: collectives of one group wait in line.
+
+        The first of all ranks in order has no name.
+        """
+        names = self.group_names
+        if "" not in names.values() and members == tuple(range(len(self._number))):
+            names.setdefault((members, stream), "")
+        return names.setdefault((members, stream), str(len(names) + 1))
 
 
 def _words(compute: Compute) -> str:

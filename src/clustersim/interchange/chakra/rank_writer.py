@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 from clustersim.workloads.chakra.messages import AttributeValue, CollectiveType, Node, NodeType
 
-__all__ = ["RankWriter"]
+__all__ = ["COLLECTIVES", "RankWriter"]
 
 _MICROS_PER_S = 1e6
 
-_TYPES: Mapping[str, CollectiveType] = {
+COLLECTIVES: Mapping[str, CollectiveType] = {
     "all_reduce": CollectiveType.ALL_REDUCE,
     "all_gather": CollectiveType.ALL_GATHER,
     "reduce_scatter": CollectiveType.REDUCE_SCATTER,
@@ -21,7 +21,10 @@ _TYPES: Mapping[str, CollectiveType] = {
     "scatter": CollectiveType.SCATTER,
     "barrier": CollectiveType.BARRIER,
 }
+"""Types of collectives by their names here."""
+
 _SIZE_OF_A_PART = ("all_gather", "gather")
+"""Kinds whose size is what one rank gives; docs/chakra.md."""
 
 
 class RankWriter:
@@ -62,7 +65,7 @@ class RankWriter:
         """Begin a collective of a group when those before it on its stream, and `after`, have ended."""
         part = 1 / ranks if kind in _SIZE_OF_A_PART else 1.0
         attributes: dict[str, AttributeValue] = {
-            "comm_type": int(_TYPES[kind]),
+            "comm_type": int(COLLECTIVES[kind]),
             "comm_size": round(size_bytes * part),
         }
         if group:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,6 +43,8 @@ _COLORS = {
     "host_s": YELLOW,
     "data_stall_s": "#225566",
     "waiting_s": GREY,
+    "exposed_communication_s": RED,
+    "idle_s": GREY,
 }
 _PARTS = tuple(
     part
@@ -52,6 +55,14 @@ _PARTS = tuple(
         else [whole]
     )
 )
+_PARTS_OF_A_TRACE = (
+    ("compute_s", "compute"),
+    ("exposed_communication_s", "exposed communication"),
+    ("host_s", "host"),
+    ("idle_s", "idle"),
+)
+"""Of replayed execution traces, which do not say what their communication is for."""
+
 _MOST_BARS = 80
 _BARS_WITH_GAPS = 40
 
@@ -70,7 +81,7 @@ def iteration_breakdown(result: Result, name: str) -> Picture:
     bottom = np.zeros(len(first))
     # Many bars touch: gaps of less than a pixel would make a pattern of their own.
     width = per_bar * (0.85 if len(first) <= _BARS_WITH_GAPS else 1.0)
-    for column, words in _PARTS:
+    for column, words in _parts_of(table):
         share = float(parts[column].sum()) / total
         if share:
             values, color = parts[column] * factor, _COLORS[column]
@@ -96,5 +107,9 @@ def _grouped(table: Table) -> tuple[np.ndarray, dict[str, np.ndarray], int]:
     per_bar = -(-rows // _MOST_BARS)
     starts = np.arange(0, rows, per_bar)
     sizes = np.diff(np.append(starts, rows))
-    parts = {column: np.add.reduceat(table[column], starts) / sizes for column, _ in _PARTS}
+    parts = {column: np.add.reduceat(table[column], starts) / sizes for column, _ in _parts_of(table)}
     return starts + (sizes - 1) / 2, parts, per_bar
+
+
+def _parts_of(table: Table) -> Sequence[tuple[str, str]]:
+    return _PARTS_OF_A_TRACE if "idle_s" in table else _PARTS

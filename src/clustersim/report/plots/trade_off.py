@@ -21,7 +21,7 @@ def trade_off(plan: Plan) -> Picture:
     """
     picture, axes = new_picture(8.4, 5.0)
     pruned, simulated, front = plan.found.pruned, plan.found.simulated, plan.pareto
-    limit_s = 4.0 * plan.best.iteration_s
+    limit_s = 4.0 * plan.best.iteration_s  # slower ones would leave no room for the others
     axes.scatter(
         [each.assessed.memory_bytes / 2**30 for each in pruned],
         [min(each.assessed.bound_s, limit_s) for each in pruned],
@@ -60,7 +60,10 @@ def trade_off(plan: Plan) -> Picture:
         color=INK,
     )
     axes.set(xlim=(0, None), ylim=(0, None))
-    axes.set(xlabel="memory of the fullest GPU (GiB); the line is what it has", ylabel="time of a step (s)")
+    axes.set(
+        xlabel="memory of the fullest GPU (GiB); the line is what it has",
+        ylabel="time of a step (s), cut at 4 × the best",
+    )
     axes.set_title(f"{best.spec.model} on {best.spec.gpus} GPUs: layouts")
     legend_below(axes)
     return picture

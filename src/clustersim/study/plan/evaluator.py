@@ -12,6 +12,7 @@ from clustersim.spec.scenario import Scenario
 from clustersim.spec.training import TrainingSpec
 from clustersim.study.plan.layouts import Assessed, Simulated
 from clustersim.study.plan.network_bytes import network_bytes
+from clustersim.study.plan.steady import estimate, repeats
 from clustersim.topology import Topology, build
 from clustersim.workloads.training.bound import Bounds
 from clustersim.workloads.training.crossings import Crossings
@@ -30,9 +31,10 @@ class Assess:
 
 @dataclass(frozen=True)
 class Simulate:
-    """Simulate one iteration."""
+    """Simulate one iteration; `whole`: every micro-batch of it."""
 
     spec: TrainingSpec
+    whole: bool = True
 
 
 def plan_topology(scenario: Scenario) -> Topology:
@@ -63,7 +65,9 @@ class Evaluator:
         """Answer one question."""
         if isinstance(question, Assess):
             return self.assess(question.ladder)
-        return self.simulate(question.spec)
+        if question.whole or not repeats(question.spec):
+            return self.simulate(question.spec)
+        return estimate(question.spec, self.simulate)
 
     def assess(self, ladder: Sequence[TrainingSpec]) -> tuple[Assessed, ...]:
         """Return what each layout needs, up to the first one that fits."""

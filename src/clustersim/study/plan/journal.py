@@ -36,7 +36,7 @@ class Journal:
     InputError
         Where results are there and `resume` was not said, and for a folder that cannot be written.
 
-    **Checked by:** tests/study/test_plan_journal.py, which ends a search in the middle.
+    **Checked by:** tests/study/test_plan_search.py, which ends a search in the middle.
     """
 
     def __init__(self, directory: Path | None, scenario: Scenario, *, resume: bool) -> None:
@@ -46,9 +46,10 @@ class Journal:
         if directory is not None:
             self._open(directory, resume=resume)
 
-    def get(self, spec: TrainingSpec) -> Simulated | None:
-        """Return what was simulated before."""
-        return self._known.get(self._key(spec)) if self._known else None
+    def get(self, spec: TrainingSpec, *, whole: bool) -> Simulated | None:
+        """Return what was simulated before; `whole`: with every micro-batch."""
+        known = self._known.get(self._key(spec)) if self._known else None
+        return known if known is None or known.whole or not whole else None
 
     def put(self, spec: TrainingSpec, simulated: Simulated) -> None:
         """Keep a layout; a failure is not kept, so that it is tried again."""

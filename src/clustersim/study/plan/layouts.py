@@ -72,12 +72,15 @@ class Simulated:
         What the simulation took.
     error
         Why there is none.
+    whole
+        Whether every micro-batch was simulated; otherwise see `clustersim.study.plan.steady`.
     """
 
     iteration_s: float = float("inf")
     metrics: Mapping[str, float] = field(default_factory=dict)
     wall_s: float = 0.0
     error: str = ""
+    whole: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -50,10 +50,10 @@ def _within(stage: StagePlan, micro_batches: int) -> Iterator[tuple[str, str, fl
 
 def _between_replicas(stage: StagePlan) -> Iterator[tuple[Launch, int]]:
     replication, zero = stage.replication, stage.replication.layout.zero
-    for number, layers in enumerate(stage.chunks):
-        passes = sum(each.chunk == number and each.kind == "backward" for each in stage.order)
+    passes = sum(each.kind == "backward" for each in stage.order) // len(stage.chunks) if zero >= 2 else 1
+    for layers in stage.chunks:
         for launch in replication.gradients("g", layers):
-            yield launch, passes if zero >= 2 else 1
+            yield launch, passes
         if zero:
             for launch in replication.parameters("p", layers, stream="data"):
                 yield launch, 2 * passes if zero == 3 else 1

@@ -26,7 +26,7 @@ def dominates(one: Objectives, other: Objectives) -> bool:
 def pareto_front(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
     """Return the layouts that no other one dominates, fastest first.
 
-    **Checked by:** tests/study/test_plan_pareto.py, against all pairs.
+    **Checked by:** tests/study/test_plan_search.py, against all pairs.
     """
     front: list[tuple[Objectives, Candidate]] = []
     for candidate in sorted(candidates, key=lambda each: (objectives(each), each.number)):

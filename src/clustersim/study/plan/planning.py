@@ -160,9 +160,12 @@ def _check(found: Found, memory_bytes: float) -> None:
             f"none of {len(found.failed)} layouts could be simulated; {first.words}: {error}"
         )
     if not found.unfit:
-        raise InputError("no layout's numbers divide the model; try more or fewer GPUs")
+        first = found.indivisible[0]
+        raise InputError(f"no layout can be made; {first.words}: {first.assessed.reason}")
     nearest = found.unfit[0]
-    parts = ", ".join(f"{use} {_gib(size)}" for use, size in nearest.assessed.memory.items() if size)
+    parts = ", ".join(
+        f"{use.replace('_', ' ')} {_gib(size)}" for use, size in nearest.assessed.memory.items() if size
+    )
     raise CannotRunError(
         f"none of {len(found.unfit)} layouts fits into {_gib(memory_bytes)} of GPU memory; the nearest is "
         f"{nearest.words}, which needs {_gib(nearest.assessed.memory_bytes)} ({parts}); take more GPUs, GPUs "

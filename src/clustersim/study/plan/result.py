@@ -87,7 +87,7 @@ class Plan:
         found = self.found
         return {
             "enumerated": found.enumerated,
-            "cannot be divided": found.indivisible,
+            "cannot be divided": len(found.indivisible),
             "do not fit": len(found.unfit),
             "pruned": len(found.pruned),
             "simulated": len(found.simulated),

@@ -56,13 +56,13 @@ class Found:
     pruned: tuple[Candidate, ...]
     unfit: tuple[Candidate, ...]
     failed: tuple[Candidate, ...]
-    indivisible: int
+    indivisible: tuple[Candidate, ...]
 
     @property
     def enumerated(self) -> int:
         """All layouts that were looked at."""
-        known = (self.simulated, self.pruned, self.unfit, self.failed)
-        return sum(map(len, known)) + self.indivisible
+        groups = (self.simulated, self.pruned, self.unfit, self.failed, self.indivisible)
+        return sum(map(len, groups))
 
 
 class Search:
@@ -71,7 +71,8 @@ class Search:
     A layout is left out where its bound is above the `top`-th best time so far and, besides, either above
     `within` times the best, or a simulated layout is at least as good as its bound in time, and in memory and
     bytes on the network. So the `top` fastest are exact, and so is the Pareto front up to `within` times the
-    best time. Best bounds come first, in rounds.
+    best time. Best bounds come first, in rounds. Iterations of many micro-batches are worked out from shorter
+    ones (`clustersim.study.plan.steady`); in the end the `top` fastest are simulated whole.
 
     Parameters
     ----------
@@ -105,12 +106,13 @@ class Search:
         of = {fate: [each for each in candidates if each.assessed.fate == fate] for fate in _FATES}
         waiting = sorted(of["fits"], key=lambda each: (each.assessed.bound_s, each.number))
         done, pruned = self._simulated(waiting, answers)
+        done = self._confirmed(done, answers)
         return Found(
             simulated=tuple(sorted((each for each in done if _ran(each)), key=_rank)),
             pruned=tuple(pruned),
             unfit=tuple(sorted(of["does not fit"], key=lambda each: each.assessed.memory_bytes)),
-            failed=tuple(each for each in done if not _ran(each)),
-            indivisible=len(of["cannot be divided"]),
+            failed=tuple(sorted((each for each in done if not _ran(each)), key=_rank)),
+            indivisible=tuple(of["cannot be divided"]),
         )
 
     def _assessed(self, answers: Answers) -> Iterator[Candidate]:
@@ -137,7 +139,7 @@ class Search:
         pruned: list[Candidate] = []
         left = iter(waiting)
         while batch := list(islice(self._worth(left, done, pruned), _ROUND)):
-            for candidate in self._simulate(batch, answers):
+            for candidate in self._simulate(batch, answers, whole=False):
                 done.append(candidate)
                 decided = (len(done) + len(pruned)) / len(waiting)
                 self._report(_ASSESSING + (1 - _ASSESSING) * decided, min(each.iteration_s for each in done))
@@ -158,15 +160,25 @@ class Search:
             else:
                 yield candidate
 
-    def _simulate(self, batch: Sequence[Candidate], answers: Answers) -> Iterator[Candidate]:
+    def _confirmed(self, done: Sequence[Candidate], answers: Answers) -> list[Candidate]:
+        """Simulate the fastest layouts whole, until those that are fastest then have been."""
+        known = {each.number: each for each in done}
+        while True:
+            ranked = sorted(filter(_ran, known.values()), key=_rank)[: self._top]
+            short = [each for each in ranked if each.simulated is not None and not each.simulated.whole]
+            if not short:
+                return list(known.values())
+            known |= {each.number: each for each in self._simulate(short, answers, whole=True)}
+
+    def _simulate(self, batch: Sequence[Candidate], answers: Answers, *, whole: bool) -> Iterator[Candidate]:
         missing: list[Candidate] = []
         for candidate in batch:
-            known = self._journal.get(candidate.spec)
+            known = self._journal.get(candidate.spec, whole=whole)
             if known is None:
                 missing.append(candidate)
             else:
                 yield replace(candidate, simulated=known)
-        for position, answer in answers.ask([Simulate(candidate.spec) for candidate in missing]):
+        for position, answer in answers.ask([Simulate(each.spec, whole) for each in missing]):
             assert isinstance(answer, Simulated)
             self._journal.put(missing[position].spec, answer)
             yield replace(missing[position], simulated=answer)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from clustersim import catalog
 from clustersim.catalog.hardware import Hardware, understand
+from clustersim.catalog.links import LinkType
 from clustersim.study.validation.training_row import TrainingRow
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["hardware_of", "topology_of"]
 
 _DOMAINS = re.compile(r"\bnvl\s*-?(?:72|36)\b|\bgb[23]00\b", re.IGNORECASE)
-_IN_DOMAIN = 64
+_DOMAIN, _USED_OF_DOMAIN = 72, 64
 _KEPT = 4
 _BUILT: dict[str, Topology] = {}
 
@@ -32,10 +33,8 @@ def hardware_of(row: TrainingRow) -> Hardware:
     InputError
         With the word that is not understood.
     """
-    words = f"{row.gpu} {row.system}"
-    if _DOMAINS.search(words):
-        size = row.gpus if row.gpus <= _IN_DOMAIN + 8 else _IN_DOMAIN
-        row = replace(row, nodes_of=size)
+    if _DOMAINS.search(f"{row.gpu} {row.system}"):
+        return _domains(row)
     if row.nodes == 1 or row.network:
         return understand(
             gpu=row.gpu,
@@ -45,9 +44,29 @@ def hardware_of(row: TrainingRow) -> Hardware:
             system=row.system,
         )
     one = understand(gpu=row.gpu, nodes=1, gpus_per_node=row.nodes_of, system=row.system)
+    return _joined(one, row.nodes, None)
+
+
+def _domains(row: TrainingRow) -> Hardware:
+    """Return racks of one NVLink domain each; words about the network are those about a tray of one."""
+    size = row.gpus if row.gpus <= _DOMAIN else _USED_OF_DOMAIN
+    one = understand(gpu=row.gpu, nodes=1, gpus_per_node=size, system=row.system)
+    racks = -(-row.gpus // size)
+    if racks == 1:
+        return one
+    trays = understand(
+        gpu=row.gpu, nodes=2, gpus_per_node=row.nodes_of, inter_link=row.network, system=row.system
+    )
+    return _joined(one, racks, trays.link)
+
+
+def _joined(one: Hardware, nodes: int, link: LinkType | None) -> Hardware:
+    """Return so many nodes, joined by the network that they come with if none is named."""
+    if link is not None:
+        return replace(one, nodes=nodes, link=link)
     link = catalog.link(one.node.nic_link)
     said = f"network between nodes not stated: {one.node.nics} x {link.name} of {one.node.name}"
-    return replace(one, nodes=row.nodes, link=link, assumed=(*one.assumed, said))
+    return replace(one, nodes=nodes, link=link, assumed=(*one.assumed, said))
 
 
 def topology_of(hardware: Hardware) -> Topology:

@@ -29,10 +29,10 @@ def plot_training(rows: Sequence[TrainingResult]) -> Figure:
     ends = np.array([times.min() / 1.5, times.max() * 1.5])
     axes.fill_between(ends, ends * (1 - _BAND), ends * (1 + _BAND), color="0.5", alpha=0.2, lw=0)
     axes.plot(ends, ends, color="0.3", lw=1)
-    groups = list(dict.fromkeys((row.system, row.experts) for row in rows))
+    groups = list(dict.fromkeys((row.ran_on, row.experts) for row in rows))
     systems = list(dict.fromkeys(system for system, _ in groups))
     for system, experts in groups:
-        members = [row for row in rows if (row.system, row.experts) == (system, experts)]
+        members = [row for row in rows if (row.ran_on, row.experts) == (system, experts)]
         measured, predicted = np.array([(row.measured, row.predicted) for row in members], dtype=float).T
         axes.scatter(
             measured,

@@ -52,7 +52,7 @@ class TrainingReport(ValidationReport):
         lines: list[str] = []
         if self.timed:
             lines += ["error of the iteration time (mean and worst of its size, and mean with sign)"]
-            lines += _errors("system and table", self.timed, _system)
+            lines += _errors("table and GPU", self.timed, _system)
             lines += ["", *_errors("models and GPU", self.timed, _kind)]
             lines += ["", *_errors("", self.timed, lambda row: "all"), "", *self._goals()]
             lines += ["", "where the predicted time goes (mean share in %)", *_shares(self.timed)]
@@ -79,7 +79,7 @@ class TrainingReport(ValidationReport):
 
 
 def _system(row: TrainingResult) -> str:
-    return row.table if row.table.startswith(row.system) else f"{row.system}: {row.table}"
+    return f"{row.table}, {row.generation}"
 
 
 def _kind(row: TrainingResult) -> str:
@@ -113,9 +113,9 @@ def _errors(
 def _shares(rows: Sequence[TrainingResult]) -> Iterator[str]:
     """Parts of the iteration by table."""
     groups = sorted(dict.fromkeys(map(_system, rows)))
-    width = max(map(len, groups))
     names = [part.removeprefix("exposed_").removesuffix("_s") for part in PARTS]
-    yield f"{'system and table':<{width}} " + "".join(f"{name:>10}" for name in names)
+    width = max(len("table and GPU"), *map(len, groups))
+    yield f"{'table and GPU':<{width}} " + "".join(f"{name:>10}" for name in names)
     for group in groups:
         shares = [
             [row.parts.get(part, 0.0) / (row.predicted or 1.0) for part in PARTS]
@@ -151,7 +151,8 @@ def _refused(rows: Sequence[TrainingResult]) -> list[str]:
         if row.reason:
             reasons.setdefault(row.reason, []).append(row.id)
     lines = [f"  {reason}: {_short(names)}" for reason, names in reasons.items()]
-    return ["", f"not modelled: {sum(map(len, reasons.values()))} rows", *lines] if lines else []
+    count = sum(map(len, reasons.values()))
+    return ["", f"not modelled: {count} row{'s' if count != 1 else ''}", *lines] if lines else []
 
 
 def _short(names: Sequence[str]) -> str:

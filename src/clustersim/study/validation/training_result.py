@@ -72,6 +72,11 @@ class TrainingResult(Row):
         return self.memory_bytes <= self.capacity_bytes
 
     @property
+    def ran_on(self) -> str:
+        """Its system, or the round of MLPerf, where every entry has a system of its own."""
+        return self.table if self.table.startswith("MLPerf") else self.system
+
+    @property
     def generation(self) -> str:
         """The GPU without form and memory: `A100`."""
         return self.gpu.removeprefix("NVIDIA ").split("-")[0].split(" ")[0]

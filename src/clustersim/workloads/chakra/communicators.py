@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import simpy
 
+from clustersim import catalog
 from clustersim.collectives import Communicator
 from clustersim.collectives.from_spec import communicator_for
 from clustersim.engine.fabric import TrafficClass
@@ -53,6 +54,16 @@ class Communicators:
             kind = "send_recv:0:1" if joint.kind == "send_recv" else joint.kind
             if len(set(joint.group)) > 1:
                 self._of(joint).alone_s(f"{kind}:0" if kind in _ROOTED else kind, joint.size_bytes)
+
+    def beside(self, joint: Joint) -> float:
+        """Return the fraction of each GPU that a collective takes from kernels; sends take none."""
+        if not self._spec.contention or joint.kind == "send_recv":
+            return 0.0
+        topology = self._world.topology
+        nodes = {topology.node_of(self._gpus[rank]) for rank in joint.group}
+        accelerator = catalog.accelerator(topology.accelerator_of(self._gpus[joint.group[0]]))
+        reach: Literal["scale_up", "scale_out"] = "scale_up" if len(nodes) == 1 else "scale_out"
+        return 1.0 - 1.0 / accelerator.slowdown_beside_collective(reach)
 
     def run(self, joint: Joint, *, cause: int, label: str) -> simpy.Event:
         """Begin a collective or a send; the event's value is its `CollectiveRecord`."""

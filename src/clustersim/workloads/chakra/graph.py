@@ -46,6 +46,8 @@ class Joint:
         Of collective, as `clustersim.collectives.kinds` names it; `send_recv`.
     group
         Ranks in order; of a send source and target.
+    stream
+        What it runs in: one of a stream after the other.
     size_bytes
         As `clustersim.collectives.Communicator` counts it.
     tasks
@@ -54,6 +56,7 @@ class Joint:
 
     kind: str
     group: tuple[int, ...]
+    stream: str
     size_bytes: float
     tasks: tuple[Task, ...]
 
@@ -148,14 +151,20 @@ def _circle(left: set[Task], came: set[Task]) -> list[Task]:
     """Walk from a task that never ends to what it waits for, until one comes again."""
     parent_of = {child: task for task in left for child in task.children if child in left}
     path: list[Task] = []
-    task = min(left, key=lambda each: (each.rank, each.place))
+    task = min(left, key=_position)
     while task not in path:
         path.append(task)
         if task in came and task.joint is not None:
             task = next(each for each in _needed(task.joint) if each not in came)
         else:
             task = parent_of[task]
-    return path[path.index(task) :][::-1]
+    circle = path[path.index(task) :][::-1]
+    first = circle.index(min(circle, key=_position))
+    return circle[first:] + circle[:first]
+
+
+def _position(task: Task) -> tuple[int, int]:
+    return task.rank, task.place
 
 
 def cycle_problem(cycle: Sequence[Task], traces: Sequence[RankTrace]) -> Problem:

@@ -15,10 +15,10 @@ class RankTimes:
     """Seconds of one rank; compute, exposed communication, host and idle add up to the iteration."""
 
     compute_s: float
-    communication_s: float
     exposed_communication_s: float
     host_s: float
     idle_s: float
+    communication_s: float
 
 
 @dataclass

@@ -77,7 +77,7 @@ def _collectives(traces: Sequence[RankTrace], tasks: Sequence[Sequence[Task]], g
     joints: list[Joint] = []
     for name, by_rank in calls.items():
         rows = zip_longest(*(by_rank[rank] for rank in members[name]))
-        joints += (_collective(traces, members[name], row) for row in rows)
+        joints += (_collective(traces, name, members[name], row) for row in rows)
     return joints
 
 
@@ -101,7 +101,9 @@ def _group_name(trace: RankTrace, task: Task, members: Mapping[str, tuple[int, .
     return name
 
 
-def _collective(traces: Sequence[RankTrace], group: tuple[int, ...], row: tuple[Task | None, ...]) -> Joint:
+def _collective(
+    traces: Sequence[RankTrace], name: str, group: tuple[int, ...], row: tuple[Task | None, ...]
+) -> Joint:
     here = [task for task in row if task is not None]
     first = here[0]
     if len(here) < len(group):
@@ -118,7 +120,7 @@ def _collective(traces: Sequence[RankTrace], group: tuple[int, ...], row: tuple[
             raise InputError(traces[task.rank].problem(task.node, message))
     kind, size = said[first]
     whole = size * len(group) if kind in _SIZE_OF_A_PART else size
-    return Joint(kind, group, float(whole), tuple(here))
+    return Joint(kind, group, f"group {name}", float(whole), tuple(here))
 
 
 def _said(traces: Sequence[RankTrace], task: Task) -> tuple[str, int]:
@@ -172,7 +174,8 @@ def _transfer(traces: Sequence[RankTrace], send: Task, receive: Task) -> Joint:
             f"receives {sizes[1]} B"
         )
         raise InputError(traces[send.rank].problem(send.node, message))
-    return Joint("send_recv", (send.rank, receive.rank), float(sizes[0]), (send, receive))
+    pair = (send.rank, receive.rank)
+    return Joint("send_recv", pair, f"from {pair[0]} to {pair[1]}", float(sizes[0]), (send, receive))
 
 
 def _peer(traces: Sequence[RankTrace], task: Task, name: str) -> int:

@@ -15,6 +15,7 @@ from clustersim.workloads.chakra.durations import Durations, on_host
 from clustersim.workloads.chakra.graph import Graph, Joint, Task
 from clustersim.workloads.chakra.ledger import Interval, RankLedger
 from clustersim.workloads.chakra.messages import NodeType
+from clustersim.workloads.training.kernels import Kernels
 from clustersim.workloads.training.span import Span
 
 if TYPE_CHECKING:
@@ -70,8 +71,7 @@ class Replay:
     durations
         How long nodes compute.
 
-    **Valid when** computation is as fast beside communication as without: recorded durations have what they
-    lose to it in them.
+    **Valid when** sends take nothing from kernels, and collectives what `ChakraSpec.contention` says.
     **Checked by:** tests/workloads/test_chakra_replay.py.
     """
 
@@ -86,6 +86,7 @@ class Replay:
         self._queues: dict[Hashable, _Queue] = {}
         self._touched: dict[_Queue, None] = {}
         self._ready: deque[Task] = deque()
+        self._kernels = [Kernels(world.env) for _ in graph.tasks]
         self.done_nodes = 0
         self.last: Span | None = None
         self.ledgers: list[RankLedger] = []
@@ -171,9 +172,10 @@ class Replay:
 
         ledger = self.ledgers[task.rank]
         kind, intervals = ("host", ledger.host) if resource == HOST else ("compute", ledger.compute)
-        self._world.env.timeout(seconds).callbacks.append(
-            lambda _: self._ran(queue, task, cause, start_s, kind, resource, intervals)
+        timer = (
+            self._world.env.timeout(seconds) if resource == HOST else self._kernels[task.rank].run(seconds)
         )
+        timer.callbacks.append(lambda _: self._ran(queue, task, cause, start_s, kind, resource, intervals))
 
     def _ran(
         self,
@@ -216,7 +218,7 @@ class Replay:
                 for each in list(came):
                     self._finish(each, self._cause[each])
             else:
-                queue = self._queue((sends, joint.group))
+                queue = self._queue(joint.stream)
                 queue.add(0, lambda: self._meet(queue, joint, self._cause[task]))
                 self._touched[queue] = None
 
@@ -224,10 +226,15 @@ class Replay:
         cause = self._later(cause, queue)
         label = joint.tasks[0].node.name
         event = self._communicators.run(joint, cause=_row(cause), label=label)
+        beside = self._communicators.beside(joint)
+        for rank in joint.group:
+            self._kernels[rank].begin_beside(beside)
 
         def ended(done: simpy.Event) -> None:
             record = cast("CollectiveRecord", done.value)
             self._ended.add(joint)
+            for rank in joint.group:
+                self._kernels[rank].end_beside(beside)
             for task, came_s in self._came[joint].items():
                 begun_s = max(record.start_s, came_s)
                 self.ledgers[task.rank].communication.append((begun_s, record.end_s))

@@ -1,7 +1,7 @@
 """The wire format of protocol buffers, as far as execution traces need it.
 
-It is a hundred lines that change as rarely as the format does; the runtime library would be a compiled
-dependency of several megabytes, and say of a malformed file only that it cannot be parsed.
+It is a hundred lines that change as rarely as the format does. The runtime library would be a compiled
+dependency, need the schema as well, and say of a malformed file only that it cannot be parsed.
 """
 
 from __future__ import annotations

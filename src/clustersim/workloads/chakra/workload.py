@@ -59,7 +59,7 @@ class ChakraWorkload:
 
     **Valid when** what a rank does depends on no value that is computed: a trace is one way through a
     program. Memory of GPUs is not counted, as a trace does not say what is kept.
-    **Checked by:** tests/workloads/test_chakra_replay.py, tests/interchange/test_chakra_export.py.
+    **Checked by:** tests/workloads/test_chakra_replay.py, tests/workloads/test_chakra_export.py.
     """
 
     kind = "chakra"

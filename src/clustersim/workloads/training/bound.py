@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 
 from clustersim.collectives import Communicator
 from clustersim.cost.roofline import KernelTime
@@ -16,7 +17,6 @@ from clustersim.workloads.training.compile import StagePlan
 from clustersim.workloads.training.crossings import Crossings, NodeMap
 from clustersim.workloads.training.job import TrainingJob
 from clustersim.workloads.training.program import Launch
-from clustersim.workloads.training.schedules import Pass
 
 __all__ = ["Bounds"]
 
@@ -82,7 +82,8 @@ class _Passes:
         self._job = job
         self._bounds = bounds
         self._groups: dict[tuple[str, int], tuple[str, ...]] = {}
-        self._blocks: dict[tuple[int, ...], float] = {}
+        self._blocks: dict[tuple[object, ...], float] = {}
+        self._until: dict[int, list[float]] = {}
         stages = job.layout.pipeline
         split = any(each.kind == "weight" for each in job.orders[0])
         self._seconds: dict[str, list[float]] = {"forward": [], "backward": [], "weight": []}
@@ -92,28 +93,39 @@ class _Passes:
             self._seconds["backward"].append(self._chunk_s(chunk, stage, "backward", split))
             self._seconds["weight"].append(sum(block.backward_weight.seconds for block in chunk))
 
-    def of(self, stage: StagePlan, each: Pass) -> float:
-        """Return the least length of a pass."""
-        return self._seconds[each.kind][_place(stage, each)]
+    def until_s(self, stage: StagePlan) -> Sequence[float]:
+        """Return when each pass of a stage can begin, and the end of the last: nothing waits but the first.
 
-    def begin_s(self, stage: StagePlan) -> float:
-        """Return when a stage can begin: the first micro-batch has gone through the chunks before."""
-        return sum(self._seconds["forward"][: _place(stage, stage.order[0])])
+        The first waits until its micro-batch has gone through the chunks before.
+        """
+        if stage.stage not in self._until:
+            place = stage.order[0].chunk * stage.stages + stage.stage
+            lengths = {
+                (kind, chunk): seconds[chunk * stage.stages + stage.stage]
+                for kind, seconds in self._seconds.items()
+                for chunk in range(len(stage.chunks))
+            }
+            passes = (lengths[each.kind, each.chunk] for each in stage.order)
+            begin_s = sum(self._seconds["forward"][:place])
+            self._until[stage.stage] = list(accumulate(passes, initial=begin_s))
+        return self._until[stage.stage]
 
     def path_s(self, stage: StagePlan) -> float:
         """Return the end of the passes, as far as this stage decides it."""
-        lengths = [self.of(stage, each) for each in stage.order]
-        begin_s, whole_s = self.begin_s(stage), sum(lengths)
-        last = max(number for number, each in enumerate(stage.order) if each.kind == "backward")
-        back_s = sum(self._seconds["backward"][: _place(stage, stage.order[last])])
-        return begin_s + max(whole_s, sum(lengths[: last + 1]) + back_s)
+        until_s = self.until_s(stage)
+        last = len(stage.order) - 1
+        while stage.order[last].kind != "backward":
+            last -= 1
+        place = stage.order[last].chunk * stage.stages + stage.stage
+        return max(until_s[-1], until_s[last + 1] + sum(self._seconds["backward"][:place]))
 
     def _chunk_s(self, chunk: Sequence[LayerCost], stage: int, kind: str, split: bool) -> float:
         return sum(self._block_s(block, stage, kind, split) for block in chunk)
 
     def _block_s(self, block: LayerCost, stage: int, kind: str, split: bool) -> float:
         """Return a block's part of a pass; layers are alike and share their times and messages."""
-        key = (id(block.forward), id(block.backward_input), id(block.messages_backward), id(kind), stage)
+        times = (block.forward, block.recompute, block.backward_input, block.backward_weight)
+        key = (kind, stage, *map(id, (*times, block.messages_forward, block.messages_backward)))
         if key not in self._blocks:
             time, messages = block.forward, block.messages_forward
             if kind == "backward":
@@ -147,21 +159,16 @@ class _Passes:
         return self._groups[key]
 
 
-def _place(stage: StagePlan, each: Pass) -> int:
-    return each.chunk * stage.stages + stage.stage
-
-
 def _replicas_s(stage: StagePlan, passes: _Passes, crossings: Crossings) -> float:
     """Return the end of what a stage says to its replicas, stream by stream."""
     layout = stage.replication.layout
     if not stage.overlap.enabled and layout.zero < 2:
         first = len(stage.order)
     elif layout.zero < 2:
-        last = {each.chunk: number for number, each in enumerate(stage.order) if each.kind != "forward"}
-        first = min(last.values())
+        first = _first_last_pass(stage)
     else:
         first = 0
-    begun_s = passes.begin_s(stage) + sum(passes.of(stage, each) for each in stage.order[:first])
+    begun_s = passes.until_s(stage)[first]
     # With ZeRO 3 the lanes of a stage do not wait for each other: one alone is sure to have its links.
     part = 1.0 / layout.lanes_per_stage if layout.zero == 3 else 1.0
     streams: dict[str, float] = {}
@@ -171,18 +178,28 @@ def _replicas_s(stage: StagePlan, passes: _Passes, crossings: Crossings) -> floa
     return begun_s + max(streams.values(), default=0.0)
 
 
+def _first_last_pass(stage: StagePlan) -> int:
+    """Return the number of the first pass after which the gradients of a chunk are whole."""
+    found: dict[int, int] = {}
+    for number in range(len(stage.order) - 1, -1, -1):
+        each = stage.order[number]
+        if each.kind != "forward":
+            found.setdefault(each.chunk, number)
+            if len(found) == len(stage.chunks):
+                break
+    return min(found.values())
+
+
 def _said(stage: StagePlan) -> Iterator[tuple[Launch, int]]:
     """Yield what a stage says to its replicas in an iteration after its first pass, and how often.
 
     A chunk at once: what nodes have to send does not depend on how it is divided into buckets.
     """
     replication, zero = stage.replication, stage.replication.layout.zero
-    for number, layers in enumerate(stage.chunks):
-        own = [each for each in stage.order if each.chunk == number]
-        adds = sum(each.kind == "backward" for each in own) if zero >= 2 else 1
+    passes = sum(each.kind == "backward" for each in stage.order) // len(stage.chunks)
+    for layers in stage.chunks:
         for launch in replication.gradients("g", layers):
-            yield launch, adds
+            yield launch, passes if zero >= 2 else 1
         if zero == 3:
-            collects = sum(each.kind != "weight" for each in own)
             for launch in replication.parameters("p", layers, stream="gather"):
-                yield launch, collects
+                yield launch, 2 * passes

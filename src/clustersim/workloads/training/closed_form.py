@@ -9,7 +9,7 @@ from clustersim.cost.shard import Message
 from clustersim.spec.training import OverlapSpec
 from clustersim.workloads.training.program import Booked
 
-__all__ = ["Alone", "AloneOf", "beside_s", "booked", "never_alone"]
+__all__ = ["Added", "Alone", "AloneOf", "beside_s", "booked", "never_alone"]
 
 
 class Alone(NamedTuple):
@@ -52,20 +52,37 @@ def beside_s(message: Message, overlap: OverlapSpec) -> float:
     return 0.0 if in_tensor and not overlap.tensor_backward else message.asynchronous_s
 
 
-def booked(message: Message, alone: Alone, *, kernels_s: float) -> tuple[Booked, dict[str, float]]:
-    """Return a message as part of its pass, and what it adds to the pass by resource.
+class Added(NamedTuple):
+    """What a message adds to its pass.
+
+    Parameters
+    ----------
+    booked
+        The message, with the part of its time that no kernels hide.
+    shares
+        That part by resource.
+    slowed_s
+        Time by which kernels beside it take longer.
+    """
+
+    booked: Booked
+    shares: Mapping[str, float]
+    slowed_s: float
+
+
+def booked(message: Message, alone: Alone, *, kernels_s: float) -> Added:
+    """Return a message as part of its pass.
 
     *Equation.* With C the time of all its collectives, H = `kernels_s` the kernels that they run beside and
-    s the slowdown of those: what they add is C·(1 - 1/s) where they end before the kernels (C ≤ s·H), else
-    C - H.
+    s the slowdown of those: kernels take min(C/s, H)·(s - 1) longer, and C - s·H is left to wait for, if
+    it is positive.
 
-    **Checked by:** tests/workloads/test_training_compile.py.
+    **Checked by:** tests/workloads/test_training_compile.py, and test_training_exact.py against the fabric.
     """
     total_s = message.count * alone.seconds
-    if total_s <= alone.slowdown * kernels_s:
-        added_s = total_s * (1.0 - 1.0 / alone.slowdown)
-    else:
-        added_s = total_s - kernels_s
-    part = added_s / alone.seconds if alone.seconds else 0.0
+    exposed_s = max(0.0, total_s - alone.slowdown * kernels_s)
+    slowed_s = min(total_s / alone.slowdown, kernels_s) * (alone.slowdown - 1.0)
+    part = exposed_s / alone.seconds if alone.seconds else 0.0
     shares = {resource: part * seconds for resource, seconds in alone.shares.items()}
-    return Booked(message.dimension, message.collective, message.size_bytes, message.count, added_s), shares
+    item = Booked(message.dimension, message.collective, message.size_bytes, message.count, exposed_s)
+    return Added(item, shares, slowed_s)

@@ -26,7 +26,7 @@ _PARTS: tuple[tuple[str, str], ...] = (
     ("exposed_communication_s", "Sum of the six: exposed communication."),
     ("host_s", "GPU idle because the host launches kernels too slowly, or updates the weights itself."),
     ("data_stall_s", "Wait for samples that storage or the host's processors have not delivered yet."),
-    ("waiting_s", "Wait for slower ranks and replicas."),
+    ("waiting_s", "Wait for slower ranks and replicas, and for a teacher on GPUs of its own."),
     ("forward_s", "Kernels of forward passes, launch gaps included."),
     ("backward_s", "Kernels of backward passes, launch gaps included."),
     ("optimizer_s", "Update of the weights, launch gaps included."),

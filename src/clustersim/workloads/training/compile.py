@@ -16,6 +16,7 @@ from clustersim.workloads.training.program import (
     ComputeKind,
     Instruction,
     Launch,
+    Lesson,
     Load,
     Program,
     Receive,
@@ -65,6 +66,8 @@ class StagePlan:
         What GPUs say to their hosts; None where nothing is offloaded.
     loads
         Whether samples come from storage.
+    taught
+        Whether logits come from a teacher on other GPUs.
     outer
         What workers exchange after the update; None for nothing.
     """
@@ -80,6 +83,7 @@ class StagePlan:
     norm: bool
     host: HostTraffic | None = None
     loads: bool = False
+    taught: bool = False
     outer: OuterStep | None = None
 
 
@@ -151,6 +155,8 @@ class _Compiler:
             yield Receive(_transfer(each, place), before % plan.stages)
         if plan.loads and place == 0 and each.kind == "forward":
             yield Load(each.micro_batch)
+        if plan.taught and place == last_place and each.kind == "backward":
+            yield Lesson(each.micro_batch)
         reduces = self._reduces(number, each)
         if reduces or self._zero == 3:
             self._quiet = False
@@ -241,7 +247,7 @@ class _Compiler:
         """Write a pass that collects each layer's parameters before it computes with them (ZeRO 3)."""
         units = list(layer_units(self._plan.chunks[each.chunk]))
         if each.kind == "backward":
-            units = [unit[::-1] for unit in reversed(units)]
+            units = [unit[::-1] for unit in reversed(units) if any(map(_goes_back, unit))]
         gathers = [
             list(self._replication.parameters(f"p{number}", unit, stream="gather"))
             for number, unit in enumerate(units)
@@ -332,6 +338,11 @@ def _kernels(kind: ComputeKind, time: KernelTime) -> Iterator[Compute]:
     """Yield kernels that belong to no micro-batch, if there are any."""
     if time.seconds:
         yield Compute(kind, time.seconds, time.launch_s, time.shares())
+
+
+def _goes_back(layer: LayerCost) -> bool:
+    """Whether a backward pass has anything to do in a block; a teacher's has not."""
+    return layer.backward.seconds > 0.0 or bool(layer.messages_backward)
 
 
 def _last_passes(order: Sequence[Pass]) -> Mapping[int, int]:

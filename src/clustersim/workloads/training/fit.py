@@ -29,12 +29,15 @@ class Room:
         Their names.
     memory_bytes
         Of the smallest of them.
+    teacher
+        The model whose logits a job is trained on.
     """
 
     model: Model
     accelerator: Accelerator
     gpus: Sequence[str]
     memory_bytes: float
+    teacher: Model | None = None
 
     def check(self, spec: TrainingSpec, memory: Sequence[MemoryBreakdown]) -> None:
         """Refuse a job that does not fit.
@@ -68,7 +71,13 @@ class Room:
 
     def _needed_bytes(self, spec: TrainingSpec) -> float | None:
         try:
-            laid_out = LaidOut.of(spec, model=self.model, accelerator=self.accelerator, gpus=self.gpus)
+            laid_out = LaidOut.of(
+                spec,
+                model=self.model,
+                accelerator=self.accelerator,
+                gpus=self.gpus,
+                teacher=self.teacher,
+            )
         except InputError:
             return None
         return max(stage.total_bytes for stage in laid_out.memory)

@@ -57,6 +57,8 @@ def _varies(spec: TrainingSpec, *, changes: bool) -> str:
     """Say what makes replicas differ in any case."""
     if spec.kernel_jitter:
         return "kernels vary from GPU to GPU ('kernel_jitter')"
+    if spec.distillation is not None and spec.distillation.gpus is not None:
+        return "a teacher on other GPUs sends to each ('distillation.gpus')"
     if spec.stragglers:
         return "some GPUs are slow ('stragglers')"
     return "links change while the job runs ('cluster.changes')" if changes else ""

@@ -12,6 +12,7 @@ import numpy as np
 
 from clustersim import catalog
 from clustersim.catalog.accelerators import Accelerator
+from clustersim.catalog.models import TransformerModel
 from clustersim.cost.operators import element_bytes
 from clustersim.cost.optimizers import optimizer_time
 from clustersim.cost.roofline import KernelTime
@@ -32,6 +33,7 @@ from clustersim.workloads.training.techniques.activations import ActivationTraff
 from clustersim.workloads.training.techniques.compression import Compression
 from clustersim.workloads.training.techniques.local_steps import OuterStep
 from clustersim.workloads.training.techniques.offload import HostTraffic, HostUpdate, host_share
+from clustersim.workloads.training.techniques.teacher import Teacher
 
 __all__ = ["TrainingJob", "describe_job"]
 
@@ -60,6 +62,8 @@ class TrainingJob:
         Parameters per second that a GPU's part of its host updates.
     slowdown
         How many times longer than usual the kernels of each rank take.
+    teacher
+        On GPUs of its own; None for none.
     """
 
     spec: TrainingSpec
@@ -76,6 +80,7 @@ class TrainingJob:
     traffic: Sequence[ActivationTraffic]
     update_rate: float
     slowdown: np.ndarray
+    teacher: Teacher | None = None
 
     @property
     def memory_bytes(self) -> float:
@@ -180,6 +185,7 @@ class TrainingJob:
                 own,
                 parameter_bytes=self.replication.parameter_bytes,
             ),
+            taught=self.teacher is not None,
             loads=self.spec.data_loading is not None,
             host=self._host(stage, self._updated(own, copies)) if self._offloads else None,
         )
@@ -243,17 +249,26 @@ def describe_job(
     CannotRunError
         If a stage does not fit into the memory of its GPUs.
     """
+    gpus, own = _apart(spec, gpus)
     accelerator = _accelerator(topology, gpus)
     if model is None:
         with _blamed_on("model"):
             model = catalog.model(spec.model, base=base)
     with _blamed_on("precision"):
         accelerator.peak(spec.precision)
-    laid_out = LaidOut.of(spec, model=model, accelerator=accelerator, gpus=gpus)
+    teacher = None
+    if spec.distillation is not None:
+        with _blamed_on("distillation", "teacher"):
+            teacher = catalog.model(spec.distillation.teacher, base=base)
+    laid_out = LaidOut.of(spec, model=model, accelerator=accelerator, gpus=gpus, teacher=teacher)
     if fits:
-        Room(model, accelerator, gpus, accelerator.memory_bytes).check(spec, laid_out.memory)
+        Room(model, accelerator, gpus, accelerator.memory_bytes, teacher).check(spec, laid_out.memory)
     layout = laid_out.layout
+    apart = None
+    if own and isinstance(teacher, TransformerModel):
+        apart = Teacher.of(spec, teacher, _accelerator(topology, own), gpus=own, layout=layout)
     return TrainingJob(
+        teacher=apart,
         spec=spec,
         model=model,
         accelerator=accelerator,
@@ -276,6 +291,17 @@ def describe_job(
     )
 
 
+def _apart(spec: TrainingSpec, gpus: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Divide GPUs into those of the student and those of a teacher of its own."""
+    own = None if spec.distillation is None else spec.distillation.gpus
+    if own is None:
+        return gpus, ()
+    if own >= len(gpus):
+        message = f"{own} of the job's {len(gpus)} GPUs leave none for the student"
+        raise InputError(Problem(("distillation", "gpus"), message))
+    return gpus[:-own], gpus[-own:]
+
+
 def _accelerator(topology: Topology, gpus: tuple[str, ...]) -> Accelerator:
     names = sorted({topology.accelerator_of(gpu) for gpu in gpus})
     if len(names) > 1:
@@ -290,9 +316,9 @@ def _accelerator(topology: Topology, gpus: tuple[str, ...]) -> Accelerator:
 
 
 @contextmanager
-def _blamed_on(field: str) -> Iterator[None]:
+def _blamed_on(*field: str) -> Iterator[None]:
     """Give an error of the catalogue its place in the workload."""
     try:
         yield
     except CatalogError as error:
-        raise InputError(Problem((field,), str(error))) from None
+        raise InputError(Problem(field, str(error))) from None

@@ -14,7 +14,8 @@ class Kernels:
     """Runs one stretch of kernels at a time.
 
     *Equation.* While collectives take the fraction φ of the GPU, a second of kernels takes
-    1 / (1 - φ) seconds; a stretch is re-timed whenever φ changes, so that its end is exact.
+    1 / (1 - φ) seconds; a stretch is re-timed whenever φ changes, so that its end is exact. Communication
+    in closed form within a stretch is taken to be spread evenly over it, and is not slowed.
 
     Parameters
     ----------
@@ -26,10 +27,11 @@ class Kernels:
     **Checked by:** tests/workloads/test_training_kernels.py.
     """
 
-    __slots__ = ("_done", "_env", "_left_s", "_rate", "_running", "_since_s", "_timer")
+    __slots__ = ("_done", "_env", "_left_s", "_part", "_rate", "_running", "_since_s", "_timer")
 
     def __init__(self, env: simpy.Environment) -> None:
         self._env = env
+        self._part = 1.0
         self._rate = 1.0
         self._running: list[float] = []
         self._left_s = 0.0
@@ -37,9 +39,11 @@ class Kernels:
         self._timer: simpy.Event | None = None
         self._done: simpy.Event | None = None
 
-    def run(self, seconds: float) -> simpy.Event:
-        """Begin a stretch of kernels that takes `seconds` alone; the event is its end."""
+    def run(self, seconds: float, *, kernels_part: float = 1.0) -> simpy.Event:
+        """Begin a stretch that takes `seconds` alone, so much of it kernels; the event is its end."""
         self._left_s = seconds
+        self._part = kernels_part
+        self._rate = self._rate_now()
         self._done = self._env.event()
         self._arm()
         return self._done
@@ -59,9 +63,13 @@ class Kernels:
     def _change(self) -> None:
         if self._timer is not None:
             self._left_s = max(0.0, self._left_s - (self._env.now - self._since_s) * self._rate)
-        self._rate = max(_LEAST_LEFT, 1.0 - sum(self._running))
+        self._rate = self._rate_now()
         if self._timer is not None:
             self._arm()
+
+    def _rate_now(self) -> float:
+        left = max(_LEAST_LEFT, 1.0 - sum(self._running))
+        return 1.0 / (self._part / left + 1.0 - self._part)
 
     def _arm(self) -> None:
         self._since_s = self._env.now

@@ -17,6 +17,7 @@ from clustersim.workloads.training.layout import Layout
 from clustersim.workloads.training.memory import MemoryBreakdown, stage_memory
 from clustersim.workloads.training.stages import divide
 from clustersim.workloads.training.techniques.activations import ActivationTraffic
+from clustersim.workloads.training.techniques.distillation import check_pair, with_teacher
 from clustersim.workloads.training.techniques.feedback import with_feedback
 from clustersim.workloads.training.techniques.host_memory import activation_traffic, divided_memory
 from clustersim.workloads.training.techniques.local_steps import with_outer_states
@@ -54,8 +55,21 @@ class LaidOut:
     traffic: tuple[ActivationTraffic, ...]
 
     @classmethod
-    def of(cls, spec: TrainingSpec, *, model: Model, accelerator: Accelerator, gpus: Sequence[str]) -> Self:
+    def of(
+        cls,
+        spec: TrainingSpec,
+        *,
+        model: Model,
+        accelerator: Accelerator,
+        gpus: Sequence[str],
+        teacher: Model | None = None,
+    ) -> Self:
         """Lay a job out over GPUs of one kind.
+
+        Parameters
+        ----------
+        teacher
+            The model whose logits it is trained on.
 
         Raises
         ------
@@ -80,21 +94,11 @@ class LaidOut:
             adapters=adapters_of(spec.lora),
         )
         chunks = divide(cost.layers, layout, spec)
-        per_parameter = optimizer_bytes(
-            spec.optimizer, spec.precision, gradient_bytes=cost.gradient_bytes_per_parameter
-        )
+        if teacher is not None:
+            pair = check_pair(model, teacher)
+            chunks = with_teacher(spec, chunks, pair=pair, accelerator=accelerator, layout=layout)
         traffic = activation_traffic(spec, chunks)
-        memory = stage_memory(
-            [each.kept(chunk) for each, chunk in zip(traffic, chunks, strict=True)],
-            layout=layout,
-            schedule=spec.parallelism.chosen_schedule,
-            micro_batches=passes,
-            per_parameter=per_parameter,
-            overlap=spec.overlap,
-        )
-        memory = with_outer_states(spec, memory, chunks, layout)
-        memory = with_feedback(spec, memory)
-        memory, host_memory = divided_memory(spec, memory, traffic, micro_batches=passes)
+        memory, host_memory = _memory(spec, layout, cost, chunks, traffic, passes)
         return cls(
             layout=layout,
             micro_batches=passes,
@@ -104,6 +108,29 @@ class LaidOut:
             host_memory=host_memory,
             traffic=traffic,
         )
+
+
+def _memory(
+    spec: TrainingSpec,
+    layout: Layout,
+    cost: TrainingCost,
+    chunks: Sequence[Sequence[LayerCost]],
+    traffic: Sequence[ActivationTraffic],
+    passes: int,
+) -> tuple[tuple[MemoryBreakdown, ...], tuple[Mapping[str, float], ...]]:
+    """Return what a GPU of each stage has in its own memory, and what it has on its host."""
+    memory = stage_memory(
+        [each.kept(chunk) for each, chunk in zip(traffic, chunks, strict=True)],
+        layout=layout,
+        schedule=spec.parallelism.chosen_schedule,
+        micro_batches=passes,
+        per_parameter=optimizer_bytes(
+            spec.optimizer, spec.precision, gradient_bytes=cost.gradient_bytes_per_parameter
+        ),
+        overlap=spec.overlap,
+    )
+    memory = with_feedback(spec, with_outer_states(spec, memory, chunks, layout))
+    return divided_memory(spec, memory, traffic, micro_batches=passes)
 
 
 def _gradient_bytes(spec: TrainingSpec) -> float | None:

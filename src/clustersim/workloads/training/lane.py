@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import simpy
 
+from clustersim.engine.trace import QUEUEING
 from clustersim.workloads.training.kernels import Kernels
 from clustersim.workloads.training.ledger import (
     CATEGORY_OF_DIMENSION,
@@ -21,6 +22,7 @@ from clustersim.workloads.training.program import (
     Booked,
     Compute,
     Launch,
+    Lesson,
     Load,
     Program,
     Receive,
@@ -28,6 +30,7 @@ from clustersim.workloads.training.program import (
 )
 from clustersim.workloads.training.span import Span
 from clustersim.workloads.training.techniques.loading import Feed
+from clustersim.workloads.training.techniques.teacher import Lessons
 
 __all__ = ["Lane", "Surroundings"]
 
@@ -87,6 +90,7 @@ class Lane:
         self.last: Span | None = None
         self.end_s = 0.0
         self.feed: Feed | None = None
+        self.lessons: Lessons | None = None
         self._job = surroundings
         self._launched: dict[str, Meeting] = {}
         self._passes = 0
@@ -104,7 +108,8 @@ class Lane:
                 seconds = self._seconds(instruction, pace)
                 if self.pending:
                     start_s = env.now
-                    yield self.kernels.run(seconds)
+                    part = 1.0 - instruction.exposed_s / seconds if seconds else 1.0
+                    yield self.kernels.run(seconds, kernels_part=part)
                     self._computed(instruction, pace, start_s, env.now)
                 else:
                     start_s = env.now + ahead_s
@@ -124,6 +129,8 @@ class Lane:
                 stream.join(meeting, self)
             elif isinstance(instruction, Launch):
                 self._launch(instruction)
+            elif isinstance(instruction, Lesson):
+                yield from self._learn(instruction)
             elif isinstance(instruction, Load):
                 yield from self._load(instruction)
             else:
@@ -195,6 +202,19 @@ class Lane:
             end_s = self.env.now
             self.ledger.seconds["data_stall_s"] += end_s - start_s
             shares = {name: part * (end_s - start_s) for name, part in self.feed.shares.items()}
+            row = self._job.record_stall(self, load, start_s, end_s, shares)
+            self.last = Span(self.last, start_s, end_s, shares, row)
+
+    def _learn(self, lesson: Lesson) -> Generator[simpy.Event, Any, None]:
+        """Wait for the teacher."""
+        assert self.lessons is not None
+        start_s = self.env.now
+        yield from self.lessons.take()
+        end_s = self.env.now
+        if end_s > start_s:
+            self.ledger.seconds["waiting_s"] += end_s - start_s
+            shares = {QUEUEING: end_s - start_s}
+            load = Load(lesson.micro_batch)
             row = self._job.record_stall(self, load, start_s, end_s, shares)
             self.last = Span(self.last, start_s, end_s, shares, row)
 

@@ -19,6 +19,7 @@ from clustersim.topology.hosts import hosts_of
 from clustersim.workloads.training.closed_form import Alone
 from clustersim.workloads.training.layout import Layout
 from clustersim.workloads.training.program import Launch
+from clustersim.workloads.training.techniques.teacher import Teacher
 
 if TYPE_CHECKING:
     from clustersim.engine.world import World
@@ -33,6 +34,9 @@ Reach = Literal["lane", "stage", "ends", "job"]
 
 _WITHIN_LANES = frozenset({"tensor", "context", "expert", "expert_tensor"})
 _TO_HOSTS = frozenset({"host_down", "host_up"})
+_TEACHER = -1
+"""In place of a stage that sends."""
+
 _SHARDS = frozenset({"shard", "expert_shard"})
 _REPLICAS = _SHARDS | {"data", "expert_data", "replica_shard", "expert_replica_shard"}
 
@@ -121,6 +125,42 @@ class Network:
                 traffic=self._traffic,
             )
         return found
+
+    def lessons(self, teacher: Teacher, replica: int) -> LockstepCommunicator:
+        """Return what ships logits to the last stage of a replica, or of all where they are folded."""
+        stage = self.layout.pipeline - 1
+        key = (stage, _TEACHER, replica)
+        if key not in self._sends:
+            replicas = [replica] if self._one_lane else range(self.layout.lanes_per_stage)
+            self._sends[key] = lockstep_for(
+                self._automatic,
+                self.world,
+                [pair for each in replicas for pair in teacher.pairs(self.layout, each)],
+                owner=self._spec.name,
+                lane=f"{self.lane_name(stage, replica)}/logits",
+                base=self._base,
+                traffic=self._traffic,
+            )
+            self._sends[key].alone_s("send_recv:0:1", teacher.size_bytes)
+        return self._sends[key]
+
+    def lesson_s(self, teacher: Teacher) -> float:
+        """Return what a teacher takes from one micro-batch of a student to the next."""
+        seconds = teacher.kernels_s
+        if teacher.tensor > 1:
+            within = lockstep_for(
+                self._automatic,
+                self.world,
+                teacher.groups,
+                owner=self._spec.name,
+                lane=f"{self._spec.name}/teacher",
+                base=self._base,
+                traffic=self._traffic,
+            )
+            seconds += sum(
+                each.count * within.alone_s(each.collective, each.size_bytes) for each in teacher.messages
+            )
+        return teacher.students * seconds
 
     def run(
         self, dimension: str, collective: str, *, stage: int, replica: int, size_bytes: float, repeat: int

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from clustersim.cost.roofline import KernelTime
 from clustersim.cost.shard import Message
 from clustersim.spec.training import OverlapSpec
-from clustersim.workloads.training.closed_form import AloneOf, beside_s, booked
+from clustersim.workloads.training.closed_form import Added, AloneOf, beside_s, booked
 from clustersim.workloads.training.program import Await, Booked, Compute, ComputeKind, Instruction, Launch
 
 __all__ = ["PassWriter"]
@@ -46,16 +46,22 @@ class PassWriter:
         self._launched = 0
 
     def kernels(self, time: KernelTime, messages: Iterable[Message] = ()) -> None:
-        """Add the kernels of a block, and the messages that belong to them."""
-        shared: list[Message] = []
+        """Add the kernels of a block, and the messages that belong to them.
+
+        Messages run beside kernels of the block one after the other, each beside others of them.
+        """
+        left_s = time.seconds
+        shared: list[tuple[Message, float]] = []
         for message in messages:
+            beside = min(left_s, beside_s(message, self._overlap))
+            left_s -= beside
             alone = self._alone_of(
                 message.dimension, message.collective, message.size_bytes, quiet=self._quiet
             )
             if alone is None:
-                shared.append(message)
+                shared.append((message, beside))
             else:
-                self._book(*booked(message, alone, kernels_s=beside_s(message, self._overlap)))
+                self._book(booked(message, alone, kernels_s=beside))
         if shared:
             self._between(time, shared)
         else:
@@ -77,28 +83,29 @@ class PassWriter:
         self._flush()
         return self.instructions
 
-    def _book(self, item: Booked, shares: dict[str, float]) -> None:
+    def _book(self, added: Added) -> None:
+        item = added.booked
         key = item[:3]
         known = self._booked.get(key)
         if known is not None:
             item = item._replace(times=known.times + item.times, exposed_s=known.exposed_s + item.exposed_s)
         self._booked[key] = item
-        for resource, seconds in shares.items():
+        self._time += KernelTime(compute_s=added.slowed_s)
+        for resource, seconds in added.shares.items():
             self._added[resource] = self._added.get(resource, 0.0) + seconds
 
-    def _between(self, time: KernelTime, messages: Sequence[Message]) -> None:
-        """Run messages on the fabric: beside the first kernels of their block, or after all of them."""
-        hides_s = [beside_s(each, self._overlap) if time.seconds else 0.0 for each in messages]
-        beside = [each for each, seconds in zip(messages, hides_s, strict=True) if seconds]
-        if beside:
-            part = min(1.0, max(hides_s) / time.seconds)
-            keys = [self._launch(each) for each in beside]
-            self._time += time * part
-            self.put(*map(Await, keys))
-            time *= 1.0 - part
-        self._time += time
-        for message, seconds in zip(messages, hides_s, strict=True):
-            if not seconds:
+    def _between(self, time: KernelTime, messages: Sequence[tuple[Message, float]]) -> None:
+        """Run messages on the fabric: beside so many seconds of the block's kernels, or after all of them."""
+        used = 0.0
+        for message, beside in messages:
+            if beside:
+                key = self._launch(message)
+                self._time += time * (beside / time.seconds)
+                self.put(Await(key))
+                used += beside / time.seconds
+        self._time += time * max(0.0, 1.0 - used)
+        for message, beside in messages:
+            if not beside:
                 self.put(Await(self._launch(message)))
 
     def _launch(self, message: Message) -> str:

@@ -17,6 +17,7 @@ __all__ = [
     "ComputeKind",
     "Instruction",
     "Launch",
+    "Lesson",
     "Load",
     "Program",
     "Receive",
@@ -110,6 +111,12 @@ class Await(NamedTuple):
     key: str
 
 
+class Lesson(NamedTuple):
+    """Go on when a teacher on GPUs of its own has sent the logits of a micro-batch."""
+
+    micro_batch: int
+
+
 class Load(NamedTuple):
     """Go on when the samples of a micro-batch have come from storage."""
 
@@ -134,6 +141,6 @@ class Receive(NamedTuple):
     stage: int
 
 
-Instruction = Compute | Launch | Await | Load | Send | Receive
+Instruction = Compute | Launch | Await | Lesson | Load | Send | Receive
 Program = tuple[Instruction, ...]
 """One lane, one iteration; keys are unique within it."""

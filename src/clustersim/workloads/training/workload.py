@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import simpy
 
+from clustersim.collectives.lockstep import LockstepCommunicator
 from clustersim.engine.trace import NO_CAUSE
 from clustersim.engine.world import World
 from clustersim.spec.training import TrainingSpec
@@ -19,6 +21,7 @@ from clustersim.workloads.training.economics import Economics, utilisation
 from clustersim.workloads.training.folding import Folding, folding
 from clustersim.workloads.training.iterations import Iteration, IterationLog
 from clustersim.workloads.training.job import TrainingJob, describe_job
+from clustersim.workloads.training.lane import Lane
 from clustersim.workloads.training.network import Network
 from clustersim.workloads.training.pace import Pacer
 from clustersim.workloads.training.program import Program
@@ -27,6 +30,7 @@ from clustersim.workloads.training.repetition import Repetition
 from clustersim.workloads.training.span import Span, critical_shares
 from clustersim.workloads.training.tables import memory_table, passes_table, stages_table
 from clustersim.workloads.training.techniques.loading import Feed, Loading
+from clustersim.workloads.training.techniques.teacher import Lessons
 
 __all__ = ["TrainingWorkload"]
 
@@ -106,6 +110,7 @@ class TrainingWorkload:
             base=self._base,
         )
         self._crew = Crew(world, network, books=not self._sketch)
+        self._taught(self._crew)
         programs = Programs(self.job, network, [(lane.stage, lane.replica) for lane in self._crew.lanes])
         return world.env.process(self._run(world, self._crew, programs))
 
@@ -160,7 +165,8 @@ class TrainingWorkload:
         turns = yield from self._take_gpus(world)
         pacer = self._pacer(world, crew)
         self._feed(world, crew)
-        alike = pacer.steady and self.spec.data_loading is None
+        self._teach(world, crew)
+        alike = pacer.steady and self.spec.data_loading is None and self.job.teacher is None
         repeats = alike and self.spec.repeat == "auto"
         repetitions = {kind: Repetition(world) if repeats else None for kind in (False, True)}
         last: Span | None = None
@@ -198,6 +204,23 @@ class TrainingWorkload:
         for gpu in turns:
             world.gpus[gpu].memory.reserve(memory_bytes, who=self.name)
         return turns
+
+    def _taught(self, crew: Crew) -> Sequence[tuple[Lane, LockstepCommunicator]]:
+        """Return the lanes that a teacher on GPUs of its own ships logits to, and what ships them."""
+        teacher, last = self.job.teacher, self.job.layout.pipeline - 1
+        if teacher is None:
+            return ()
+        lanes = [lane for lane in crew.lanes if lane.stage == last]
+        return [(lane, crew.network.lessons(teacher, lane.replica)) for lane in lanes]
+
+    def _teach(self, world: World, crew: Crew) -> None:
+        """Let a teacher on GPUs of its own begin."""
+        teacher = self.job.teacher
+        for lane, communicator in self._taught(crew):
+            assert teacher is not None
+            ship = partial(communicator.send, teacher.size_bytes, label="logits")
+            seconds = crew.network.lesson_s(teacher)
+            lane.lessons = Lessons(world.env, seconds=seconds, ahead=teacher.ahead, ship=ship)
 
     def _feed(self, world: World, crew: Crew) -> None:
         """Begin to read samples."""
