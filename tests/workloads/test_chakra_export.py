@@ -133,3 +133,13 @@ def test_the_command_writes_a_trace_and_refuses_what_is_no_training_job(
     chat = "scenarios/chat-on-one-dgx-h100.yaml"
     assert main(["chakra", "export", chat, "--out", str(tmp_path)]) == 2
     assert "the scenario has no training job" in capsys.readouterr().err
+
+
+def test_offload_to_the_host_becomes_memory_nodes_that_are_run_again(tmp_path: Path) -> None:
+    training, _ = run(job(**JOB, overlap=APART, offload={"optimizer": True}), cluster())
+    export(training, tmp_path)
+    kinds = [node.type for node in read_file(tmp_path / "job.0.et", 0).nodes]
+    assert NodeType.MEM_STORE_NODE in kinds
+    assert NodeType.MEM_LOAD_NODE in kinds
+    expected_s = training.outcome().metrics["iteration_s.mean"]
+    assert again_s(tmp_path, contention=True) == pytest.approx(expected_s, rel=1e-2)

@@ -39,8 +39,8 @@ _INTRODUCTION = """# Outputs
 <!-- Made by `python -m clustersim.results.outputs_page`; do not edit. -->
 
 Every metric and every table column, by workload kind. All values are in SI units, but for days, kWh and
-USD/h of a whole run, and the unit is part of the name. A metric with a distribution appears once per statistic: `ttft_s.mean`, `ttft_s.p50`, `.p90`,
-`.p99`, `.p99.9`. A metric that could not be computed is absent. `better` is the direction that
+USD/h of a whole run, and the unit is part of the name. A metric with a distribution appears once per
+statistic: `ttft_s.mean`, `ttft_s.p50`, `.p90`, `.p99`, `.p99.9`. A metric that could not be computed is absent. `better` is the direction that
 `clustersim compare` counts as an improvement.
 
 Percentiles interpolate linearly between the sorted values: p99.9 of fewer than 1,000 requests lies between

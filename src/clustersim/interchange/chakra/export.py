@@ -57,7 +57,7 @@ def export(workload: TrainingWorkload, folder: Path) -> Exported:
     Raises
     ------
     InputError
-        For a collective that the format has no type for.
+        For a collective that the format has no type for, and a teacher on GPUs of its own.
 
     **Valid when** kernels take as long as on an idle GPU: what they lose beside collectives, jitter and
     the wait for samples are not in the trace; slow GPUs are. Sizes are rounded to bytes, and durations to
@@ -65,6 +65,9 @@ def export(workload: TrainingWorkload, folder: Path) -> Exported:
     **Source:** mlcommons/chakra, schema/protobuf/et_def.proto; meaning of sizes: docs/chakra.md.
     **Checked by:** tests/workloads/test_chakra_export.py.
     """
+    if workload.job.teacher is not None:
+        message = "a teacher on GPUs of its own is in no trace; leave 'distillation.gpus' out"
+        raise InputError(f"'{workload.name}' cannot be exported: {message}")
     folder.mkdir(parents=True, exist_ok=True)
     prefix = folder / workload.name
     trace = _Trace(workload)
