@@ -40,8 +40,8 @@ _INTRODUCTION = """# Outputs
 
 Every metric and every table column, by workload kind. All values are in SI units, but for days, kWh and
 USD/h of a whole run, and the unit is part of the name. A metric with a distribution appears once per
-statistic: `ttft_s.mean`, `ttft_s.p50`, `.p90`, `.p99`, `.p99.9`. A metric that could not be computed is absent. `better` is the direction that
-`clustersim compare` counts as an improvement.
+statistic: `ttft_s.mean`, `ttft_s.p50`, `.p90`, `.p99`, `.p99.9`. A metric that could not be computed is
+absent. `better` is the direction that `clustersim compare` counts as an improvement.
 
 Percentiles interpolate linearly between the sorted values: p99.9 of fewer than 1,000 requests lies between
 the two slowest. Latencies are those of finished requests; where `requests_unfinished` is many, they are too
