@@ -7,6 +7,7 @@ from plan_answers import made_up
 
 from clustersim.study.plan.layouts import Assessed, Candidate, Simulated
 from clustersim.study.plan.reasons import PARTS, reason
+from clustersim.workloads.training.ledger import CATEGORIES
 
 
 def candidate(number: int, parts: dict[str, float], **fields: object) -> Candidate:
@@ -49,3 +50,7 @@ def test_the_largest_difference_is_told_and_the_largest_gain(parts: dict[str, fl
 def test_kernels_that_take_longer_are_told_with_why(fields: dict[str, object], why: str) -> None:
     slower = candidate(1, {"compute_s": 12.0, "bubble_s": 0.6, "exposed_data_s": 0.4}, **fields)
     assert reason(slower, BEST) == f"kernels +30.0%{why}"
+
+
+def test_every_use_of_a_lane_s_time_has_words() -> None:
+    assert set(PARTS) == set(CATEGORIES)

@@ -225,24 +225,15 @@ class Comparison:
         InputError
             If the folder cannot be written.
         """
-        from clustersim.results.atomic import atomic_path, write_text
+        from clustersim.study.keeping import keep
 
-        folder = Path(directory)
-        try:
-            write_text(folder / "comparison.json", self.to_json() + "\n")
-            write_text(folder / "summary.txt", self.summary())
-            for name, frame in (("changes", self.to_frame()), ("runs", self.runs_frame())):
-                with atomic_path(folder / f"{name}.csv") as temporary:
-                    frame.to_csv(temporary, index=False)
-            picture = self.plot.change()
-            for suffix in ("png", "svg"):
-                with atomic_path(folder / f"change.{suffix}") as temporary:
-                    picture.save(temporary)
-        except OSError as error:
-            raise InputError(
-                f"{folder}: the comparison cannot be written ({error.strerror or error})"
-            ) from None
-        return folder
+        return keep(
+            directory,
+            what="comparison",
+            texts={"comparison.json": self.to_json() + "\n", "summary.txt": self.summary()},
+            frames={"changes": self.to_frame(), "runs": self.runs_frame()},
+            pictures=self.plot.all(),
+        )
 
     def _repr_html_(self) -> str:
         from clustersim.report.html import comparison_card

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from clustersim.errors import InputError
 from clustersim.spec.scenario import Scenario
 from clustersim.study.goodput_intervals import (
     IntervalPoint,
@@ -185,24 +184,19 @@ class Goodput:
         InputError
             If the folder cannot be written.
         """
-        from clustersim.results.atomic import atomic_path, write_text
+        from clustersim.study.keeping import keep
 
-        folder = Path(directory)
-        frames = {"runs": self.runs_frame(), "intervals": self.intervals_frame()}
-        frames["timeline"] = self.timeline_frame()
-        try:
-            write_text(folder / "goodput.json", self.to_json() + "\n")
-            write_text(folder / "summary.txt", self.summary())
-            for name, frame in frames.items():
-                with atomic_path(folder / f"{name}.csv") as temporary:
-                    frame.to_csv(temporary, index=False)
-            for name, picture in self.plot.all():
-                for suffix in ("png", "svg"):
-                    with atomic_path(folder / f"{name}.{suffix}") as temporary:
-                        picture.save(temporary)
-        except OSError as error:
-            raise InputError(f"{folder}: the study cannot be written ({error.strerror or error})") from None
-        return folder
+        return keep(
+            directory,
+            what="study",
+            texts={"goodput.json": self.to_json() + "\n", "summary.txt": self.summary()},
+            frames={
+                "runs": self.runs_frame(),
+                "intervals": self.intervals_frame(),
+                "timeline": self.timeline_frame(),
+            },
+            pictures=self.plot.all(),
+        )
 
     def __repr__(self) -> str:
         return f"<Goodput of {self.job.name}: {self.days:g} days, {len(self.runs)} seeds>"

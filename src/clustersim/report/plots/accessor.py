@@ -165,6 +165,10 @@ class ComparisonPlots:
 
         return change(self.comparison, metrics=metrics)
 
+    def all(self) -> Iterator[tuple[str, Picture]]:
+        """Yield file name and picture of all that there is."""
+        yield "change", self.change()
+
 
 @dataclass(frozen=True)
 class PlanPlots:
@@ -177,3 +181,7 @@ class PlanPlots:
         from clustersim.report.plots.trade_off import trade_off
 
         return trade_off(self.plan)
+
+    def all(self) -> Iterator[tuple[str, Picture]]:
+        """Yield file name and picture of all that there is."""
+        yield "trade-off", self.trade_off()

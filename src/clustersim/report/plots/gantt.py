@@ -156,8 +156,8 @@ def _bars(axes: Axes, rows: Sequence[Activity], lanes: Sequence[str], start_s: f
         y = lanes.index(activity.lane)
         label = key if key not in named else "_nolegend_"
         part = (width / factor) / (end_s - start_s)
-        edge = 0.6 if part > _EDGED else 0.0
-        axes.barh(y, width, 0.62, left, color=color, edgecolor="white", linewidth=edge, label=label)
+        edge = "white" if part > _EDGED else color  # the narrowest would vanish without
+        axes.barh(y, width, 0.62, left, color=color, edgecolor=edge, linewidth=0.6, label=label)
         named.add(key)
         if len(activity.label) * _LETTER_WIDTH < part:
             ink = "white" if color in (BLUE, DARK_BLUE, GREEN, PURPLE) else INK

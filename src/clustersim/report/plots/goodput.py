@@ -191,17 +191,19 @@ def goodput_timeline(study: Goodput, *, seed: int | None = None) -> Picture:
 def _binned(run: Days) -> tuple[NDArray[np.float64], dict[str, NDArray[np.float64]]]:
     """Return the edges of the bars in seconds, and the share of each use in each bar.
 
-    What a phase went to is spread evenly over it.
+    What a phase went to is spread evenly over it, but for training that had to be done again: that is
+    the last that ran before the interruption.
     """
     days = max(1, round(run.days_s / _DAY_S / _MOST_BARS + 0.5))
     edges_s = np.append(np.arange(0.0, run.days_s * (1 - 1e-9), days * _DAY_S), run.days_s)
     starts = np.array([stay.start_s for stay in run.stays])
     ends = np.array([stay.end_s for stay in run.stays])
-    lengths = np.where(ends > starts, ends - starts, 1.0)
     shares = {}
     for name in _COLORS:
         use = name.removesuffix("_share") + "_s"
-        per_s = np.array([getattr(stay.account, use) for stay in run.stays]) / lengths
-        inside = np.minimum(ends, edges_s[1:, None]) - np.maximum(starts, edges_s[:-1, None])
+        seconds = np.array([getattr(stay.account, use) for stay in run.stays])
+        since = np.maximum(starts, ends - seconds) if use == "lost_s" else starts
+        per_s = seconds / np.where(ends > since, ends - since, 1.0)
+        inside = np.minimum(ends, edges_s[1:, None]) - np.maximum(since, edges_s[:-1, None])
         shares[name] = (np.clip(inside, 0.0, None) * per_s).sum(axis=1) / np.diff(edges_s)
     return edges_s, shares

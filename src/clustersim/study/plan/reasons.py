@@ -16,7 +16,9 @@ PARTS: Mapping[str, str] = {
     "exposed_context_s": "exposed CP",
     "exposed_expert_s": "exposed EP",
     "exposed_data_s": "exposed DP",
+    "exposed_offload_s": "exposed offload",
     "host_s": "host",
+    "data_stall_s": "waiting for samples",
     "waiting_s": "waiting",
 }
 """Parts of an iteration, which add up to it, in few words."""

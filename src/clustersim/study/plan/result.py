@@ -10,7 +10,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clustersim.errors import InputError
 from clustersim.spec.edit import plain
 from clustersim.spec.scenario import Scenario
 from clustersim.study.plan.layouts import FIELDS, Candidate
@@ -162,22 +161,16 @@ class Plan:
         InputError
             If the folder cannot be written.
         """
-        from clustersim.results.atomic import atomic_path, write_text
+        from clustersim.study.keeping import keep
 
-        folder = Path(directory)
-        try:
-            write_text(folder / "plan.json", self.to_json() + "\n")
-            write_text(folder / "summary.txt", self.summary())
-            write_text(folder / "best.yaml", self.scenario_of(self.best).resolved_yaml(folder=folder))
-            with atomic_path(folder / "layouts.csv") as temporary:
-                self.to_frame().to_csv(temporary, index=False)
-            picture = self.plot.trade_off()
-            for suffix in ("png", "svg"):
-                with atomic_path(folder / f"trade-off.{suffix}") as temporary:
-                    picture.save(temporary)
-        except OSError as error:
-            raise InputError(f"{folder}: the plan cannot be written ({error.strerror or error})") from None
-        return folder
+        best = self.scenario_of(self.best).resolved_yaml(folder=Path(directory))
+        return keep(
+            directory,
+            what="plan",
+            texts={"plan.json": self.to_json() + "\n", "summary.txt": self.summary(), "best.yaml": best},
+            frames={"layouts": self.to_frame()},
+            pictures=self.plot.all(),
+        )
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{number} {words}" for words, number in self.counts.items() if number)
