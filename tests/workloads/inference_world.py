@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import simpy
 
 from clustersim.engine.trace import Trace
-from clustersim.workloads.inference.engine import ReplicaEngine
+from clustersim.workloads.inference.replica.engine import ReplicaEngine
 from clustersim.workloads.inference.requests import Request
 
 

@@ -7,9 +7,9 @@ import pytest
 
 from clustersim.errors import InputError
 from clustersim.spec.inference import FixedArrivals, GammaArrivals, LengthsSpec, PoissonArrivals
-from clustersim.workloads.inference.arrivals import arrival_times, limited, scaled
-from clustersim.workloads.inference.lengths import LengthStream, lengths_of
-from clustersim.workloads.inference.trace_files import RequestSet
+from clustersim.workloads.inference.demand.arrivals import arrival_times, limited, scaled
+from clustersim.workloads.inference.demand.lengths import LengthStream, lengths_of
+from clustersim.workloads.inference.demand.trace_files import RequestSet
 
 POISSON = PoissonArrivals(kind="poisson", rate="4 req/s")
 BURSTY = GammaArrivals(kind="gamma", rate="4 req/s", cv=3.0)

@@ -10,9 +10,9 @@ from inference_reference import LinearTimer
 from inference_world import serve
 
 from clustersim.engine.trace import QUEUEING
-from clustersim.workloads.inference.attribution import CLASSES, request_shares, service_shares
-from clustersim.workloads.inference.kv_cache import KvCache
-from clustersim.workloads.inference.scheduler import ChunkedPrefillScheduler, WholePromptScheduler
+from clustersim.workloads.inference.cache.kv_cache import KvCache
+from clustersim.workloads.inference.measures.attribution import CLASSES, request_shares, service_shares
+from clustersim.workloads.inference.scheduling.scheduler import ChunkedPrefillScheduler, WholePromptScheduler
 
 
 def served(seed, *, chunked, skip_ahead=True):

@@ -10,7 +10,7 @@ from clustersim.cost.roofline import KernelTime, Roofline
 from clustersim.cost.serving import RooflineTimer, ServingCost
 from clustersim.cost.serving_tables import ServingTables, TableTimer
 from clustersim.errors import InputError
-from clustersim.workloads.inference.skip_ahead import run_seconds
+from clustersim.workloads.inference.replica.skip_ahead import run_seconds
 
 
 @pytest.fixture(scope="module")

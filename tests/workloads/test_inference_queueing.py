@@ -9,11 +9,11 @@ from inference_reference import LinearTimer
 from inference_world import serve
 
 from clustersim.spec.inference import LengthsSpec
-from clustersim.workloads.inference.kv_cache import KvCache
-from clustersim.workloads.inference.lengths import LengthStream, lengths_of
-from clustersim.workloads.inference.load import ClosedLoad
-from clustersim.workloads.inference.router import make_router
-from clustersim.workloads.inference.scheduler import ChunkedPrefillScheduler, WholePromptScheduler
+from clustersim.workloads.inference.cache.kv_cache import KvCache
+from clustersim.workloads.inference.demand.lengths import LengthStream, lengths_of
+from clustersim.workloads.inference.demand.load import ClosedLoad
+from clustersim.workloads.inference.fleet.router import make_router
+from clustersim.workloads.inference.scheduling.scheduler import ChunkedPrefillScheduler, WholePromptScheduler
 
 
 def single_server(*, chunked):

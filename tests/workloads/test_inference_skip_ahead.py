@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from inference_reference import LinearTimer, PlainReplica
 from inference_world import serve
 
-from clustersim.workloads.inference.kv_cache import KvCache
-from clustersim.workloads.inference.scheduler import ChunkedPrefillScheduler, WholePromptScheduler
-from clustersim.workloads.inference.skip_ahead import run_seconds, steps_until
+from clustersim.workloads.inference.cache.kv_cache import KvCache
+from clustersim.workloads.inference.replica.skip_ahead import run_seconds, steps_until
+from clustersim.workloads.inference.scheduling.scheduler import ChunkedPrefillScheduler, WholePromptScheduler
 
 seconds = st.floats(1e-6, 1.0)
 growth = st.floats(0.0, 1e-3)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from clustersim.errors import InputError
-from clustersim.workloads.inference.trace_files import read_trace
+from clustersim.workloads.inference.demand.trace_files import read_trace
 
 AZURE = "TIMESTAMP,ContextTokens,GeneratedTokens\n"
 

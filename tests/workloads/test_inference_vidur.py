@@ -9,8 +9,8 @@ import pytest
 from inference_world import serve_replicas
 
 from clustersim.cost.serving_tables import TableTimer, read_tables
-from clustersim.workloads.inference.kv_cache import KvCache
-from clustersim.workloads.inference.scheduler import ChunkedPrefillScheduler
+from clustersim.workloads.inference.cache.kv_cache import KvCache
+from clustersim.workloads.inference.scheduling.scheduler import ChunkedPrefillScheduler
 
 FOLDER = "reference/serving"
 MICROSECOND = 1e-6

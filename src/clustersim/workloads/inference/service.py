@@ -18,12 +18,11 @@ from clustersim.engine.world import World
 from clustersim.spec.inference import InferenceSpec
 from clustersim.topology import Topology
 from clustersim.workloads.base import Outcome, Table
-from clustersim.workloads.inference.attribution import service_shares
-from clustersim.workloads.inference.demand import plan_demand
-from clustersim.workloads.inference.engine import ReplicaEngine
-from clustersim.workloads.inference.layout import Replica, plan_replicas
-from clustersim.workloads.inference.load import Load
-from clustersim.workloads.inference.measures import (
+from clustersim.workloads.inference.demand.load import Load
+from clustersim.workloads.inference.demand.plan import plan_demand
+from clustersim.workloads.inference.fleet.router import Router, make_router
+from clustersim.workloads.inference.measures.attribution import service_shares
+from clustersim.workloads.inference.measures.metrics import (
     Served,
     growing_queue_note,
     metrics,
@@ -31,10 +30,11 @@ from clustersim.workloads.inference.measures import (
     request_table,
     step_table,
 )
+from clustersim.workloads.inference.replica.engine import ReplicaEngine
+from clustersim.workloads.inference.replica.layout import Replica, plan_replicas
+from clustersim.workloads.inference.replica.tensor_parallel import TensorParallel
 from clustersim.workloads.inference.requests import Request
-from clustersim.workloads.inference.router import Router, make_router
-from clustersim.workloads.inference.scheduler import make_scheduler
-from clustersim.workloads.inference.tensor_parallel import TensorParallel
+from clustersim.workloads.inference.scheduling.scheduler import make_scheduler
 
 __all__ = ["InferenceWorkload"]
 

@@ -11,10 +11,10 @@ import numpy as np
 from clustersim.engine.world import World
 from clustersim.errors import InputError, Problem
 from clustersim.spec.inference import ClosedLoopArrivals, InferenceSpec, TraceArrivals
-from clustersim.workloads.inference.arrivals import RatedArrivals, arrival_times, limited, scaled
-from clustersim.workloads.inference.lengths import Lengths, LengthStream, lengths_of
-from clustersim.workloads.inference.load import ClosedLoad, Load, OpenLoad
-from clustersim.workloads.inference.trace_files import RequestSet, read_trace
+from clustersim.workloads.inference.demand.arrivals import RatedArrivals, arrival_times, limited, scaled
+from clustersim.workloads.inference.demand.lengths import Lengths, LengthStream, lengths_of
+from clustersim.workloads.inference.demand.load import ClosedLoad, Load, OpenLoad
+from clustersim.workloads.inference.demand.trace_files import RequestSet, read_trace
 
 __all__ = ["Demand", "plan_demand"]
 

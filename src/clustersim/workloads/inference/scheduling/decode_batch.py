@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable
 
-from clustersim.workloads.inference.kv_cache import blocks_for
+from clustersim.workloads.inference.cache.kv_cache import blocks_for
 from clustersim.workloads.inference.requests import Request
 
 __all__ = ["DecodeBatch"]

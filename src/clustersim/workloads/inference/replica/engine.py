@@ -12,11 +12,11 @@ from clustersim.cost.roofline import KernelTime
 from clustersim.cost.step_timer import DecodeRun, StepTimer
 from clustersim.engine.trace import COMPUTE, HOST, MEMORY_BANDWIDTH, NO_CAUSE, QUEUEING
 from clustersim.engine.world import World
+from clustersim.workloads.inference.replica.skip_ahead import run_seconds, steps_until
+from clustersim.workloads.inference.replica.step_log import StepLog
+from clustersim.workloads.inference.replica.tensor_parallel import TensorParallel
 from clustersim.workloads.inference.requests import Request
-from clustersim.workloads.inference.scheduler import Completed, Scheduler, StepPlan
-from clustersim.workloads.inference.skip_ahead import run_seconds, steps_until
-from clustersim.workloads.inference.step_log import StepLog
-from clustersim.workloads.inference.tensor_parallel import TensorParallel
+from clustersim.workloads.inference.scheduling.scheduler import Completed, Scheduler, StepPlan
 
 __all__ = ["ReplicaEngine"]
 

@@ -8,9 +8,9 @@ from typing import Any, Protocol
 import numpy as np
 import simpy
 
-from clustersim.workloads.inference.lengths import LengthStream
+from clustersim.workloads.inference.demand.lengths import LengthStream
+from clustersim.workloads.inference.demand.trace_files import RequestSet
 from clustersim.workloads.inference.requests import Request
-from clustersim.workloads.inference.trace_files import RequestSet
 
 __all__ = ["ClosedLoad", "Load", "OpenLoad", "Send"]
 

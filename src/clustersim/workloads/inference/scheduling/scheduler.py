@@ -13,9 +13,9 @@ from itertools import chain
 from typing import NamedTuple
 
 from clustersim.spec.inference import SchedulerSpec
-from clustersim.workloads.inference.decode_batch import DecodeBatch
-from clustersim.workloads.inference.kv_cache import KvCache, blocks_for
+from clustersim.workloads.inference.cache.kv_cache import KvCache, blocks_for
 from clustersim.workloads.inference.requests import Request
+from clustersim.workloads.inference.scheduling.decode_batch import DecodeBatch
 
 __all__ = [
     "Chunk",

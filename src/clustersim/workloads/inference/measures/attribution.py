@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from clustersim.engine.trace import COMPUTE, HOST, MEMORY_BANDWIDTH, NETWORK_LATENCY, QUEUEING
+from clustersim.workloads.inference.replica.step_log import StepLog
 from clustersim.workloads.inference.requests import Request
-from clustersim.workloads.inference.step_log import StepLog
 
 __all__ = ["CLASSES", "request_shares", "service_shares"]
 

@@ -11,7 +11,7 @@ from clustersim.cost.serving import ServingCost
 from clustersim.errors import CannotRunError, CatalogError, InputError, Problem
 from clustersim.spec.inference import InferenceSpec
 from clustersim.topology import Topology
-from clustersim.workloads.inference.memory import MemoryPlan, plan_memory
+from clustersim.workloads.inference.replica.memory import MemoryPlan, plan_memory
 
 __all__ = ["Replica", "plan_replicas"]
 

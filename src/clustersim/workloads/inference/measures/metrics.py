@@ -9,9 +9,9 @@ import numpy as np
 
 from clustersim.spec.inference import SloSpec
 from clustersim.workloads.base import Table
-from clustersim.workloads.inference.attribution import request_shares
+from clustersim.workloads.inference.measures.attribution import request_shares
+from clustersim.workloads.inference.replica.step_log import StepLog
 from clustersim.workloads.inference.requests import Request
-from clustersim.workloads.inference.step_log import StepLog
 
 __all__ = ["Served", "growing_queue_note", "metrics", "nothing_counted_note", "request_table", "step_table"]
 

@@ -1,0 +1,1 @@
+"""What a service is asked: arrivals, lengths, and who sends the requests."""

@@ -1,0 +1,1 @@
+"""Replicas together: who gets the next request."""

@@ -1,0 +1,1 @@
+"""One replica: its GPUs, its memory, its engine loop and its network."""
