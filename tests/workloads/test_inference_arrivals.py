@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from clustersim.errors import InputError
-from clustersim.spec.inference import FixedArrivals, GammaArrivals, LengthsSpec, PoissonArrivals
+from clustersim.spec.demand import FixedArrivals, GammaArrivals, LengthsSpec, PoissonArrivals
 from clustersim.workloads.inference.demand.arrivals import arrival_times, limited, scaled
 from clustersim.workloads.inference.demand.lengths import LengthStream, lengths_of
 from clustersim.workloads.inference.demand.trace_files import RequestSet

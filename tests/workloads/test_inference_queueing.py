@@ -8,7 +8,7 @@ import simpy
 from inference_reference import LinearTimer
 from inference_world import serve
 
-from clustersim.spec.inference import LengthsSpec
+from clustersim.spec.demand import LengthsSpec
 from clustersim.workloads.inference.cache.kv_cache import KvCache
 from clustersim.workloads.inference.demand.lengths import LengthStream, lengths_of
 from clustersim.workloads.inference.demand.load import ClosedLoad

@@ -6,96 +6,15 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from clustersim.spec._base import FieldError, InputPath, ModelName, SpecModel
+from clustersim.spec._base import FieldError, ModelName, SpecModel
+from clustersim.spec.demand import ArrivalsSpec, LengthsSpec
 from clustersim.spec.placement import PlacementSpec
+from clustersim.spec.scheduler import SchedulerSpec
 from clustersim.spec.traffic import TrafficSpec
 from clustersim.spec.training import CollectiveSpec
-from clustersim.units import TIME, RateQuantity, TimeQuantity, quantity
+from clustersim.units import TIME, TimeQuantity, quantity
 
-__all__ = [
-    "ArrivalsSpec",
-    "ClosedLoopArrivals",
-    "FixedArrivals",
-    "GammaArrivals",
-    "InferenceParallelismSpec",
-    "InferenceSpec",
-    "LengthsSpec",
-    "PoissonArrivals",
-    "SchedulerSpec",
-    "SloSpec",
-    "TraceArrivals",
-]
-
-
-class PoissonArrivals(SpecModel):
-    """Independent arrivals at a constant mean rate."""
-
-    kind: Literal["poisson"]
-    rate: RateQuantity
-    """Mean arrival rate."""
-
-
-class GammaArrivals(SpecModel):
-    """Renewal arrivals with gamma-distributed gaps: bursty above a coefficient of variation of 1."""
-
-    kind: Literal["gamma"]
-    rate: RateQuantity
-    """Mean arrival rate."""
-    cv: Annotated[float, Field(gt=0.0)]
-    """Coefficient of variation of the gaps; 1 is Poisson."""
-
-
-class FixedArrivals(SpecModel):
-    """One request every 1/rate seconds."""
-
-    kind: Literal["fixed"]
-    rate: RateQuantity
-    """Arrival rate."""
-
-
-class ClosedLoopArrivals(SpecModel):
-    """A fixed number of clients; each sends its next request some time after its last answer."""
-
-    kind: Literal["closed-loop"]
-    clients: Annotated[int, Field(ge=1)]
-    """Clients, each with one request outstanding."""
-    think_time: TimeQuantity = quantity("0 s", TIME)
-    """Mean of the exponential pause between an answer and the next request."""
-
-
-class TraceArrivals(SpecModel):
-    """Arrival times and lengths from a file."""
-
-    kind: Literal["trace"]
-    path: InputPath
-    """CSV or CSV.gz, relative to the scenario file: the Azure LLM inference format
-    (`TIMESTAMP,ContextTokens,GeneratedTokens`) or columns `arrived_at,prompt,output`."""
-    rate_scale: Annotated[float, Field(gt=0.0)] = 1.0
-    """Gaps are divided by this: 2 doubles the load."""
-
-
-ArrivalsSpec = Annotated[
-    PoissonArrivals | GammaArrivals | FixedArrivals | ClosedLoopArrivals | TraceArrivals,
-    Field(discriminator="kind"),
-]
-
-
-class LengthsSpec(SpecModel):
-    """Prompt and output lengths where the arrivals bring none."""
-
-    table: str | None = None
-    """Quantile table of the catalogue, e.g. `azure-conversation-2023`."""
-    prompt: Annotated[int, Field(ge=1)] | None = None
-    """Every prompt has this many tokens; with `output`, in place of a table."""
-    output: Annotated[int, Field(ge=1)] | None = None
-    """Every answer has this many tokens."""
-
-    @model_validator(mode="after")
-    def _table_or_fixed(self) -> Self:
-        fixed = (self.prompt is not None, self.output is not None)
-        if (self.table is not None) == any(fixed) or any(fixed) != all(fixed):
-            raise ValueError("give either 'table', or both 'prompt' and 'output'")
-        return self
+__all__ = ["InferenceParallelismSpec", "InferenceSpec", "SloSpec"]
 
 
 class InferenceParallelismSpec(SpecModel):
@@ -103,26 +22,6 @@ class InferenceParallelismSpec(SpecModel):
 
     tensor: Annotated[int, Field(ge=1)] = 1
     """Tensor-parallel GPUs of one replica."""
-
-
-class SchedulerSpec(SpecModel):
-    """Which requests run in the next engine step."""
-
-    policy: Literal["continuous"] = "continuous"
-    """Continuous batching (Orca, OSDI 2022) over paged KV blocks (vLLM, SOSP 2023)."""
-    max_batch: Annotated[int, Field(ge=1)] = 256
-    """Requests running at once on one replica."""
-    max_batched_tokens: Annotated[int, Field(ge=1)] = 8192
-    """Prompt tokens computed in one step when prompts are not chunked."""
-    chunked_prefill: Annotated[int, Field(ge=1)] | None = None
-    """Token budget of a step shared by decodes and prompt chunks (Sarathi-Serve, OSDI 2024).
-    Default: whole prompts run first, in steps of their own."""
-    block_tokens: Annotated[int, Field(ge=1)] = 16
-    """Tokens in one KV block."""
-    memory_utilization: Annotated[float, Field(gt=0.0, le=1.0)] = 0.9
-    """Fraction of GPU memory that weights, activations and KV blocks may fill."""
-    watermark: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.01
-    """Fraction of KV blocks kept free when a new request is admitted."""
 
 
 class SloSpec(SpecModel):

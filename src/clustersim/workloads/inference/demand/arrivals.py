@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from clustersim.spec.inference import FixedArrivals, GammaArrivals, PoissonArrivals
+from clustersim.spec.demand import FixedArrivals, GammaArrivals, PoissonArrivals
 from clustersim.workloads.inference.demand.trace_files import RequestSet
 
 __all__ = ["RatedArrivals", "arrival_times", "limited", "scaled"]

@@ -8,7 +8,7 @@ import numpy as np
 
 from clustersim import catalog
 from clustersim.errors import CatalogError, InputError, Problem
-from clustersim.spec.inference import LengthsSpec
+from clustersim.spec.demand import LengthsSpec
 
 __all__ = ["FixedLengths", "LengthStream", "Lengths", "TableLengths", "lengths_of"]
 

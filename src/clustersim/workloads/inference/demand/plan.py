@@ -10,7 +10,8 @@ import numpy as np
 
 from clustersim.engine.world import World
 from clustersim.errors import InputError, Problem
-from clustersim.spec.inference import ClosedLoopArrivals, InferenceSpec, TraceArrivals
+from clustersim.spec.demand import ClosedLoopArrivals, TraceArrivals
+from clustersim.spec.inference import InferenceSpec
 from clustersim.workloads.inference.demand.arrivals import RatedArrivals, arrival_times, limited, scaled
 from clustersim.workloads.inference.demand.lengths import Lengths, LengthStream, lengths_of
 from clustersim.workloads.inference.demand.load import ClosedLoad, Load, OpenLoad

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from clustersim.cost.serving import ServingCost
 from clustersim.errors import CannotRunError, Problem
-from clustersim.spec.inference import SchedulerSpec
+from clustersim.spec.scheduler import SchedulerSpec
 from clustersim.workloads.inference.cache.kv_cache import KvCache, blocks_for
 
 __all__ = ["MemoryPlan", "plan_memory"]

@@ -12,7 +12,7 @@ from collections import deque
 from itertools import chain
 from typing import NamedTuple
 
-from clustersim.spec.inference import SchedulerSpec
+from clustersim.spec.scheduler import SchedulerSpec
 from clustersim.workloads.inference.cache.kv_cache import KvCache, blocks_for
 from clustersim.workloads.inference.requests import Request
 from clustersim.workloads.inference.scheduling.decode_batch import DecodeBatch
