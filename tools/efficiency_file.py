@@ -27,6 +27,8 @@ sources:
   memory-vidur: {text: "Fit to norm, residual, activation, rotary and embedding kernels of the device in microsoft/vidur data/profiling/compute, 1,200 rows of each; operands may be in the cache, as in a model where the kernel before wrote them; optimizer as elementwise", how: seen}
   stream-limit: {text: "Residual kernels of the table exceed the memory bandwidth, so were partly cached: 0.9 of it taken, about what BabelStream reaches", how: assumed}
   apex: {text: "Layer norm of 16k tokens of 1,024 in fp16 on A100 40GB: 1,258 GB/s forward, 1,163 GB/s backward of 1,555 (NVIDIA/apex pull request 1037), in training two passes of one and three to five of the other; latency of the stream; other devices as A100", how: seen}
+  alignment-a100: {text: "Products of rows that are multiples of 16, 8 or 4 and 2 bytes beside those of whole cache lines, on A100 SXM4 40GB, PyTorch 1.13: 88 of the raw rates of Anthony et al., 'The Case for Co-Designing Model Architectures with Hardware', arXiv:2401.14489 (EleutherAI/cookbook@e6b8f2bf4b sizing/results/transformer_data), one vocabulary projection and attention's batched products with heads of 64 to 216", how: seen}
+  alignment-as-a100: {text: "No table of such rows on this device: as A100", how: assumed}
   as-16-bit: {text: "No table of these precisions on this device: the shares of the peak that 16-bit products reach (8-bit: H100's fp8 where there is one)", how: assumed}
   experts-as-dense: {text: "No table of fused experts on this device: the shares of its dense products", how: assumed}
 entries:
@@ -36,11 +38,13 @@ FUSED_NORM_EFFICIENCY = 0.77
 """Of the memory bandwidth: source `apex`."""
 
 
-def as_yaml(curves: CurveSet, *, limit: float) -> str:
+def as_yaml(curves: CurveSet, *, alignment: Mapping[int, float], limit: float) -> str:
     """Write a set as an entry of the data file."""
     name = curves.name
     sources = ", ".join(f"{key}: {value}" for key, value in _sources(curves, limit).items())
-    lines = [f"  {name}:", f"    sources: {{{sources}}}", "    gemm:", *_products(curves.gemm, name)]
+    lines = [f"  {name}:", f"    sources: {{{sources}}}"]
+    slower = ", ".join(f"{size}: {factor:.4g}" for size, factor in alignment.items())
+    lines += [f"    alignment: {{{slower}}}", "    gemm:", *_products(curves.gemm, name)]
     if curves.expert_gemm and name != "a40":
         lines += ["    expert_gemm:", *_products(curves.expert_gemm, f"{name}-experts")]
     else:
@@ -61,6 +65,7 @@ def _sources(curves: CurveSet, limit: float) -> dict[str, str]:
     name = curves.name
     attention = "attention-as-a100" if name == "a40" else f"attention-{name}"
     keys = {"gemm": f"gemm-{name}"}
+    keys["alignment"] = "alignment-a100" if name == "a100" else "alignment-as-a100"
     keys |= dict.fromkeys(("gemm.tf32", "gemm.fp32", "gemm.fp8", "gemm.int8"), "as-16-bit")
     if name == "h100":
         keys["gemm.fp8"] = "gemm-h100"
@@ -89,6 +94,6 @@ def _aliases(anchor: str, *, eight: bool) -> list[str]:
 
 
 def _flow(curve: Any) -> str:
-    values = {spec.name: getattr(curve, spec.name) for spec in fields(curve)}
+    values = {spec.name: getattr(curve, spec.name) for spec in fields(curve) if spec.name != "alignment"}
     parts = (f"{name}: {value if value > 1e-8 else 0.0:.4g}" for name, value in values.items())
     return "{" + ", ".join(parts).replace("e-0", "e-") + "}"

@@ -23,7 +23,7 @@ from efficiency_file import HEADER, as_yaml
 
 from clustersim import catalog
 from clustersim.cost.efficiency import CurveSet, GemmCurve, MemoryCurve
-from clustersim.study.calibrate.fit import STARTS, unfitted
+from clustersim.study.calibrate.fit import STARTS, log_errors, unfitted
 from clustersim.study.calibrate.fit import fit as fit_device
 from clustersim.study.validation.framework import read_table
 from clustersim.study.validation.kernels_rows import COLUMNS, table_rows
@@ -43,6 +43,9 @@ SHAPE_OF_HEADS = {"efficiency": 0.6, "prologue_keys": 200.0, "softmax_width": 30
 
 EXPERTS = {"latency_s": 8e-6, "efficiency": 0.5, "tile_half": 50.0, "prologue_k": 100.0}
 """What layers of experts tell of a curve; they read weights at the rate of dense products."""
+
+UNALIGNED = ((16,), (8, 4), (2,))
+"""Bytes that rows are multiples of; rows of 8 measure as those of 4."""
 
 FEW_ROWS = 16
 """Rows per expert below which skewed routing leaves experts unvisited, whose weights are not read."""
@@ -117,6 +120,49 @@ def _rows_per_expert(row: Measurement) -> float:
     return max(each.shape.m for each in row.operators if each.kind == "expert_gemm")  # type: ignore[union-attr]
 
 
+def _as_bf16(row: Measurement) -> Measurement:
+    """Return a row of 16-bit products as one of those that curves are fitted for."""
+    return replace(row, operators=tuple(replace(each, precision="bf16") for each in row.operators))
+
+
+def _alignment_bytes(row: Measurement) -> int:
+    return row.operators[0].shape.alignment_bytes  # type: ignore[union-attr]
+
+
+def _kind_of_product(row: Measurement) -> tuple[bool, bool]:
+    """Tell dense products, scores and their products with values apart."""
+    shape = row.operators[0].shape
+    return shape.groups > 1, shape.n < shape.k  # type: ignore[union-attr]
+
+
+def fit_alignment(tables: Tables, curves: CurveSet) -> dict[int, float]:
+    """Return how many times longer products take whose rows are no multiples of 32 bytes.
+
+    Beside those of the same kind that are: the median over rows of each kind, then the geometric
+    mean over kinds.
+    """
+    rows = [_as_bf16(row) for row in tables.published if row.table == "Anthony et al."]
+    errors = -log_errors(rows, curves, catalog.accelerator)
+    kinds = {_kind_of_product(row) for row in rows}
+    factors = {}
+    for sizes in UNALIGNED:
+        logs = []
+        for kind in kinds:
+            own = [
+                error
+                for row, error in zip(rows, errors, strict=True)
+                if _kind_of_product(row) == kind and _alignment_bytes(row) in sizes
+            ]
+            aligned = [
+                error
+                for row, error in zip(rows, errors, strict=True)
+                if _kind_of_product(row) == kind and _alignment_bytes(row) >= 32
+            ]
+            logs.append(np.median(own) - np.median(aligned))
+        factors |= dict.fromkeys(sizes, float(np.exp(np.mean(logs))))
+    return factors
+
+
 def is_grouped(row: Measurement) -> bool:
     shape = row.operators[0].shape
     return shape.kv_heads < shape.heads  # type: ignore[union-attr]
@@ -136,7 +182,7 @@ def _fit_products(tables: Tables, device: str, curves: CurveSet) -> CurveSet:
         rows = tables.of(device, "AIConfigurator", kind="gemm", precision=precision)
         if not rows and precision == "bf16":
             rows = [
-                replace(row, operators=tuple(replace(each, precision="bf16") for each in row.operators))
+                _as_bf16(row)
                 for row in thinned(tables.of(device, "Vidur", kind="gemm", precision="fp16"), 600)
             ]
         if rows:
@@ -212,10 +258,12 @@ def main() -> None:
     tables = Tables(parser.parse_args().truth)
     print(HEADER, end="")
     fitted: dict[str, CurveSet] = {}
+    alignment: dict[int, float] = {}
     for name in SETS:
         begin = replace(fitted["a100"], gemm={}) if name == "a40" else unfitted()
         fitted[name] = fit_set(name, tables, begin)
-        print(as_yaml(fitted[name], limit=STREAM_LIMIT))
+        alignment = alignment or fit_alignment(tables, fitted[name])
+        print(as_yaml(fitted[name], alignment=alignment, limit=STREAM_LIMIT))
 
 
 if __name__ == "__main__":

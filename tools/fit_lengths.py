@@ -18,6 +18,11 @@ import numpy as np
 
 LEVELS = [*(round(level / 100, 2) for level in range(100)), 0.995, 0.999, 0.9995, 1.0]
 
+MLPERF = (
+    "MLPerf Inference data set of {} (MLCommons; lengths as in github.com/openshift-psap/"
+    "performance-dashboard, mlperf-data/summaries)"
+)
+
 TABLES = {
     "azure-conversation-2023": (
         "AzureLLMInferenceTrace_conv_2023.csv.gz",
@@ -46,11 +51,44 @@ TABLES = {
         "github.com/microsoft/vidur; data set of Cohan et al., NAACL 2018)",
         ["arxiv"],
     ),
+    "mlperf-llama-2-70b": (
+        "orca.csv",
+        ("input_length", "output_length"),
+        MLPERF.format(
+            "Llama-2-70B, OpenOrca; outputs are GPT-4's reference answers, mean 219 tokens: the "
+            "model's own average 294.45 (MLCommons reference README)"
+        ),
+        [],
+    ),
+    "mlperf-mixtral-8x7b": (
+        "mixtral-8x7b.csv",
+        ("input_length", "output_length"),
+        MLPERF.format("Mixtral-8x7B: OpenOrca, GSM8K and MBXP"),
+        [],
+    ),
+    "mlperf-llama-3.1-405b": (
+        "llama3-1-405b.csv",
+        ("input_length", "output_length"),
+        MLPERF.format("Llama-3.1-405B: LongBench, RULER and GovReport"),
+        [],
+    ),
+    "mlperf-deepseek-r1": (
+        "deepseek-r1.csv",
+        ("input_length", "output_length"),
+        MLPERF.format("DeepSeek-R1: reasoning tasks"),
+        [],
+    ),
+    "mlperf-llama-3.1-8b": (
+        "llama3-1-8b-datacenter.csv",
+        ("input_length", "output_length"),
+        MLPERF.format("Llama-3.1-8B: CNN/DailyMail summaries"),
+        [],
+    ),
 }
 
 
 def rows(path: Path) -> Iterator[dict[str, str]]:
-    with gzip.open(path, "rt", encoding="utf-8") as file:
+    with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as file:
         if ".jsonl" in path.name:
             yield from (json.loads(line) for line in file if line.strip())
         else:

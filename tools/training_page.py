@@ -59,13 +59,14 @@ def _result(row: Mapping[str, str]) -> TrainingResult:
         layout=row["layout"],
         gpus=int(row["gpus"]),
         experts=row["experts"] == "True",
+        held_out=row.get("held_out") == "True",
         basis=row["basis"],
         tried=int(row["tried"]),
         ran_out_of_memory=row["basis"] == "out of memory",
         memory_bytes=gib * (_number(row["memory_gib"]) or 0.0),
         capacity_bytes=gib * (_number(row["capacity_gib"]) or 0.0),
         observed_memory_bytes=None if not row["observed_gib"] else gib * float(row["observed_gib"]),
-        parts={name: float(row[name]) for name in PARTS if row[name]},
+        parts={name: float(row[name]) for name in PARTS if row.get(name)},
     )
 
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from clustersim.results import Result as Result
     from clustersim.spec.load import load as load
     from clustersim.spec.scenario import Scenario as Scenario
+    from clustersim.study.capacity import Capacity as Capacity
+    from clustersim.study.capacity import capacity as capacity
     from clustersim.study.compare import Comparison as Comparison
     from clustersim.study.compare import compare as compare
     from clustersim.study.plan import Plan as Plan
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from clustersim.study.runner import run as run
 
 _HOME = {
+    "Capacity": "study.capacity",
     "CannotRunError": "errors",
     "CatalogError": "errors",
     "ClusterSimError": "errors",
@@ -39,6 +42,7 @@ _HOME = {
     "Result": "results",
     "Scenario": "spec.scenario",
     "World": "engine.world",
+    "capacity": "study.capacity",
     "compare": "study.compare",
     "load": "spec.load",
     "plan": "study.plan",

@@ -139,7 +139,7 @@ GPUS = [
     ("RTX 3090 Ti", "rtx-30", None, None),
     ("RTX A6000", "rtx-a6000", None, None),
     ("TPU v4", "tpu", None, None),
-    ("Gaudi2", "gaudi", None, None),
+    ("Gaudi2", "gaudi2", None, None),
     ("Tesla T4", "t4", None, None),
     ("P100", "p100", None, None),
 ]
@@ -254,7 +254,7 @@ def test_a_row_becomes_node_type_link_and_counts(words: tuple[object, ...], titl
         (("A100-SXM4-80GB", 2, 8, "NVLink3 NVSwitch", "none"), "no network between them"),
         (("A100-SXM4-80GB", 2, 8, "NVLink3 NVSwitch", "InfiniBand (size not stated)"), "give no rate"),
         (("H100-SXM5-80GB", 2, 8, "NVLink3", "8x400G InfiniBand"), "h100 has NVLink 4, not NVLink 3"),
-        (("Gaudi2", 1, 8, "24x100GbE RoCE"), "no node type of the catalogue stands for"),
+        (("Gaudi", 1, 8, "10x100GbE RoCE"), "no node type of the catalogue stands for"),
         (("not stated", 2, 8, "", "8x400G InfiniBand"), "does not say which GPU"),
         (("GB200", 36, 4, "NVL72", "NVLink"), "holds 72 GPUs, not 144"),
         (("H100", 2, 16, "NVLink4 NVSwitch", "EFA", "AWS p5.48xlarge"), "has 8 GPUs, not 16"),

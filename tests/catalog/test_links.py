@@ -16,7 +16,8 @@ TOLERANCE = 0.06
 @pytest.mark.parametrize("name", LINKS.names())
 def test_every_link_type_carries_less_payload_than_its_line_rate_and_cites_each_number(name):
     link = catalog.link(name)
-    assert (0.3 if link.kind == "socket" else 0.5) < link.efficiency <= 1.0
+    # Sockets share their links with all else; NCCL reaches Omni-Path over verbs alone.
+    assert (0.3 if link.kind in ("socket", "omni-path") else 0.5) < link.efficiency <= 1.0
     assert 0.0 < link.latency_s < 1e-5
     assert 0.0 <= link.endpoint_latency_s < 2e-5
     assert 0.0 < link.message_overhead_s < 2e-5

@@ -289,11 +289,11 @@ class StandInValidation:
     def __init__(self) -> None:
         self.tables: list[tuple[Path, ...]] = []
 
-    def run(self, *tables: Path) -> Any:
+    def run(self, *tables: Path, progress: Any) -> Any:
         self.tables.append(tables)
         plot = lambda path: path.write_text("picture")  # noqa: E731
         return SimpleNamespace(
-            text=lambda: "rows", to_json=lambda: "[]", to_csv=lambda: "id,error\n", plot=plot
+            text=lambda: "rows", to_json=lambda: "[]", to_csv=lambda: "id,error\n", plot=plot, left=0
         )
 
 

@@ -8,19 +8,33 @@ from types import SimpleNamespace
 import simpy
 
 from clustersim.engine.trace import Trace
+from clustersim.workloads.inference.cache.fetch import Loaded
 from clustersim.workloads.inference.replica.engine import ReplicaEngine
 from clustersim.workloads.inference.requests import Request
 
 
-def serve(requests, scheduler, timer, *, skip_ahead=True):
+class PlainMover:
+    """Moves KV blocks one after another, each in the same time."""
+
+    def __init__(self, env, *, swap_s=0.0):
+        self._env = env
+        self._swap_s = swap_s
+
+    def swap_out(self, blocks):
+        return self._env.timeout(blocks * self._swap_s, value=Loaded(-1, {"host": blocks * self._swap_s}))
+
+    swap_in = swap_out
+
+
+def serve(requests, scheduler, timer, *, skip_ahead=True, mover=None):
     """Serve (arrival, prompt, output) on one replica of one GPU; return what there is to look at."""
-    served = serve_replicas(requests, [scheduler], timer, skip_ahead=skip_ahead)
+    served = serve_replicas(requests, [scheduler], timer, skip_ahead=skip_ahead, mover=mover)
     served.log = served.logs[0]
     served.scheduler = scheduler
     return served
 
 
-def serve_replicas(requests, schedulers, timer, *, skip_ahead=True):
+def serve_replicas(requests, schedulers, timer, *, skip_ahead=True, mover=None):
     """Serve on several replicas, round robin."""
     env = simpy.Environment()
     world = SimpleNamespace(env=env, trace=Trace())
@@ -35,6 +49,7 @@ def serve_replicas(requests, schedulers, timer, *, skip_ahead=True):
             network=None,
             skip_ahead=skip_ahead,
             on_finish=lambda request: finishes.update([request.index]),
+            mover=mover(env) if mover else None,
         )
         for index, scheduler in enumerate(schedulers)
     ]

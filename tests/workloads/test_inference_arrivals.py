@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from clustersim.errors import InputError
-from clustersim.spec.demand import FixedArrivals, GammaArrivals, LengthsSpec, PoissonArrivals
-from clustersim.workloads.inference.demand.arrivals import arrival_times, limited, scaled
+from clustersim.spec.arrivals import FixedArrivals, GammaArrivals, PoissonArrivals
+from clustersim.spec.lengths import LengthsSpec
+from clustersim.workloads.inference.demand.arrivals import arrival_times
 from clustersim.workloads.inference.demand.lengths import LengthStream, lengths_of
-from clustersim.workloads.inference.demand.trace_files import RequestSet
+from clustersim.workloads.inference.demand.request_set import RequestSet
 
 POISSON = PoissonArrivals(kind="poisson", rate="4 req/s")
 BURSTY = GammaArrivals(kind="gamma", rate="4 req/s", cv=3.0)
@@ -45,10 +46,10 @@ def test_a_longer_run_begins_with_the_same_arrivals(arrivals):
 
 def test_a_trace_is_cut_by_count_and_duration_after_scaling():
     trace = RequestSet(np.array([0.0, 1.0, 2.0, 3.0]), np.arange(1, 5), np.arange(1, 5))
-    doubled = scaled(trace, 2.0)
+    doubled = trace.scaled(2.0)
     assert doubled.arrival_s.tolist() == [0.0, 0.5, 1.0, 1.5]
-    assert limited(doubled, count=None, duration_s=1.0).prompt.tolist() == [1, 2, 3]
-    assert limited(doubled, count=2, duration_s=1.0).prompt.tolist() == [1, 2]
+    assert doubled.limited(count=None, duration_s=1.0).prompt.tolist() == [1, 2, 3]
+    assert doubled.limited(count=2, duration_s=1.0).prompt.tolist() == [1, 2]
 
 
 def test_lengths_come_from_a_table_or_are_fixed():

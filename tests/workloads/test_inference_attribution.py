@@ -12,7 +12,8 @@ from inference_world import serve
 from clustersim.engine.trace import QUEUEING
 from clustersim.workloads.inference.cache.kv_cache import KvCache
 from clustersim.workloads.inference.measures.attribution import CLASSES, request_shares, service_shares
-from clustersim.workloads.inference.scheduling.scheduler import ChunkedPrefillScheduler, WholePromptScheduler
+from clustersim.workloads.inference.scheduling.chunked import ChunkedPrefillScheduler
+from clustersim.workloads.inference.scheduling.prefill_first import PrefillFirstScheduler
 
 
 def served(seed, *, chunked, skip_ahead=True):
@@ -26,7 +27,7 @@ def served(seed, *, chunked, skip_ahead=True):
     scheduler = (
         ChunkedPrefillScheduler(cache, max_batch=16, token_budget=32)
         if chunked
-        else WholePromptScheduler(cache, max_batch=16, max_batched_tokens=128)
+        else PrefillFirstScheduler(cache, max_batch=16, max_batched_tokens=128)
     )
     return serve(requests, scheduler, LinearTimer(), skip_ahead=skip_ahead)
 

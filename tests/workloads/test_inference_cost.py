@@ -7,7 +7,8 @@ import pytest
 from clustersim import catalog
 from clustersim.cost import transformer
 from clustersim.cost.roofline import KernelTime, Roofline
-from clustersim.cost.serving import RooflineTimer, ServingCost
+from clustersim.cost.serving import ServingCost
+from clustersim.cost.serving_timer import RooflineTimer
 from clustersim.cost.serving_tables import ServingTables, TableTimer
 from clustersim.errors import InputError
 from clustersim.workloads.inference.replica.skip_ahead import run_seconds
@@ -80,7 +81,7 @@ def test_prompts_together_cost_no_more_than_apart_and_no_less_than_each(cost):
 
 
 def test_reading_the_weights_bounds_a_decode_step_from_below(cost):
-    floor_s = cost.weight_bytes / cost._roofline.accelerator.memory_bandwidth_bytes_per_s
+    floor_s = cost.weight_bytes / cost.accelerator.memory_bandwidth_bytes_per_s
     assert floor_s < cost.dense_step(1, 1).seconds < 2 * floor_s
 
 

@@ -9,7 +9,8 @@ import pytest
 from clustersim import catalog
 from clustersim.catalog.serving import DEFAULT_ENGINE, SHELF
 from clustersim.collectives import Communicator
-from clustersim.cost.serving import RooflineTimer, ServingCost
+from clustersim.cost.serving import ServingCost
+from clustersim.cost.serving_timer import RooflineTimer
 from clustersim.engine.world import World
 from clustersim.spec.cluster import ClusterSpec
 from clustersim.topology import build

@@ -8,19 +8,21 @@ import simpy
 from inference_reference import LinearTimer
 from inference_world import serve
 
-from clustersim.spec.demand import LengthsSpec
+from clustersim.spec.lengths import LengthsSpec
 from clustersim.workloads.inference.cache.kv_cache import KvCache
+from clustersim.workloads.inference.demand.desk import Desk
 from clustersim.workloads.inference.demand.lengths import LengthStream, lengths_of
 from clustersim.workloads.inference.demand.load import ClosedLoad
 from clustersim.workloads.inference.fleet.router import make_router
-from clustersim.workloads.inference.scheduling.scheduler import ChunkedPrefillScheduler, WholePromptScheduler
+from clustersim.workloads.inference.scheduling.chunked import ChunkedPrefillScheduler
+from clustersim.workloads.inference.scheduling.prefill_first import PrefillFirstScheduler
 
 
 def single_server(*, chunked):
     cache = KvCache(1000, block_tokens=16, watermark=0.0)
     if chunked:
         return ChunkedPrefillScheduler(cache, max_batch=1, token_budget=64)
-    return WholePromptScheduler(cache, max_batch=1, max_batched_tokens=8192)
+    return PrefillFirstScheduler(cache, max_batch=1, max_batched_tokens=8192)
 
 
 @pytest.mark.parametrize("chunked", [False, True])
@@ -70,10 +72,9 @@ def closed_loop(clients, *, think_s=0.0, requests=None, duration_s=None, answer_
         think_s=think_s,
         lengths=LengthStream(lengths_of(LengthsSpec(prompt=5, output=5)), np.random.default_rng(0)),
         streams=np.random.default_rng,
-        requests=requests,
         duration_s=duration_s,
     )
-    env.process(load.run(env, send))
+    env.process(load.run(env, Desk.open(send, most=requests)))
     env.run()
     return sent, most
 

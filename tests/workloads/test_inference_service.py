@@ -172,7 +172,7 @@ def test_a_faster_fabric_sees_the_same_requests_and_answers_sooner():
     assert fast["e2e_s"].mean() < 0.95 * slow["e2e_s"].mean()
 
 
-@pytest.mark.parametrize("scheduler", [{}, {"chunked_prefill": 256}])
+@pytest.mark.parametrize("scheduler", [{}, {"policy": "sarathi", "max_batched_tokens": 256}])
 def test_skipping_ahead_changes_no_answer_with_tensor_parallelism(scheduler):
     (skipping, world), (stepping, other) = (
         run(across_nodes(scheduler=scheduler, skip_ahead=skip)) for skip in (True, False)
@@ -309,7 +309,7 @@ def test_a_model_that_does_not_fit_is_refused_with_the_numbers():
 
 def test_a_request_longer_than_the_kv_memory_is_refused():
     with pytest.raises(CannotRunError, match=r"longest request \(200000 \+ 10 tokens\)"):
-        service(lengths={"prompt": 200_000, "output": 10}, scheduler={"chunked_prefill": 512})
+        service(lengths={"prompt": 200_000, "output": 10}, scheduler={"policy": "sarathi", "max_batched_tokens": 512})
 
 
 @pytest.mark.parametrize(

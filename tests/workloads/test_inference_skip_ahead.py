@@ -11,7 +11,8 @@ from inference_world import serve
 
 from clustersim.workloads.inference.cache.kv_cache import KvCache
 from clustersim.workloads.inference.replica.skip_ahead import run_seconds, steps_until
-from clustersim.workloads.inference.scheduling.scheduler import ChunkedPrefillScheduler, WholePromptScheduler
+from clustersim.workloads.inference.scheduling.chunked import ChunkedPrefillScheduler
+from clustersim.workloads.inference.scheduling.prefill_first import PrefillFirstScheduler
 
 seconds = st.floats(1e-6, 1.0)
 growth = st.floats(0.0, 1e-3)
@@ -67,7 +68,7 @@ def scheduler(limits, *, chunked, max_batched_tokens):
     cache = KvCache(limits["blocks"], block_tokens=limits["block_tokens"], watermark=limits["watermark"])
     if chunked:
         return ChunkedPrefillScheduler(cache, max_batch=limits["max_batch"], token_budget=chunked)
-    return WholePromptScheduler(cache, max_batch=limits["max_batch"], max_batched_tokens=max_batched_tokens)
+    return PrefillFirstScheduler(cache, max_batch=limits["max_batch"], max_batched_tokens=max_batched_tokens)
 
 
 def compare(requests, limits, *, chunked=None, max_batched_tokens=1 << 30):
@@ -81,7 +82,8 @@ def compare(requests, limits, *, chunked=None, max_batched_tokens=1 << 30):
         )
         for skip in (True, False)
     )
-    plain = PlainReplica(timer, token_budget=chunked, max_batched_tokens=max_batched_tokens, **limits)
+    policy, tokens = ("sarathi", chunked) if chunked else ("vllm", max_batched_tokens)
+    plain = PlainReplica(timer, policy=policy, tokens=tokens, **limits)
     jobs = plain.serve(requests)
     assert sum(skipping.log.steps) == sum(stepping.log.steps) == plain.steps
     for request, other, job in zip(skipping.requests, stepping.requests, jobs, strict=True):

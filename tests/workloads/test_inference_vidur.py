@@ -10,7 +10,7 @@ from inference_world import serve_replicas
 
 from clustersim.cost.serving_tables import TableTimer, read_tables
 from clustersim.workloads.inference.cache.kv_cache import KvCache
-from clustersim.workloads.inference.scheduling.scheduler import ChunkedPrefillScheduler
+from clustersim.workloads.inference.scheduling.chunked import ChunkedPrefillScheduler
 
 FOLDER = "reference/serving"
 MICROSECOND = 1e-6

@@ -64,15 +64,15 @@ def test_causal_hfu_masks_what_is_recomputed_too():
 def test_a_node_of_h100_takes_the_power_that_was_measured_at_full_load():
     """Latif et al., 2025: at most 8.48 kW; 7.75 kW (76 % of 10.2 kW) in heavy training runs."""
     economics = Economics.of(trained(economics={"pue": 1.0}).job)
-    assert economics.power_w(1.0) == pytest.approx(8480, rel=0.01)
-    assert economics.power_w(0.75) == pytest.approx(7750, rel=0.02)
+    assert economics.cost.power_w(8, 1.0) == pytest.approx(8480, rel=0.01)
+    assert economics.cost.power_w(8, 0.75) == pytest.approx(7750, rel=0.02)
 
 
 def test_the_host_and_the_data_centre_are_options():
     bare = Economics.of(trained(economics={"pue": 1.0, "host_power": "0 W"}).job)
-    assert bare.power_w(1.0) == pytest.approx(8 * 700)
-    assert bare.power_w(0.0) == pytest.approx(8 * 350)
-    assert Economics.of(trained(economics={"pue": 1.5, "host_power": "100 W"}).job).power_w(1.0) == (
+    assert bare.cost.power_w(8, 1.0) == pytest.approx(8 * 700)
+    assert bare.cost.power_w(8, 0.0) == pytest.approx(8 * 350)
+    assert Economics.of(trained(economics={"pue": 1.5, "host_power": "100 W"}).job).cost.power_w(8, 1.0) == (
         pytest.approx(1.5 * 8 * 800)
     )
 

@@ -97,6 +97,8 @@ def _deepseek(config: _Config) -> dict[str, Any]:
         experts_per_token=config.number("num_experts_per_tok"),
         ffn_hidden=config.number("moe_intermediate_size"),
         shared_experts=config.number("n_shared_experts", default=0),
+        groups=config.number("n_group", default=1),
+        groups_per_token=config.number("topk_group", default=1),
         dense_layers=config.number("first_k_dense_replace", default=0),
     )
     mla = MlaConfig(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
+from math import comb, prod
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -26,8 +27,39 @@ class MoeConfig:
     """Inner width of one expert."""
     shared_experts: int = 0
     """Experts that every token visits."""
+    groups: int = 1
+    """Groups that the routed experts are divided into."""
+    groups_per_token: int = 1
+    """Groups that the experts of one token are taken from."""
     dense_layers: int = 0
     """First layers that have an ordinary feed-forward part instead."""
+
+    def visit_chance(self, held: float) -> float:
+        """Return the chance that a token visits any of `held` experts, all being equally likely.
+
+        *Equation.* ``1 - C(E - held, k) / C(E, k)`` for E experts of which it visits k. Where these are
+        taken from M of G groups, E and `held` are what of them is in M groups drawn at random.
+
+        **Valid when** those experts are some of one group, or whole groups.
+        **Checked by:** tests/collectives/test_token_exchange.py, by counting choices.
+        """
+        group = self.experts / self.groups
+        drawn, whole = self.groups_per_token, max(1, round(held / group))
+        ways = comb(self.groups, drawn)
+        return sum(
+            comb(whole, met)
+            * comb(self.groups - whole, drawn - met)
+            / ways
+            * self._met(met * min(held, group))
+            for met in range(1, min(whole, drawn) + 1)
+        )
+
+    def _met(self, held: float) -> float:
+        """Return the same for experts that all can be visited."""
+        left = self.experts * self.groups_per_token / self.groups
+        return 1.0 - prod(
+            max(0.0, left - held - place) / (left - place) for place in range(self.experts_per_token)
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

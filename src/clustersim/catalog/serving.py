@@ -12,33 +12,76 @@ from clustersim.units import TIME, parse_quantity
 __all__ = ["DEFAULT_ENGINE", "SHELF", "InferenceEngine"]
 
 DEFAULT_ENGINE = "vllm-0.5"
-"""The engine that a scenario gets unless it gives `host_overhead`."""
+"""The engine of a scenario that names none."""
+
+_TIMES = ("start", "host_overhead", "host_per_request", "overlapped_host", "operator_host")
+_COUNTS = (
+    "operators_per_layer",
+    "prompt_operators_per_layer",
+    "captured_tokens",
+    "captures_prompts",
+    "prompt_attention_times",
+    "narrow_product_times",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class InferenceEngine:
-    """A kind of inference engine.
+    """A kind of inference engine: what its host does in a step, and which steps are captured graphs.
+
+    Times hold for the host of an A100 server; `clustersim.cost.engine_host` brings them to others.
 
     Parameters
     ----------
+    start_s
+        From nothing to an engine that could read its weights: processes, libraries, captured graphs.
     host_overhead_s
         Time of each step in which the GPUs wait for the host: scheduling, preparing inputs,
         sampling, sending tokens out.
+    host_per_request_s
+        What each request of the step adds to that.
+    overlapped_host_s
+        Time of the host that runs beside the GPUs: a step cannot be shorter.
+    operator_host_s
+        Time that the host takes to dispatch one operator of a step that is not captured.
+    operators_per_layer
+        Operators that a layer dispatches: kernels, allocations and views.
+    prompt_operators_per_layer
+        The same in steps with prompts; 0: as many.
+    captured_tokens
+        Tokens of the largest step that is captured as a graph; 0: none is.
+    captures_prompts
+        Whether steps with prompts are captured, too.
+    prompt_attention_times
+        How many times longer attention of prompts takes than with the kernels of the device's curves.
+    narrow_product_times
+        The same of 8-bit products.
     sources
         Field name to source.
     """
 
     name: str
+    start_s: float
     host_overhead_s: float
+    host_per_request_s: float = 0.0
+    overlapped_host_s: float = 0.0
+    operator_host_s: float = 0.0
+    operators_per_layer: int = 0
+    prompt_operators_per_layer: int = 0
+    captured_tokens: int = 0
+    captures_prompts: bool = False
+    prompt_attention_times: float = 1.0
+    narrow_product_times: float = 1.0
     sources: Mapping[str, Source]
 
 
 def _build(record: Record) -> InferenceEngine:
-    return InferenceEngine(
-        name=record.name,
-        host_overhead_s=parse_quantity(record.fields["host_overhead"], TIME),
-        sources=MappingProxyType({"host_overhead_s": record.source("host_overhead")}),
-    )
+    entry = record.fields
+    times = {f"{key}_s": parse_quantity(entry[key], TIME) for key in _TIMES if key in entry}
+    counts = {key: entry[key] for key in _COUNTS if key in entry}
+    sources = {f"{key}_s": record.source(key) for key in _TIMES}
+    sources |= {key: record.source(key) for key in _COUNTS}
+    return InferenceEngine(name=record.name, **times, **counts, sources=MappingProxyType(sources))
 
 
 SHELF: Shelf[InferenceEngine] = Shelf("inference engine", file="serving.yaml", build=_build)

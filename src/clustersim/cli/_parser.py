@@ -9,6 +9,7 @@ from typing import NoReturn
 
 from clustersim.cli import (
     calibrate,
+    capacity,
     catalog,
     chakra,
     check,
@@ -36,6 +37,7 @@ COMMANDS: Mapping[str, ModuleType] = {
     "catalog": catalog,
     "validate": validate,
     "calibrate": calibrate,
+    "capacity": capacity,
     "chakra": chakra,
     "schema": schema,
 }

@@ -6,7 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from clustersim.cli._arguments import picture_file
+from clustersim.cli._arguments import add_progress, picture_file
+from clustersim.cli._exit_codes import INTERRUPTED
+from clustersim.cli._progress import progress_bar
 from clustersim.errors import InputError, did_you_mean
 
 HELP = "print predictions beside published measurements, with the error"
@@ -31,6 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--plot", type=picture_file, metavar="FILE", help="draw predicted against measured (PNG, SVG or PDF)"
     )
+    add_progress(parser)
 
 
 def execute(args: argparse.Namespace) -> int:
@@ -47,9 +50,12 @@ def execute(args: argparse.Namespace) -> int:
     for table in args.table:
         if not table.exists():
             raise InputError(f"{table}: no such file or folder")
-    report = known[args.name].run(*args.table)
+    with progress_bar(f"validate {args.name}", wanted=args.progress, clock="{:.0f} s") as progress:
+        report = known[args.name].run(*args.table, progress=progress)
     print(report.to_json() if args.json else report.to_csv().rstrip() if args.csv else report.text())
     if args.plot is not None:
         report.plot(args.plot)
         print(f"drawn in {args.plot}", file=sys.stderr)
-    return 0
+    if report.left:
+        print(f"stopped early: {report.left} rows not reached", file=sys.stderr)
+    return INTERRUPTED if report.left else 0

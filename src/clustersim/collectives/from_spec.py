@@ -56,12 +56,14 @@ def lockstep_for(
 ) -> LockstepCommunicator:
     """Return the same for groups that run each collective side by side.
 
+    `options` come before what the scenario says.
+
     Raises
     ------
     InputError
         As `LockstepCommunicator` and `read_algorithm`.
     """
-    return LockstepCommunicator(world, groups, owner=owner, lane=lane, **_fields(spec, base), **options)
+    return LockstepCommunicator(world, groups, owner=owner, lane=lane, **{**_fields(spec, base), **options})
 
 
 def _fields(spec: CollectiveSpec, base: Path | None) -> dict[str, Any]:

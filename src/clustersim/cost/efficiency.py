@@ -33,6 +33,10 @@ __all__ = [
 ]
 
 
+_ALIGNED: Mapping[int, float] = MappingProxyType({})
+"""Nothing is known to be slower for the rows that its matrices have."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryCurve:
     """Memory-bound kernels: norms, activations, residual additions, embeddings, optimizers.
@@ -59,7 +63,7 @@ class CurveSet:
     gemm
         By precision; convolutions use it too, as implicit matrix products.
     expert_gemm
-        By precision: the products of all experts in the one kernel of a serving engine.
+        By precision: the products of all experts in the one kernel of a serving engine, which pads rows.
     prefill_attention, backward_attention
         Fused attention of many queries, for any precision, and its backward pass.
     grouped_decode, plain_decode
@@ -115,7 +119,7 @@ def _build(record: Record) -> CurveSet:
     fields = record.fields
     return CurveSet(
         name=record.name,
-        gemm=_products(fields["gemm"]),
+        gemm=_products(fields["gemm"], MappingProxyType(dict(fields.get("alignment", {})))),
         expert_gemm=_products(fields["expert_gemm"]),
         prefill_attention=PrefillAttentionCurve(**fields["prefill_attention"]),
         backward_attention=PrefillAttentionCurve(**fields["backward_attention"]),
@@ -126,8 +130,12 @@ def _build(record: Record) -> CurveSet:
     )
 
 
-def _products(by_precision: Mapping[str, Mapping[str, float]]) -> Mapping[str, GemmCurve]:
-    return MappingProxyType({key: GemmCurve(**value) for key, value in by_precision.items()})
+def _products(
+    by_precision: Mapping[str, Mapping[str, float]], alignment: Mapping[int, float] = _ALIGNED
+) -> Mapping[str, GemmCurve]:
+    return MappingProxyType(
+        {key: GemmCurve(**value, alignment=alignment) for key, value in by_precision.items()}
+    )
 
 
 SHELF: Shelf[CurveSet] = Shelf("efficiency curve set", file="efficiency.yaml", build=_build)

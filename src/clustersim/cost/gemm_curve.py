@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -41,7 +42,8 @@ class GemmCurve:
     *Equation:* the kernel library picks the tile (a×b, `TILES`) and the split s (`SPLITS`) that
     is fastest:
 
-        t_c = min over (a×b, s) of  waves·2·a·b·(k/s + prologue_k) / (e(a, b)·peak/units) + [s > 1]·split_s
+        t_c = z · min over (a×b, s) of
+                  waves·2·a·b·(k/s + prologue_k) / (e(a, b)·peak/units) + [s > 1]·split_s
         waves = ceil(groups·ceil(m/a)·ceil(n/b)·s / units)
         e(a, b) = efficiency · r(a, b)/r(256, 128),  r(a, b) = 1 / (1 + tile_half·(a + b)/(a·b))
         t_m = bytes / (memory_efficiency·bandwidth)
@@ -60,6 +62,9 @@ class GemmCurve:
         Share of the memory bandwidth.
     split_s
         Extra time for adding up the parts of a split inner dimension.
+    alignment
+        z: how many times longer arithmetic takes where rows in memory are multiples of so many bytes
+        only; 1 where nothing is said, as for whole cache lines.
 
     **Valid when** m ≥ 1, n and k ≥ 64; dense, row-major operands.
     **Checked by:** tests/cost/test_efficiency.py; error tables in docs/cost.md.
@@ -71,6 +76,7 @@ class GemmCurve:
     prologue_k: float
     memory_efficiency: float
     split_s: float
+    alignment: Mapping[int, float] = field(default_factory=dict)
 
     def roofs(self, operator: Operator, accelerator: Accelerator) -> Roofs:
         """Return the three times of one execution."""
@@ -88,4 +94,5 @@ class GemmCurve:
         loss /= 1.0 + self.tile_half * (256 + 128) / (256 * 128)
         steps = shape.k / SPLITS + self.prologue_k
         tile_s = 2.0 * rows * columns * steps * loss / unit_rate
-        return float((np.ceil(tiles / units) * tile_s + (SPLITS > 1.0) * self.split_s).min())
+        aligned_s = float((np.ceil(tiles / units) * tile_s + (SPLITS > 1.0) * self.split_s).min())
+        return aligned_s * self.alignment.get(shape.alignment_bytes, 1.0)

@@ -8,6 +8,7 @@ from functools import cache
 from itertools import groupby
 from typing import NamedTuple
 
+from clustersim.cost.launches import NO_HOST, HostTimes, LaunchTimes
 from clustersim.cost.roofline import KernelTime, Roofline
 from clustersim.cost.shard import Message
 from clustersim.cost.training_block import Block, Exchange, Operators, Part
@@ -45,6 +46,8 @@ class LayerCost:
         What the forward pass keeps for the backward pass.
     recomputed_bytes
         What recomputation brings back, from then to the end of the block's backward pass.
+    host
+        What the host takes to launch the kernels of each pass.
     output_bytes
         What the next pipeline stage gets from this GPU. With tensor parallelism each GPU sends its part
         of the hidden state (Megatron-LM: sequence parallelism, or scatter-gather of SC21 section 4.1).
@@ -67,6 +70,7 @@ class LayerCost:
     activation_bytes: float = 0.0
     recomputed_bytes: float = 0.0
     output_bytes: float = 0.0
+    host: HostTimes = NO_HOST
 
     @property
     def backward(self) -> KernelTime:
@@ -86,6 +90,7 @@ class LayerCost:
         return replace(
             self,
             recompute=KernelTime.ZERO,
+            host=self.host._replace(recompute=0.0),
             messages_recompute=(),
             messages_backward=self.messages_backward[len(self.messages_recompute) :],
             activation_bytes=self.activation_bytes + self.recomputed_bytes,
@@ -99,16 +104,13 @@ def layer_costs(
     *,
     recompute: Recompute,
     early_stop: bool,
+    launches: LaunchTimes,
 ) -> tuple[LayerCost, ...]:
-    """Turn blocks into times on a device whose host launches a pass kernel by kernel.
-
-    What launching all kernels of a pass takes beyond executing them is spread over the kernels.
-    """
-    timer = _Timer(roofline)
+    """Turn blocks into times on a device, and times of the host that launches its kernels."""
+    timer = _Timer(roofline, launches)
     # Layers are alike, and share their part.
     works = {id(block.part): _Work.of(block, recompute, early_stop) for block in reversed(blocks)}
-    gaps = timer.gaps([works[id(block.part)] for block in blocks])
-    costs = {key: _layer_cost(work, timer.times(work, gaps), timer) for key, work in works.items()}
+    costs = {key: _layer_cost(work, timer.times(work), timer) for key, work in works.items()}
     return tuple(replace(costs[id(block.part)], name=block.name, layer=block.layer) for block in blocks)
 
 
@@ -141,35 +143,34 @@ class _Work(NamedTuple):
 class _Timer:
     """Executions on one device, each shape timed once."""
 
-    def __init__(self, roofline: Roofline) -> None:
+    def __init__(self, roofline: Roofline, launches: LaunchTimes) -> None:
         self._kernel = cache(roofline.kernel)
-        self._launch_s = roofline.accelerator.kernel_launch_s
+        self._launches = launches
         self._streams: dict[int, tuple[Operators, KernelTime]] = {}
 
     def stream(self, operators: Operators) -> KernelTime:
-        """Return the time of operators that are launched in time."""
+        """Return the time of operators that the device finds ready."""
         key = id(operators)
         if key not in self._streams:
             times = (self._kernel(operator) * operator.count for operator in operators)
             self._streams[key] = operators, sum(times, KernelTime.ZERO)
         return self._streams[key][1]
 
-    def gaps(self, works: Sequence[_Work]) -> tuple[float, float]:
-        """Return what the host adds to each kernel of the forward and of the backward pass."""
-        passes = [work.passes for work in works]
-        forward = [each[0] for each in passes]
-        return self._gap_s(forward), self._gap_s([part for each in passes for part in each[1:]])
+    def times(self, work: _Work) -> tuple[KernelTime, ...]:
+        """Return the time of each pass on the device."""
+        return tuple(map(self.stream, work.passes))
 
-    def _gap_s(self, streams: Sequence[Operators]) -> float:
-        kernels = sum(map(len, streams))
-        executed_s = sum(self.stream(operators).seconds for operators in streams)
-        return max(0.0, self._launch_s - executed_s / kernels) if kernels else 0.0
-
-    def times(self, work: _Work, gaps: tuple[float, float]) -> tuple[KernelTime, ...]:
-        """Return the time of each pass, with what the host adds."""
-        return tuple(
-            self.stream(operators) + KernelTime(launch_s=gaps[min(index, 1)] * len(operators))
-            for index, operators in enumerate(work.passes)
+    def host(self, work: _Work) -> HostTimes:
+        """Return what the host takes for each pass."""
+        launches = self._launches
+        forward, recompute, backward, weight = map(launches.seconds, work.passes)
+        return HostTimes(
+            forward,
+            recompute,
+            backward,
+            weight,
+            restart_s=0.0 if launches.blocking else work.block.part.waits * launches.kernel_s,
+            blocking=launches.blocking,
         )
 
     def messages(self, exchanges: Iterable[Exchange]) -> tuple[Message, ...]:
@@ -210,4 +211,5 @@ def _layer_cost(work: _Work, times: tuple[KernelTime, ...], timer: _Timer) -> La
         activation_bytes=work.kept_bytes,
         recomputed_bytes=block.activation_bytes - work.kept_bytes,
         output_bytes=block.output_bytes,
+        host=timer.host(work),
     )

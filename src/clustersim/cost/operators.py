@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import ceil
 from types import MappingProxyType
 from typing import Literal
 
@@ -24,6 +25,7 @@ __all__ = [
     "expert_gemm",
     "gemm",
     "grouped_gemm",
+    "padded",
     "prefill_attention",
 ]
 
@@ -34,6 +36,10 @@ ELEMENT_BYTES: Mapping[str, int] = MappingProxyType(
 
 _OUTPUT_BYTES = MappingProxyType({**ELEMENT_BYTES, "fp8": 2, "int8": 2})
 """8-bit products are written as 16-bit numbers."""
+
+ALIGNED_BYTES = 128
+"""Rows that begin on multiples of a cache line are loaded best (NVIDIA, Matrix Multiplication Background
+User's Guide, "Tensor Core Requirements": 128 bytes on A100)."""
 
 ATTENTION_BACKWARD_FLOPS = 2.5
 """Products of the fused backward pass over those of the forward pass: five against two
@@ -62,12 +68,17 @@ passes), `embedding` look-ups, `optimizer` updates."""
 
 @dataclass(frozen=True, slots=True)
 class GemmShape:
-    """`groups` products of an m×k by a k×n matrix in one kernel."""
+    """`groups` products of an m×k by a k×n matrix in one kernel.
+
+    `alignment_bytes` is the largest power of two, `ALIGNED_BYTES` at most, that divides the rows of all
+    three matrices as they lie in memory.
+    """
 
     m: float
     n: float
     k: float
     groups: float = 1
+    alignment_bytes: int = ALIGNED_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +108,9 @@ class Operator:
         What the efficiency curve of its kind looks at; None for memory-bound kinds.
     count
         Executions, one after the other.
+    launches
+        Kernels that the host launches for one execution: libraries split some, as the products of a
+        group one by one.
     """
 
     name: str
@@ -106,6 +120,7 @@ class Operator:
     precision: str
     shape: GemmShape | AttentionShape | None = None
     count: float = 1
+    launches: float = 1
 
 
 def element_bytes(precision: str) -> int:
@@ -128,7 +143,10 @@ def gemm(name: str, *, m: float, n: float, k: float, precision: str, count: floa
 def grouped_gemm(
     name: str, *, groups: float, m: float, n: float, k: float, precision: str, count: float = 1
 ) -> Operator:
-    """Return `groups` products of equal shape in one kernel, as the experts of one layer."""
+    """Return `groups` products of equal shape in one kernel, as the experts of one layer.
+
+    Rows of n and of k elements lie one behind the other, as those of a layer's output, input and weights do.
+    """
     size = element_bytes(precision)
     return Operator(
         name=name,
@@ -136,9 +154,24 @@ def grouped_gemm(
         flops=2.0 * groups * m * n * k,
         bytes_moved=groups * ((m * k + k * n) * size + m * n * _OUTPUT_BYTES[precision]),
         precision=precision,
-        shape=GemmShape(m, n, k, groups),
+        shape=GemmShape(m, n, k, groups, min(_alignment(n * size), _alignment(k * size))),
         count=count,
     )
+
+
+def _alignment(row_bytes: float) -> int:
+    """Return the largest power of two that divides the length of a row, `ALIGNED_BYTES` at most."""
+    whole = ceil(row_bytes)
+    return min(whole & -whole, ALIGNED_BYTES)
+
+
+def padded(product: Operator) -> Operator:
+    """Return a product whose rows are padded in memory, as frameworks do with those of a vocabulary.
+
+    **Source:** `make_vocab_size_divisible_by` of Megatron-LM, `padding_size` of vLLM's embeddings.
+    """
+    assert isinstance(product.shape, GemmShape)
+    return replace(product, shape=replace(product.shape, alignment_bytes=ALIGNED_BYTES))
 
 
 def expert_gemm(

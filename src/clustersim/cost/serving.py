@@ -1,30 +1,26 @@
-"""What an engine step of an LLM replica costs on one of its GPUs, by the roofline."""
+"""What an engine step of an LLM replica costs on its GPUs, by the roofline."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cached_property, reduce
+from collections.abc import Iterable, Sequence
+from functools import cached_property
 
 from clustersim.catalog.accelerators import Accelerator
 from clustersim.catalog.models import TransformerModel
-from clustersim.cost import transformer
-from clustersim.cost.efficiency import AttentionWork
-from clustersim.cost.operators import ELEMENT_BYTES, Operator
-from clustersim.cost.roofline import KernelTime, Roofline
-from clustersim.cost.step_timer import DecodeRun
+from clustersim.cost import serving_memory, transformer
+from clustersim.cost.adapter_mix import AdapterMix
+from clustersim.cost.data_groups import GroupLoad
+from clustersim.cost.number_formats import NumberFormats
+from clustersim.cost.roofline import KernelTime
+from clustersim.cost.serving_layout import ServingLayout
+from clustersim.cost.serving_stage import LayerCost
+from clustersim.cost.step_work import StepWork
 
-__all__ = ["RooflineTimer", "ServingCost"]
-
-_LOGIT_BYTES = 4
-_PROBE_TOKENS = 1 << 20
-_NO_STEP_ENDS_IT = 2**62
+__all__ = ["ServingCost"]
 
 
 class ServingCost:
-    """Bytes and seconds of a model served in tensor parallel, per GPU.
-
-    Every GPU of a replica does the same work on its part of the heads and of the feed-forward
-    width, so that one GPU stands for all.
+    """Bytes and seconds of a model served by one replica, per GPU.
 
     Parameters
     ----------
@@ -32,172 +28,260 @@ class ServingCost:
         A decoder.
     accelerator
         The GPU.
-    precision
-        Of weights, activations and KV cache.
-    tensor
-        GPUs of the replica.
+    precision, tensor
+        Short for `NumberFormats(precision=…)` and `ServingLayout(tensor=…)`.
+    layout
+        How the replica lies on its GPUs.
+    formats
+        Formats of weights, activations and KV cache.
+    adapters
+        Low-rank adapters; None: none.
+    draft
+        A smaller model that guesses tokens, whole on one of the GPUs; None: none.
+    prompt_attention_times, narrow_product_times
+        As `LayerCost` takes them.
 
-    Valid when kernels are launched from captured graphs, so that launching them costs nothing
-    beyond the engine's host overhead per step.
-
-    Checked by: tests/workloads/test_inference_cost.py.
+    **Valid when** one kernel at a time has the GPU.
+    **Checked by:** tests/workloads/test_inference_cost.py, tests/cost/test_serving_layout.py.
     """
 
     def __init__(
-        self, model: TransformerModel, accelerator: Accelerator, *, precision: str, tensor: int = 1
+        self,
+        model: TransformerModel,
+        accelerator: Accelerator,
+        *,
+        precision: str = "bf16",
+        tensor: int = 1,
+        layout: ServingLayout | None = None,
+        formats: NumberFormats | None = None,
+        adapters: AdapterMix | None = None,
+        draft: ServingCost | None = None,
+        prompt_attention_times: float = 1.0,
+        narrow_product_times: float = 1.0,
     ) -> None:
         self.model = model
-        self.precision = precision
-        self.tensor = tensor
-        self._roofline = Roofline(accelerator)
-        self._dense: dict[tuple[int, int], KernelTime] = {}
-        self._prefill: dict[tuple[int, int], AttentionWork] = {}
-        self._decode: dict[int, tuple[KernelTime, KernelTime]] = {}
+        self.accelerator = accelerator
+        self.layout = layout or ServingLayout(tensor=tensor)
+        self.formats = formats or NumberFormats(precision=precision)
+        self.draft = draft
+        self._kernels = {
+            "prompt_attention_times": prompt_attention_times,
+            "narrow_product_times": narrow_product_times,
+        }
+        self.layers = LayerCost(
+            model,
+            accelerator,
+            layout=self.layout,
+            formats=self.formats,
+            adapters=adapters,
+            **self._kernels,
+        )
+        self._dense: dict[tuple[int, float, float, float], KernelTime] = {}
+        self._ends: dict[tuple[str, float], KernelTime] = {}
+
+    def in_layout(self, layout: ServingLayout) -> ServingCost:
+        """Return the cost of the same model in another layout."""
+        return ServingCost(
+            self.model,
+            self.accelerator,
+            layout=layout,
+            formats=self.formats,
+            adapters=self.layers.adapters,
+            draft=self.draft,
+            **self._kernels,
+        )
+
+    # ---- memory
+
+    @cached_property
+    def stage_weight_bytes(self) -> tuple[float, ...]:
+        """Bytes of weights on each GPU of each stage, with those of the draft model."""
+        runs = self.layout.stages(self.model)
+        draft = self.draft.weight_bytes if self.draft else 0.0
+        return tuple(
+            serving_memory.stage_weight_bytes(
+                self.model,
+                stage_runs,
+                layout=self.layout,
+                formats=self.formats,
+                first=stage == 0,
+                last=stage == len(runs) - 1,
+            )
+            + draft
+            + self._adapter_bytes(stage)
+            for stage, stage_runs in enumerate(runs)
+        )
+
+    def _adapter_bytes(self, stage: int) -> float:
+        adapters = self.layers.adapters
+        if adapters is None:
+            return 0.0
+        layers = self.layout.stage_sizes(self.model.layers)[stage]
+        return adapters.resident * layers * self._adapter_layer_bytes
+
+    @property
+    def _adapter_layer_bytes(self) -> float:
+        adapters = self.layers.adapters
+        assert adapters is not None
+        return adapters.layer_bytes(self.model, precision=self.formats.precision, tensor=self.layout.tensor)
 
     @cached_property
     def weight_bytes(self) -> float:
-        """Bytes of weights on each GPU."""
-        return transformer.weight_bytes(self.model, precision=self.precision, tensor=self.tensor)
+        """Bytes of weights on each GPU of the stage that has most."""
+        return max(self.stage_weight_bytes)
+
+    def stage_kv_bytes_per_token(self, stage: int) -> float:
+        """Return the bytes of KV cache per token on each GPU of a stage."""
+        layers = self.layout.stage_sizes(self.model.layers)[stage]
+        own = serving_memory.kv_bytes_per_token(
+            self.model, layers=layers, layout=self.layout, formats=self.formats
+        )
+        return own + (self.draft.kv_bytes_per_token if self.draft else 0.0)
 
     @cached_property
     def kv_bytes_per_token(self) -> float:
-        """Bytes of KV cache per token on each GPU, all layers."""
-        return transformer.kv_bytes_per_token(self.model, precision=self.precision, tensor=self.tensor)
+        """Bytes of KV cache per token on each GPU, all layers of the largest stage."""
+        return self.stage_kv_bytes_per_token(0)
+
+    def activation_bytes(self, tokens: int, *, sampled: int) -> float:
+        """Return the working memory of a step on each GPU; see `serving_memory.activation_bytes`."""
+        return serving_memory.activation_bytes(
+            self.model, tokens, sampled=sampled, layout=self.layout, formats=self.formats
+        )
+
+    # ---- messages
 
     @property
     def all_reduces(self) -> int:
-        """All-reduces of one step: after attention and after the feed-forward part of each layer."""
-        return 2 * self.model.layers if self.tensor > 1 else 0
+        """Tensor-parallel all-reduces of one step: after attention and after each feed-forward part."""
+        return 2 * self.model.layers if self.layout.tensor > 1 else 0
 
     def all_reduce_bytes(self, tokens: int) -> float:
         """Return the bytes of one all-reduce of a step of `tokens`: tokens · hidden · element."""
-        return transformer.all_reduce_bytes(self.model, tokens=tokens, precision=self.precision)
+        return transformer.all_reduce_bytes(self.model, tokens=tokens, precision=self.formats.precision)
 
-    def activation_bytes(self, tokens: int, *, sampled: int) -> float:
-        """Return the working memory of a step on each GPU.
+    # ---- seconds
 
-        *Equation.* tokens · e · (3·hidden + max(q + 2·kv, 2·ffn)/tensor) + sampled · vocab · 4:
-        the residual stream, the input and the output of a block, the widest intermediate result
-        (query, key and value; or gate and up projection), and fp32 logits gathered on each GPU.
+    def stage_time(self, stage: int, load: GroupLoad, *, routed: int, queries: int = 1) -> KernelTime:
+        """Return how long the GPUs of a stage take for a step.
 
-        Valid when attention is fused (no matrix of tokens × tokens) and buffers are reused from
-        layer to layer.
+        Parameters
+        ----------
+        load
+            Of the busiest data group.
+        routed
+            Tokens of all data groups.
+        queries
+            Tokens that each decode computes: more than 1 where guesses are checked.
         """
-        model, moe = self.model, self.model.moe
-        attention = (model.heads + 2 * model.kv_heads) * model.head_dim
-        ffn = moe.ffn_hidden * (moe.experts_per_token + moe.shared_experts) if moe else model.ffn_hidden
-        widest = max(attention, 2 * ffn) / self.tensor
-        working = tokens * ELEMENT_BYTES[self.precision] * (3 * model.hidden + widest)
-        return working + sampled * model.vocab * _LOGIT_BYTES
-
-    def dense_step(self, tokens: int, sampled: int) -> KernelTime:
-        """Return the time of all that depends on the number of tokens alone.
-
-        Projections, feed-forward, norms, rotary embedding, residual adds and KV writes of all
-        layers for `tokens`, the embedding, and the logits of `sampled` rows.
-        """
-        known = self._dense.get((tokens, sampled))
-        if known is None:
-            known = self._dense[tokens, sampled] = self._dense_step(tokens, sampled)
-        return known
-
-    def _dense_step(self, tokens: int, sampled: int) -> KernelTime:
-        model, precision, tensor = self.model, self.precision, self.tensor
-        total = self._stream(
-            transformer.embedding_operators(model, tokens=tokens, precision=precision, tensor=tensor)
-        )
-        for layer, alike in transformer.layer_groups(model):
-            operators = transformer.layer_operators(
-                model, tokens=tokens, layer=layer, precision=precision, tensor=tensor
-            )
-            total += self._stream(operators) * alike
-        if sampled:
-            total += self._stream(
-                transformer.output_operators(model, tokens=sampled, precision=precision, tensor=tensor)
-            )
+        layers = self.layout.stage_sizes(self.model.layers)[stage]
+        total = self.stage_dense(stage, load, routed=routed)
+        total += self.layers.prefill(load.chunks) * layers
+        if load.decodes:
+            fixed, per_token = self.layers.decode_line(load.decodes, queries=queries)
+            total += (fixed + per_token * load.context_sum) * layers
         return total
 
-    def decode_attention(self, batch: int, context_sum: int) -> KernelTime:
+    def stage_dense(self, stage: int, load: GroupLoad, *, routed: int) -> KernelTime:
+        """Return the time of all that does not depend on what was said before.
+
+        Projections, feed-forward, norms, rotary embedding, residual adds and KV writes of the layers;
+        the embedding in the first stage; logits and sampling of `load.sampled` rows in the last.
+        """
+        requests = load.decodes + len(load.chunks) if self.layers.adapters else 0
+        total = KernelTime.ZERO
+        for layer, alike in self.layout.stages(self.model)[stage]:
+            total += self._layer(layer, load.tokens, routed, requests) * alike
+        if stage == 0:
+            total += self._end("embedding", load.tokens)
+        if stage == self.layout.pipeline - 1 and load.sampled:
+            total += self._end("output", load.sampled)
+        return total
+
+    def _layer(self, layer: int, tokens: int, routed: int, requests: int) -> KernelTime:
+        key = layer, tokens, routed, requests
+        known = self._dense.get(key)
+        if known is None:
+            operators = self.layers.layer_operators(layer, tokens=tokens, routed=routed, requests=requests)
+            known = self._dense[key] = self.layers.seconds(operators)
+        return known
+
+    def _end(self, name: str, rows: int) -> KernelTime:
+        known = self._ends.get((name, rows))
+        if known is None:
+            made = self.layers.embedding_operators if name == "embedding" else self.layers.output_operators
+            known = self._ends[name, rows] = self.layers.seconds(made(rows))
+        return known
+
+    def dense_step(self, tokens: int, sampled: int) -> KernelTime:
+        """Return `stage_dense` of all stages together, for a replica of one data group."""
+        load = GroupLoad(0, 0.0, (), sampled, tokens)
+        return _sum(self.stage_dense(stage, load, routed=tokens) for stage in range(self.layout.pipeline))
+
+    def decode_attention(self, batch: int, context_sum: float) -> KernelTime:
         """Return the attention time of a decode step, all layers: affine in the context sum.
 
         Parameters
         ----------
         batch
-            Requests that decode one token each.
+            Requests of a data group that decode one token each.
         context_sum
             Tokens that they attend to, all together.
         """
         fixed, per_token = self.decode_line(batch)
         return fixed + per_token * context_sum
 
-    def decode_line(self, batch: int) -> tuple[KernelTime, KernelTime]:
+    def decode_line(self, batch: int, *, queries: int = 1) -> tuple[KernelTime, KernelTime]:
         """Return intercept and slope of `decode_attention` over the context sum."""
-        known = self._decode.get(batch)
-        if known is None:
-            low, high = (self._decode_probe(batch, context) for context in (_PROBE_TOKENS, 2 * _PROBE_TOKENS))
-            per_token = (high + low * -1.0) * (1.0 / _PROBE_TOKENS)
-            known = self._decode[batch] = (low * 2.0 + high * -1.0, per_token)
-        return known
-
-    def _decode_probe(self, batch: int, context_sum: int) -> KernelTime:
-        operator = transformer.attention_decode(
-            self.model, batch=batch, context_sum=context_sum, precision=self.precision, tensor=self.tensor
-        )
-        return self._stream([operator]) * self.model.layers
+        fixed, per_token = self.layers.decode_line(batch, queries=queries)
+        return fixed * self.model.layers, per_token * self.model.layers
 
     def prefill_attention(self, chunks: Sequence[tuple[int, int]]) -> KernelTime:
-        """Return the attention time of prompt chunks (new tokens, past tokens), all layers.
+        """Return the attention time of prompt chunks (new tokens, past tokens), all layers."""
+        return self.layers.prefill(chunks) * self.model.layers
 
-        All chunks of a step are one kernel per layer (sequences of any length side by side, as
-        in FlashAttention): short prompts fill the GPU together.
+    def adapter_swap_s(self, prompts: int) -> float:
+        """Return how long a step with so many new prompts waits for adapters from the host."""
+        adapters = self.layers.adapters
+        if adapters is None or not prompts:
+            return 0.0
+        return adapters.swap_s(self._adapter_layer_bytes * self.model.layers, prompts=prompts)
+
+    # ---- work
+
+    def dense_work(self, tokens: int, sampled: int) -> StepWork:
+        """Return FLOPs and bytes of everything but attention, over all GPUs of the replica.
+
+        Tokens are those of the whole replica, in data groups of equal size.
         """
-        if not chunks:
-            return KernelTime.ZERO
-        work = reduce(AttentionWork.beside, map(self._prefill_chunk, chunks))
-        return self._roofline.attention(work) * self.model.layers
+        groups, layers = self.layout.data, self.layers
+        total = StepWork()
+        for runs in self.layout.stages(self.model):
+            for layer, alike in runs:
+                operators = layers.layer_operators(layer, tokens=tokens / groups, routed=tokens, requests=0)
+                total = total.plus(StepWork.of(operators).times(alike))
+        total = total.plus(StepWork.of(layers.embedding_operators(tokens / groups)))
+        if sampled:
+            total = total.plus(StepWork.of(layers.output_operators(sampled / groups)))
+        return total.times(self.layout.ranks)
 
-    def _prefill_chunk(self, chunk: tuple[int, int]) -> AttentionWork:
-        known = self._prefill.get(chunk)
-        if known is None:
-            operator = transformer.attention_prefill(
-                self.model, queries=chunk[0], past=chunk[1], precision=self.precision, tensor=self.tensor
-            )
-            known = self._prefill[chunk] = self._roofline.attention_work(operator)
-        return known
+    @cached_property
+    def context_work(self) -> StepWork:
+        """FLOPs and bytes of decode attention per token attended to, over all GPUs of the replica."""
+        low, high = (StepWork.of([self.layers.decode_operator(1, context)]) for context in (1, 2))
+        one = StepWork(high.flops - low.flops, high.bytes_moved - low.bytes_moved)
+        return one.times(self.model.layers * self.layout.tensor)
 
-    def _stream(self, operators: Sequence[Operator]) -> KernelTime:
-        return self._roofline.stream(operators)
+    @property
+    def peak_flops(self) -> float:
+        """FLOP/s of the replica's GPUs, in the format of activations: what MFU is relative to."""
+        return self.layout.gpus * self.accelerator.peak(self.formats.activations or self.formats.precision)
+
+    @property
+    def peak_bytes_per_s(self) -> float:
+        """Memory bandwidth of the replica's GPUs: what MBU is relative to."""
+        return self.layout.gpus * self.accelerator.memory_bandwidth_bytes_per_s
 
 
-class RooflineTimer:
-    """Step times from a `ServingCost` and a constant host overhead.
-
-    *Equation.* t = host + dense(tokens, sampled) + decode(b, Σc) + prefill(chunks); with the
-    batch unchanged a decode step takes g = slope(b)·b more than the one before.
-
-    Parameters
-    ----------
-    cost
-        Of the model on the GPU.
-    host_s
-        Seconds per step in which the GPUs wait for the engine's scheduler, input preparation
-        and sampling.
-    """
-
-    def __init__(self, cost: ServingCost, *, host_s: float) -> None:
-        self._cost = cost
-        self._host = KernelTime(0.0, 0.0, host_s)
-
-    def step(
-        self, *, decodes: int, context_sum: int, chunks: Sequence[tuple[int, int]], sampled: int
-    ) -> KernelTime:
-        """Return the time of one step; see `StepTimer.step`."""
-        tokens = decodes + sum(new for new, _ in chunks)
-        total = self._host + self._cost.dense_step(tokens, sampled) + self._cost.prefill_attention(chunks)
-        return total + self._cost.decode_attention(decodes, context_sum) if decodes else total
-
-    def decode_run(self, *, decodes: int, context_sum: int) -> DecodeRun:
-        """Return the line on which the times of decode steps lie."""
-        _, per_token = self._cost.decode_line(decodes)
-        first = self.step(decodes=decodes, context_sum=context_sum, chunks=(), sampled=decodes)
-        return DecodeRun(first, per_token * decodes, _NO_STEP_ENDS_IT)
+def _sum(times: Iterable[KernelTime]) -> KernelTime:
+    return sum(times, start=KernelTime.ZERO)

@@ -29,6 +29,8 @@ class Shard:
         GPUs that divide the experts of a layer.
     expert_tensor
         GPUs that divide each expert.
+    expert_dispatch
+        How tokens get there: every copy on its own, or at most one for each GPU.
     expert_load
         Load of the busiest expert group over the mean: 1 is balanced.
     capacity_factor
@@ -44,6 +46,7 @@ class Shard:
     context_exchange: Literal["ring", "all-gather"] = "ring"
     expert: int = 1
     expert_tensor: int = 1
+    expert_dispatch: Literal["all-to-all", "deduplicated"] = "all-to-all"
     expert_load: float = 1.0
     capacity_factor: float | None = None
 

@@ -59,3 +59,11 @@ class StepTimer(Protocol):
 
         The context sum grows by `decodes` each step.
         """
+
+    def stage_seconds(
+        self, *, decodes: int, context_sum: int, chunks: Sequence[tuple[int, int]], sampled: int
+    ) -> tuple[KernelTime, ...]:
+        """Return the time of one step at each pipeline stage; together they make `step`'s.
+
+        Asked only of replicas with more than one stage.
+        """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -9,6 +10,7 @@ from clustersim.catalog.accelerators import Accelerator
 from clustersim.catalog.layer_tables import LayerTableModel
 from clustersim.catalog.models import TransformerModel
 from clustersim.cost.adapters import Adapters
+from clustersim.cost.launches import LaunchTimes
 from clustersim.cost.layer_cost import LayerCost, layer_costs
 from clustersim.cost.layer_table import table_blocks
 from clustersim.cost.optimizers import (
@@ -17,7 +19,7 @@ from clustersim.cost.optimizers import (
 from clustersim.cost.roofline import KernelTime, SustainedRoofline
 from clustersim.cost.shard import WHOLE, Shard
 from clustersim.cost.training_flops import Recompute, StepFlops, step_flops
-from clustersim.cost.training_pass import Attention, TransformerPass
+from clustersim.cost.training_pass import Attention, Captured, TransformerPass
 from clustersim.cost.training_transformer import transformer_blocks
 from clustersim.errors import CannotRunError, InputError, Problem
 
@@ -82,6 +84,8 @@ def training_cost(
     shard: Shard = WHOLE,
     gradient_bytes: float | None = None,
     adapters: Adapters | None = None,
+    launches: LaunchTimes | None = None,
+    captured: Collection[Captured] = (),
 ) -> TrainingCost:
     """Turn a model into times, bytes and messages on an accelerator.
 
@@ -119,9 +123,12 @@ def training_cost(
         Of one gradient; None takes `clustersim.cost.optimizers.GRADIENT_BYTES`.
     adapters
         Trains these beside frozen weights.
+    launches, captured
+        What the host takes for each kernel, and which parts of layers it replays as CUDA graphs. None:
+        what the accelerator's hosts take.
 
-    The host issues kernels ahead of the GPU; the GPU idles only in a pass whose kernels are
-    shorter, in sum, than their launches.
+    Times are the device's; what it waits for the host follows when passes are put together
+    (`LayerCost.host`).
 
     Raises
     ------
@@ -139,6 +146,9 @@ def training_cost(
     """
     gradient_bytes = GRADIENT_BYTES[precision] if gradient_bytes is None else gradient_bytes
     roofline = SustainedRoofline(accelerator)
+    if launches is None:
+        launch_s = accelerator.kernel_launch_s
+        launches = LaunchTimes(kernel_s=launch_s, product_s=launch_s)
     if isinstance(model, LayerTableModel):
         _check_table(model, sequence=sequence, whole=shard == WHOLE and adapters is None)
         blocks = table_blocks(model, samples=micro_batch, precision=precision)
@@ -155,14 +165,16 @@ def training_cost(
             shard=shard,
             gradient_bytes=gradient_bytes,
             fp8_promotion=accelerator.fp8_promotion or 1.0,
+            hopper=accelerator.vendor == "NVIDIA" and accelerator.efficiency == "h100",
             adapters=adapters,
+            captured=frozenset(captured),
         )
         sequence = run.sequence
         blocks = transformer_blocks(run)
         flops = _flops(replace(run, samples=1, shard=WHOLE), recompute)
         trained = _trained(replace(run, samples=1, shard=WHOLE))
     return TrainingCost(
-        layers=layer_costs(blocks, roofline, recompute=recompute, early_stop=early_stop),
+        layers=layer_costs(blocks, roofline, recompute=recompute, early_stop=early_stop, launches=launches),
         gradient_bytes_per_parameter=gradient_bytes,
         flops=flops,
         sequence=sequence,

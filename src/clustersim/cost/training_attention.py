@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clustersim.cost.training_block import Block, Part, joined
+from clustersim.cost.training_block import Block, Part, joined, replayed
 from clustersim.cost.training_latent import latent_heads, latent_projections
 from clustersim.cost.training_linear import column_linear, row_linear
 from clustersim.cost.training_pairs import HeadShape, pairs_part
@@ -26,12 +26,13 @@ def attention_block(run: TransformerPass) -> Block:
         # Fused attention keeps its result anyway; a copy in fp8 is another tensor.
         kept_rows=0.0 if run.attention != "unfused" and run.arithmetic != "fp8" else None,
     )
+    part = joined(
+        [run.norm("attention.norm"), before, attention, output, run.residual("attention.dropout_add")]
+    )
     return Block(
         name="attention",
         layer=0,
-        part=joined(
-            [run.norm("attention.norm"), before, attention, output, run.residual("attention.dropout_add")]
-        ),
+        part=replayed(part) if "attention" in run.captured else part,
         parameters_of_model=model.attention_parameters + model.norm_parameters,
         pairs=pairs,
         pair_flops=pair_flops,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 
 from clustersim.cost.operators import GemmShape, Operator, grouped_gemm
 from clustersim.cost.shard import Dimension
 
-__all__ = ["Block", "Exchange", "Operators", "Part", "gradient_products", "joined"]
+__all__ = ["Block", "Exchange", "Operators", "Part", "gradient_products", "joined", "replayed"]
 
 Operators = tuple[Operator, ...]
 
@@ -53,6 +53,8 @@ class Part:
         Of its matrix products in the forward pass.
     exchanges, exchanges_backward
         In the order of the pass.
+    waits
+        Times that the host waits for a result of the forward pass before it goes on.
     """
 
     forward: Operators = ()
@@ -64,6 +66,7 @@ class Part:
     flops: float = 0.0
     exchanges: tuple[Exchange, ...] = ()
     exchanges_backward: tuple[Exchange, ...] = ()
+    waits: int = 0
 
     def __add__(self, after: Part) -> Part:
         """Return both, `after` behind this one; the backward pass goes the other way."""
@@ -77,7 +80,23 @@ class Part:
             flops=self.flops + after.flops,
             exchanges=self.exchanges + after.exchanges,
             exchanges_backward=after.exchanges_backward + self.exchanges_backward,
+            waits=self.waits + after.waits,
         )
+
+
+def replayed(part: Part) -> Part:
+    """Return a part whose kernels are in a CUDA graph: the host launches none of them, and never waits."""
+
+    def launched(operators: Operators) -> Operators:
+        return tuple(replace(operator, launches=0.0) for operator in operators)
+
+    return replace(
+        part,
+        forward=launched(part.forward),
+        backward=launched(part.backward),
+        weight=launched(part.weight),
+        waits=0,
+    )
 
 
 def joined(parts: Iterable[Part]) -> Part:
@@ -141,17 +160,21 @@ class Block:
 def gradient_products(forward: Operator) -> tuple[Operator, Operator]:
     """Return the two products in the backward pass of C = A·B (m×k by k×n).
 
-    *Equation.* dA = dC·Bᵀ is m×n by n×k; dB = Aᵀ·dC is k×m by m×n: each has the FLOPs of C.
+    *Equation.* dA = dC·Bᵀ is m×n by n×k; dB = Aᵀ·dC is k×m by m×n: each has the FLOPs of C, and
+    their matrices lie in memory as those of C: rows of n or k elements.
     """
     shape = forward.shape
     if not isinstance(shape, GemmShape):
         raise TypeError(f"{forward.name} is no matrix product")
     m, n, k, groups = shape.m, shape.n, shape.k, shape.groups
-    return (
-        grouped_gemm(
-            f"{forward.name}.input_gradient", groups=groups, m=m, n=k, k=n, precision=forward.precision
-        ),
-        grouped_gemm(
-            f"{forward.name}.weight_gradient", groups=groups, m=k, n=n, k=m, precision=forward.precision
-        ),
+    names = f"{forward.name}.input_gradient", f"{forward.name}.weight_gradient"
+    first, second = (
+        grouped_gemm(name, groups=groups, m=m, n=n, k=k, precision=forward.precision)
+        for name, (m, n, k) in zip(names, ((m, k, n), (k, n, m)), strict=True)
     )
+    return _lying_as(first, shape), _lying_as(second, shape)
+
+
+def _lying_as(product: Operator, forward: GemmShape) -> Operator:
+    assert isinstance(product.shape, GemmShape)
+    return replace(product, shape=replace(product.shape, alignment_bytes=forward.alignment_bytes))

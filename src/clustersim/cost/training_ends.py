@@ -128,7 +128,7 @@ def _language_head(run: TransformerPass) -> Part:
     words = divided(model.vocab, run.shard.tensor)
     seen = replace(run, samples=run.samples * fraction)
     logits = replace(
-        column_linear(seen, "logits", n=words, k=model.hidden, arithmetic=run.precision),
+        column_linear(seen, "logits", n=words, k=model.hidden, arithmetic=run.precision, pads=True),
         kept_bytes=run.residual_elements * run.element,
     )
     if model.tied_embeddings:

@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from clustersim.catalog.models import MoeConfig
-from clustersim.cost.operators import elementwise
-from clustersim.cost.training_block import Exchange, Part, joined
+from clustersim.cost.operators import Operator, elementwise
+from clustersim.cost.training_block import Exchange, Operators, Part, joined, replayed
 from clustersim.cost.training_ffn import activation, dense_part
 from clustersim.cost.training_linear import linear
 from clustersim.cost.training_pass import TransformerPass, divided
@@ -24,6 +24,16 @@ __all__ = ["MixtureParts", "mixture_parts"]
 
 _ROUTER_PASSES = 3
 """fp32 scores are read and written by the softmax, and read by the choice of the largest."""
+
+_SMALL_FORWARD, _SMALL_BACKWARD = 32, 43
+"""Kernels of a layer that move next to nothing: loads of the experts and their loss, counts for the exchange
+and its exchange, maps of the permutations, probabilities that travel beside the tokens, and all these
+backward; with normalisation of queries and keys, and sums of weight gradients of norms. 463,348 kernels in a
+step of Qwen3-30B (64 passes, 48 layers, 8 experts per GPU, bf16) are 151 per layer; these are what the others
+leave.
+**Source:** profile in NVIDIA-NeMo/Megatron-Bridge, skills/nemo-mbridge-perf-moe-comm-overlap/SKILL.md at
+067f987d; divided between the passes as `router.py`, `token_dispatcher.py` and `moe_utils.py` of Megatron-Core
+0.15 launch them."""
 
 
 class MixtureParts(NamedTuple):
@@ -44,6 +54,8 @@ class _Routing:
 
     own: float
     """Copies of the tokens that this GPU routes."""
+    arrived: float
+    """Tokens of which some copies are for its experts."""
     computed: float
     """Copies that its experts compute: on the GPU with the busiest experts."""
     size_bytes: float
@@ -70,9 +82,13 @@ def mixture_parts(run: TransformerPass, *, beside: Part) -> MixtureParts:
     shared = Part()
     if moe.shared_experts:
         shared = dense_part(run, width=moe.shared_experts * moe.ffn_hidden, name="shared.")
-    return MixtureParts(
-        joined([_router(run, moe), _permutation(run, routing), shared, _sums(run)]), exchanged
-    )
+    router = _router(run, moe) + _small(run, moe)
+    common = joined([_permutation(run, routing), shared, _sums(run)])
+    if "routing" in run.captured:
+        router = replace(replayed(router), waits=router.waits)  # the graph ends where the host waits
+    if "experts" in run.captured:
+        return MixtureParts(replayed(router + common), replayed(exchanged))
+    return MixtureParts(router + common, exchanged)
 
 
 def _moe(run: TransformerPass) -> MoeConfig:
@@ -88,9 +104,13 @@ def _gathers(run: TransformerPass) -> bool:
 def _routing(run: TransformerPass, moe: MoeConfig) -> _Routing:
     own = run.residual_tokens * moe.experts_per_token
     received = own * run.shard.busiest_load
+    parts = run.shard.expert_tensor if _gathers(run) else 1
+    groups = run.shard.expert
+    visited = moe.visit_chance(moe.experts / groups)
     return _Routing(
         own=own,
-        computed=received * (run.shard.expert_tensor if _gathers(run) else 1),
+        arrived=parts * received * groups * visited / moe.experts_per_token,
+        computed=parts * received,
         size_bytes=received * run.model.hidden * run.element,
     )
 
@@ -112,12 +132,53 @@ def _router(run: TransformerPass, moe: MoeConfig) -> Part:
     return product + Part(forward=(scores,), backward=(replace(scores, name="router.scores.backward"),))
 
 
+def _small(run: TransformerPass, moe: MoeConfig) -> Part:
+    """Kernels that move the map of tokens to experts, a byte for each pair, or less.
+
+    Without a capacity the host has to know how many tokens come before it can launch the exchange: it waits.
+    """
+
+    def kernels(name: str, count: int) -> Operator:
+        size_bytes = float(run.residual_tokens * moe.experts)
+        return elementwise(name, bytes_moved=size_bytes, precision=run.precision, count=count)
+
+    return Part(
+        forward=(kernels("routing.small", _SMALL_FORWARD),),
+        backward=(kernels("routing.small.backward", _SMALL_BACKWARD),),
+        waits=int(run.shard.expert > 1 and run.shard.capacity_factor is None),
+    )
+
+
+def _one_by_one(part: Part, groups: int) -> Part:
+    """Return the products of experts as Transformer Engine launches them: each expert's, and its cast, alone.
+
+    **Source:** `general_grouped_gemm` (`nvte_multi_stream_cublas_gemm`) and `split_quantize` of Transformer
+    Engine 2.9.
+    """
+
+    def launched(operators: Operators) -> Operators:
+        return tuple(replace(each, launches=groups) for each in operators)
+
+    return replace(
+        part,
+        forward=launched(part.forward),
+        backward=launched(part.backward),
+        weight=launched(part.weight),
+    )
+
+
 def _permutation(run: TransformerPass, routing: _Routing) -> Part:
-    """Copies in the order of the experts, made and added up again; once more behind the exchange."""
-    hidden = run.model.hidden
-    moved = 2 * (run.residual_tokens + routing.own) * hidden
-    if run.shard.expert > 1 or _gathers(run):
-        moved += 2 * 2 * routing.computed * hidden
+    """Copies in the order of the experts, made and added up again; once more behind the exchange.
+
+    Where the exchange sends no copies they are made behind it alone, of what has come.
+    """
+    hidden, divided_experts = run.model.hidden, run.shard.expert > 1 or _gathers(run)
+    if divided_experts and run.shard.expert_dispatch == "deduplicated":
+        moved = 2 * (routing.arrived + routing.computed) * hidden
+    elif divided_experts:
+        moved = 2 * (run.residual_tokens + routing.own + 2 * routing.computed) * hidden
+    else:
+        moved = 2 * (run.residual_tokens + routing.own) * hidden
     return Part(
         forward=(run.memory("permutation", moved),), backward=(run.memory("permutation.backward", moved),)
     )
@@ -128,13 +189,30 @@ def _products(run: TransformerPass, moe: MoeConfig, routing: _Routing) -> Part:
     width = divided(moe.ffn_hidden, run.shard.expert_tensor)
     inputs = 2 if run.model.gated_ffn else 1
     rows = routing.computed / groups
+    padding = _padding(run, routing)
+    up = linear(run, "up", rows=rows, n=inputs * width, k=run.model.hidden, groups=groups)
+    down = linear(run, "down", rows=rows, n=run.model.hidden, k=width, groups=groups)
     return joined(
         [
-            linear(run, "up", rows=rows, n=inputs * width, k=run.model.hidden, groups=groups),
+            padding,
+            _one_by_one(up, groups),
             activation(run, "activation", elements=routing.computed * width),
-            linear(run, "down", rows=rows, n=run.model.hidden, k=width, groups=groups),
+            _one_by_one(down, groups),
+            padding,
         ]
     )
+
+
+def _padding(run: TransformerPass, routing: _Routing) -> Part:
+    """Tokens of each expert filled up to what fp8 products need, and their results cut back: each a copy.
+
+    With a capacity they come in equal numbers. **Source:** `Fp8Padding` of Transformer Engine, in
+    `TEGroupedMLP` of Megatron-Core.
+    """
+    if run.arithmetic != "fp8" or run.shard.capacity_factor is not None:
+        return Part()
+    moved = 2 * routing.computed * run.model.hidden
+    return Part(forward=(run.memory("padding", moved),), backward=(run.memory("padding.backward", moved),))
 
 
 def _exchanged(run: TransformerPass, routing: _Routing, products: Part, beside: Part) -> Part:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from clustersim.cost.operators import GemmShape, Operator, elementwise, grouped_gemm
+from clustersim.cost.operators import GemmShape, Operator, elementwise, grouped_gemm, padded
 from clustersim.cost.training_block import Operators, Part, gradient_products, joined
 from clustersim.cost.training_pass import TransformerPass
 
@@ -39,6 +39,7 @@ def linear(
     arithmetic: str | None = None,
     kept_rows: float | None = None,
     bias_rows: float | None = None,
+    pads: bool = False,
 ) -> Part:
     """Return a linear layer of `groups` weights k×n, each over `rows` tokens.
 
@@ -52,6 +53,8 @@ def linear(
         Rows of its input that are kept for the gradient of its weights; None keeps all.
     bias_rows
         Tokens to which the bias is added; None takes all.
+    pads
+        Whether its outputs are padded in memory.
 
     *Equation:* the gradient of the weights is added to a buffer of `run.gradient_bytes` per
     element in the same kernel (Megatron-LM's gradient accumulation fusion), where that buffer
@@ -60,6 +63,7 @@ def linear(
     """
     precision = run.arithmetic if arithmetic is None else arithmetic
     product = grouped_gemm(name, groups=groups, m=rows, n=n, k=k, precision=precision)
+    product = padded(product) if pads else product
     input_gradient, weight_gradient = (_promoted(run, each) for each in gradient_products(product))
     casts, casts_backward = _casts(run, product)
     frozen = run.adapters is not None
@@ -81,11 +85,26 @@ def linear(
 
 
 def column_linear(
-    run: TransformerPass, name: str, *, n: int, k: int, bias: int = 0, arithmetic: str | None = None
+    run: TransformerPass,
+    name: str,
+    *,
+    n: int,
+    k: int,
+    bias: int = 0,
+    arithmetic: str | None = None,
+    pads: bool = False,
 ) -> Part:
     """Return a linear layer that has a part of the outputs on this GPU, with its collectives."""
     part = linear(
-        run, name, rows=run.tokens, n=n, k=k, bias=bias, arithmetic=arithmetic, kept_rows=run.residual_tokens
+        run,
+        name,
+        rows=run.tokens,
+        n=n,
+        k=k,
+        bias=bias,
+        arithmetic=arithmetic,
+        kept_rows=run.residual_tokens,
+        pads=pads,
     )
     if not run.shard.divides_sequence:
         reduce = run.gathered(

@@ -12,6 +12,7 @@ arXiv:2407.21783, section 3.3.2 (all-gather).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from clustersim.cost.operators import Operator, backward_attention, grouped_gemm, prefill_attention
@@ -23,6 +24,10 @@ __all__ = ["HeadShape", "pairs_part"]
 _TRITON = {"attention_prefill": 1.4, "attention_backward": 2.0}
 """How many times longer FlashAttention in Triton takes than FlashAttention-2: 1.3 to 1.5 forward, about 2
 backward (Dao, 2023, section 4.1)."""
+
+_FLASH_2_ON_HOPPER = {"attention_prefill": 1.75, "attention_backward": 1.6}
+"""How many times longer FlashAttention-2 takes on H100 than FlashAttention-3: the middle of 1.5 to 2.0
+forward and 1.5 to 1.75 backward (Shah et al., FlashAttention-3, 2024, section 4.1)."""
 
 _ACCUMULATOR_BYTES = 4
 """Partial results of a ring are added up in fp32."""
@@ -70,17 +75,19 @@ def pairs_part(run: TransformerPass, shape: HeadShape) -> tuple[Part, Part, floa
     part = _ring(run, shape) if run.shard.context_exchange == "ring" else _gathered(run, shape)
     statistics = 4.0 * run.tokens * shape.heads  # one fp32 number per query and head
     if run.attention == "triton":
-        part = _in_triton(part)
+        part = _slower(part, _TRITON)
+    if run.hopper and run.attention in ("flash-2", "triton"):
+        part = _slower(part, _FLASH_2_ON_HOPPER)
     return part + Part(kept_bytes=kept + results + statistics), Part(), flops
 
 
-def _in_triton(part: Part) -> Part:
-    """Return the fused kernels as those of Triton, in the pass and in what they hide."""
+def _slower(part: Part, times: Mapping[str, float]) -> Part:
+    """Return the fused kernels so many times slower, in the pass and in what they hide."""
 
     def slower(operators: Operators) -> Operators:
         return tuple(
-            replace(operator, count=operator.count * _TRITON[operator.kind])
-            if operator.kind in _TRITON
+            replace(operator, count=operator.count * times[operator.kind])
+            if operator.kind in times
             else operator
             for operator in operators
         )

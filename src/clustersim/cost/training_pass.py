@@ -11,12 +11,15 @@ from clustersim.cost.operators import MemoryKind, Operator, element_bytes, eleme
 from clustersim.cost.shard import WHOLE, Shard
 from clustersim.cost.training_block import Exchange, Operators, Part
 
-__all__ = ["Attention", "TransformerPass", "divided"]
+__all__ = ["Attention", "Captured", "TransformerPass", "divided"]
 
-Attention = Literal["fused", "triton", "unfused"]
-"""`fused`: one kernel that never writes the matrix of probabilities (FlashAttention-2, Dao, 2023, and
-its successors); `triton`: that of the first FlashAttention (Dao et al., NeurIPS 2022) in Triton;
+Attention = Literal["fused", "flash-2", "triton", "unfused"]
+"""`fused`: one kernel that never writes the matrix of probabilities, the best of the GPU; `flash-2`:
+FlashAttention-2 (Dao, 2023), which is that until Ampere; `triton`: that of the first FlashAttention (Dao et al., NeurIPS 2022) in Triton;
 `unfused`: products, softmax and dropout one by one."""
+
+Captured = Literal["attention", "routing", "experts"]
+"""Parts of layers that frameworks capture in CUDA graphs."""
 
 DROPOUT_MASK_BYTES = 1
 
@@ -33,10 +36,14 @@ class TransformerPass:
         Precision of the linear layers of attention and feed-forward parts.
     fp8_promotion
         Of the device: see `clustersim.catalog.Accelerator`.
+    hopper
+        Whether the device is an NVIDIA GPU of Hopper or later, whose tensor cores want asynchronous kernels.
     gradient_bytes
         Of one element in the buffer that gradients of weights are added up in.
     adapters
         Low-rank adapters beside frozen weights; None trains the weights.
+    captured
+        Parts of layers whose kernels the host replays as one.
     """
 
     model: TransformerModel
@@ -47,7 +54,9 @@ class TransformerPass:
     shard: Shard = WHOLE
     gradient_bytes: float = 2.0
     fp8_promotion: float = 1.0
+    hopper: bool = False
     adapters: Adapters | None = None
+    captured: frozenset[Captured] = frozenset()
 
     @property
     def precision(self) -> str:

@@ -14,12 +14,14 @@ from itertools import groupby
 
 from clustersim.catalog.models import TransformerModel
 from clustersim.cost import latent_attention, mixture
+from clustersim.cost.kv_precision import kv_row_bytes
 from clustersim.cost.operators import (
     Operator,
     decode_attention,
     element_bytes,
     elementwise,
     gemm,
+    padded,
     prefill_attention,
 )
 
@@ -215,7 +217,9 @@ def output_operators(
     operators = [_norm("output.norm", model, tokens, precision)]
     if model.vocab:
         operators.append(
-            gemm("output.logits", m=tokens, n=model.vocab / tensor, k=model.hidden, precision=precision)
+            padded(
+                gemm("output.logits", m=tokens, n=model.vocab / tensor, k=model.hidden, precision=precision)
+            )
         )
     return operators
 
@@ -253,12 +257,16 @@ def weight_bytes(model: TransformerModel, *, precision: str, tensor: int = 1) ->
 def kv_bytes_per_token(model: TransformerModel, *, precision: str, tensor: int = 1) -> float:
     """Return bytes of KV cache per token on one GPU, all layers together.
 
-    *Equation:* 2·layers·g·d·e; a latent cache is on every GPU whole.
+    *Equation:* 2·layers·g·row(d), with the bytes of one row as `kv_precision.kv_row_bytes` has them; a latent
+    cache, layers·row(rank + rope), is on every GPU whole.
+
+    **Checked by:** tests/cost/test_kv_precision.py (published sizes).
     """
     if model.mla is not None:
-        return model.kv_bytes_per_token(element_bytes(precision))
+        width = model.mla.kv_lora_rank + model.mla.qk_rope_head_dim
+        return model.layers * kv_row_bytes(width, precision=precision)
     _, kv_heads = _heads(model, tensor)
-    return 2.0 * model.layers * kv_heads * model.head_dim * element_bytes(precision)
+    return 2.0 * model.layers * kv_heads * kv_row_bytes(model.head_dim, precision=precision)
 
 
 def all_reduce_bytes(model: TransformerModel, *, tokens: float, precision: str) -> float:

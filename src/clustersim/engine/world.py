@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from functools import cached_property
 from typing import Any
 
@@ -55,6 +55,8 @@ class World:
         """Whether one workload has the world to itself, now and later: set by who makes the run."""
         self.links_change = False
         """Whether links get another capacity during the run: set by who makes them."""
+        self.on_link_change: list[Callable[[int, float], None]] = []
+        """Called with each link that gets another capacity, and that capacity."""
         self.link_waits = LinkWaits()
         """Whom links held back; whoever waits for a flow tells it."""
         self.pessimism = Pessimism()
@@ -95,6 +97,12 @@ class World:
     def _use(self) -> LinkUse:
         return LinkUse(self.fabric)
 
+    def change_link(self, link: int, bytes_per_s: float) -> None:
+        """Give a link another capacity from now on; 0: it is dead."""
+        self.fabric.set_capacity(link, bytes_per_s)
+        for tell in self.on_link_change:
+            tell(link, bytes_per_s)
+
     def random(self, *names: str | int) -> np.random.Generator:
         """Return the random stream of one source, e.g. `random("chat", "arrivals")`.
 
@@ -116,6 +124,7 @@ class World:
         connection: int = 0,
         owner: str = "",
         traffic: TrafficClass = DEFAULT_TRAFFIC,
+        shares: dict[str, float] | None = None,
     ) -> simpy.Process:
         """Move bytes from one vertex to another, sharing the links on the way.
 
@@ -131,6 +140,8 @@ class World:
             Whose bytes they are, for `Fabric.private` and reports.
         traffic
             Priority and weight of its bytes on links that others use as well.
+        shares
+            Filled with the seconds by resource, which a trace that keeps nothing does not tell.
 
         Returns
         -------
@@ -141,7 +152,9 @@ class World:
         """
         path = self._path(source, target, connection)
         label = label or f"{source}>{target}"
-        return self.env.process(self._transfer(path, size_bytes, lane, label, cause, owner, traffic))
+        if shares is None:
+            shares = {}
+        return self.env.process(self._transfer(path, size_bytes, lane, label, cause, owner, traffic, shares))
 
     def _path(self, source: str, target: str, connection: int) -> Path:
         if self.topology.routing != "adaptive":
@@ -160,6 +173,7 @@ class World:
         cause: int,
         owner: str,
         traffic: TrafficClass,
+        shares: dict[str, float],
     ) -> Generator[simpy.Event, Any, int]:
         start_s = self.env.now
         overhead_s = self.topology.message_overhead_s(path.links)
@@ -167,7 +181,7 @@ class World:
             yield self.env.timeout(overhead_s + path.latency_s)
         if self.topology.routing == "adaptive":
             self._use.started(path)
-        shares = {NETWORK_LATENCY: path.latency_s}
+        shares[NETWORK_LATENCY] = path.latency_s
         if overhead_s:
             shares[HOST] = overhead_s
         if path.links and size_bytes:

@@ -1,91 +1,53 @@
-"""What a scenario may ask of a service: arrivals and lengths of requests."""
+"""The same demand at another rate: what a study of a service's capacity varies."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from clustersim.errors import InputError
+from clustersim.spec.arrivals import (
+    ArrivalsSpec,
+    ClientArrivals,
+    ClosedLoopArrivals,
+    SessionArrivals,
+    TraceArrivals,
+)
+from clustersim.spec.inference import InferenceSpec
 
-from pydantic import Field, model_validator
-
-from clustersim.spec._base import InputPath, SpecModel
-from clustersim.units import TIME, RateQuantity, TimeQuantity, quantity
-
-__all__ = [
-    "ArrivalsSpec",
-    "ClosedLoopArrivals",
-    "FixedArrivals",
-    "GammaArrivals",
-    "LengthsSpec",
-    "PoissonArrivals",
-    "TraceArrivals",
-]
+__all__ = ["scaled_arrivals", "scaled_load"]
 
 
-class PoissonArrivals(SpecModel):
-    """Independent arrivals at a constant mean rate."""
+def scaled_load(spec: InferenceSpec, factor: float) -> InferenceSpec:
+    """Return the service with `factor` times the load, of all tenants alike.
 
-    kind: Literal["poisson"]
-    rate: RateQuantity
-    """Mean arrival rate."""
+    Rates are multiplied, gaps of a trace divided, and clients of a closed loop multiplied and
+    rounded (to at least one). Random draws stay the same: the n-th gap and the n-th lengths of a
+    stream are those of every other factor (common random numbers), so that answers to two factors
+    differ by the load alone. `requests` and `duration` stay, too.
 
+    Raises
+    ------
+    InputError
+        For a factor that is not positive.
 
-class GammaArrivals(SpecModel):
-    """Renewal arrivals with gamma-distributed gaps: bursty above a coefficient of variation of 1."""
-
-    kind: Literal["gamma"]
-    rate: RateQuantity
-    """Mean arrival rate."""
-    cv: Annotated[float, Field(gt=0.0)]
-    """Coefficient of variation of the gaps; 1 is Poisson."""
-
-
-class FixedArrivals(SpecModel):
-    """One request every 1/rate seconds."""
-
-    kind: Literal["fixed"]
-    rate: RateQuantity
-    """Arrival rate."""
-
-
-class ClosedLoopArrivals(SpecModel):
-    """A fixed number of clients; each sends its next request some time after its last answer."""
-
-    kind: Literal["closed-loop"]
-    clients: Annotated[int, Field(ge=1)]
-    """Clients, each with one request outstanding."""
-    think_time: TimeQuantity = quantity("0 s", TIME)
-    """Mean of the exponential pause between an answer and the next request."""
+    **Checked by:** tests/workloads/test_inference_demand.py.
+    """
+    if not 0.0 < factor < float("inf"):
+        raise InputError(f"a load is scaled by a positive number, got {factor}")
+    tenants = tuple(
+        tenant.model_copy(update={"arrivals": scaled_arrivals(tenant.arrivals, factor)})
+        for tenant in spec.tenants
+    )
+    arrivals = None if spec.arrivals is None else scaled_arrivals(spec.arrivals, factor)
+    given = {"arrivals": arrivals, "tenants": tenants}
+    return spec.model_copy(update={name: value for name, value in given.items() if value})
 
 
-class TraceArrivals(SpecModel):
-    """Arrival times and lengths from a file."""
-
-    kind: Literal["trace"]
-    path: InputPath
-    """CSV or CSV.gz, relative to the scenario file: the Azure LLM inference format
-    (`TIMESTAMP,ContextTokens,GeneratedTokens`) or columns `arrived_at,prompt,output`."""
-    rate_scale: Annotated[float, Field(gt=0.0)] = 1.0
-    """Gaps are divided by this: 2 doubles the load."""
-
-
-ArrivalsSpec = Annotated[
-    PoissonArrivals | GammaArrivals | FixedArrivals | ClosedLoopArrivals | TraceArrivals,
-    Field(discriminator="kind"),
-]
-
-
-class LengthsSpec(SpecModel):
-    """Prompt and output lengths where the arrivals bring none."""
-
-    table: str | None = None
-    """Quantile table of the catalogue, e.g. `azure-conversation-2023`."""
-    prompt: Annotated[int, Field(ge=1)] | None = None
-    """Every prompt has this many tokens; with `output`, in place of a table."""
-    output: Annotated[int, Field(ge=1)] | None = None
-    """Every answer has this many tokens."""
-
-    @model_validator(mode="after")
-    def _table_or_fixed(self) -> Self:
-        fixed = (self.prompt is not None, self.output is not None)
-        if (self.table is not None) == any(fixed) or any(fixed) != all(fixed):
-            raise ValueError("give either 'table', or both 'prompt' and 'output'")
-        return self
+def scaled_arrivals(arrivals: ArrivalsSpec, factor: float) -> ArrivalsSpec:
+    """Return arrivals of `factor` times the rate."""
+    if isinstance(arrivals, ClosedLoopArrivals):
+        return arrivals.model_copy(update={"clients": max(1, round(arrivals.clients * factor))})
+    if isinstance(arrivals, SessionArrivals):
+        starts = arrivals.starts.model_copy(update={"rate": arrivals.starts.rate * factor})
+        return arrivals.model_copy(update={"starts": starts})
+    if isinstance(arrivals, ClientArrivals | TraceArrivals):
+        return arrivals.model_copy(update={"rate_scale": arrivals.rate_scale * factor})
+    return arrivals.model_copy(update={"rate": arrivals.rate * factor})

@@ -1,4 +1,4 @@
-"""How long, how much energy and how much money a training run takes: what is needed beside its speed."""
+"""How much energy and money a workload takes, and a training run as a whole."""
 
 from __future__ import annotations
 
@@ -9,16 +9,12 @@ from pydantic import Field, model_validator
 from clustersim.spec._base import FieldError, SpecModel
 from clustersim.units import PowerQuantity, PriceQuantity, TokensQuantity
 
-__all__ = ["EconomicsSpec"]
+__all__ = ["EconomicsSpec", "RunningCostSpec"]
 
 
-class EconomicsSpec(SpecModel):
-    """The whole run that the simulated iterations are a part of, its prices and its power."""
+class RunningCostSpec(SpecModel):
+    """Prices and power of a workload's machines."""
 
-    tokens: TokensQuantity | None = None
-    """Tokens to train on: days, energy and money of the run are told."""
-    samples: Annotated[int, Field(ge=1)] | None = None
-    """Samples to train on, in place of `tokens`; for models without tokens."""
     price: PriceQuantity | None = None
     """Of one GPU with its share of host and network. Default: the lowest price of the catalogue for this
     accelerator."""
@@ -32,9 +28,22 @@ class EconomicsSpec(SpecModel):
     `clustersim catalog gpu-server` has it."""
 
     @model_validator(mode="after")
+    def _one_price(self) -> Self:
+        if self.price is not None and self.provider is not None:
+            raise FieldError("gives a price of the catalogue, and 'price' another; leave one out", "provider")
+        return self
+
+
+class EconomicsSpec(RunningCostSpec):
+    """The whole run that the simulated iterations are a part of, its prices and its power."""
+
+    tokens: TokensQuantity | None = None
+    """Tokens to train on: days, energy and money of the run are told."""
+    samples: Annotated[int, Field(ge=1)] | None = None
+    """Samples to train on, in place of `tokens`; for models without tokens."""
+
+    @model_validator(mode="after")
     def _one_of_each(self) -> Self:
         if self.tokens is not None and self.samples is not None:
             raise FieldError("give either 'tokens' or 'samples', not both", "samples")
-        if self.price is not None and self.provider is not None:
-            raise FieldError("gives a price of the catalogue, and 'price' another; leave one out", "provider")
         return self

@@ -55,6 +55,10 @@ class MoeSpec(SpecModel):
     """Inner width of one expert."""
     shared_experts: _Least = 0
     """Experts that every token visits."""
+    groups: _Count = 1
+    """Groups that the routed experts are divided into."""
+    groups_per_token: _Count = 1
+    """Groups that the experts of one token are taken from."""
     dense_layers: _Least = 0
     """First layers that have an ordinary feed-forward part instead."""
 

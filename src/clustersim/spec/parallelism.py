@@ -45,6 +45,9 @@ class TrainingParallelismSpec(SpecModel):
     the tensor, context and data groups of a stage."""
     expert_tensor: _Count | None = None
     """GPUs that share each expert. Default: `tensor`."""
+    expert_dispatch: Literal["all-to-all", "deduplicated"] = "all-to-all"
+    """How tokens get to their experts: `all-to-all` sends every copy; `deduplicated` a token at most once
+    to each node and, inside, to each GPU, as DeepEP and HybridEP do."""
     expert_load: Annotated[float, Field(ge=1.0)] = 1.0
     """Tokens of the busiest group of experts over the mean; 1 is balanced."""
     capacity_factor: Annotated[float, Field(gt=0.0)] | None = None

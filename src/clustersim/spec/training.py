@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from clustersim.spec._base import LIST, FieldError, FileReference, ModelName, SpecModel
 from clustersim.spec.economics import EconomicsSpec
+from clustersim.spec.host import HostSpec
 from clustersim.spec.parallelism import TrainingParallelismSpec
 from clustersim.spec.placement import PlacementSpec
 from clustersim.spec.reliability import ReliabilitySpec
@@ -128,10 +129,13 @@ class TrainingSpec(SpecModel):
     attention's inner part only (Korthikanti et al., 2022)."""
     recompute_layers: Annotated[int, Field(ge=1)] | None = None
     """`full` for so many layers of each stage only. Default: all."""
-    attention: Literal["fused", "triton", "unfused"] = "fused"
-    """`fused`: FlashAttention-2 or later, no sequence × sequence matrix is stored; `triton`: the first
-    FlashAttention as written in Triton, slower; `unfused`: matrix products, softmax and dropout one by
+    attention: Literal["fused", "flash-2", "triton", "unfused"] = "fused"
+    """`fused`: the best kernel of the GPU that stores no sequence × sequence matrix (cuDNN, FlashAttention-3 on
+    Hopper); `flash-2`: FlashAttention-2, which is slower from Hopper on; `triton`: the first FlashAttention
+    as written in Triton, slower still; `unfused`: matrix products, softmax and dropout one by
     one, as scripts before 2022 did."""
+    host: HostSpec = HostSpec()
+    """How the host launches kernels, and what that takes."""
     lora: LoraSpec | None = None
     """Fine-tuning with adapters in place of all weights. Default: all weights are trained."""
     compression: CompressionSpec | None = None

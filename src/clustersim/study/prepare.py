@@ -91,7 +91,7 @@ def prepare(scenario: Scenario) -> Prepared:
     for index, spec in enumerate(scenario.workloads):
         try:
             with _located(scenario, "workloads", index):
-                gpus = placer.take(gpus_needed(spec), spec.placement)
+                gpus = tuple(gpu for need in gpus_needed(spec) for gpu in placer.take(*need))
                 _check_reachable(topology, gpus)
                 workloads.append(create(spec, topology=topology, gpus=gpus, base=scenario.base_dir))
                 placed.append(gpus)

@@ -87,7 +87,7 @@ def run(
 
 def _change_capacity(world: World, change: CapacityChange) -> Generator[simpy.Event, None, None]:
     yield world.env.timeout(change.at_s)
-    world.fabric.set_capacity(change.link, change.bandwidth_bytes_per_s)
+    world.change_link(change.link, change.bandwidth_bytes_per_s)
 
 
 def _let_time_pass(

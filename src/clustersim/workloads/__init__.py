@@ -6,6 +6,7 @@ from pathlib import Path
 
 from clustersim.spec.chakra import ChakraSpec
 from clustersim.spec.inference import InferenceSpec
+from clustersim.spec.placement import PlacementSpec
 from clustersim.spec.scenario import WorkloadSpec
 from clustersim.topology import Topology
 from clustersim.workloads.base import Outcome, Table, Workload
@@ -40,8 +41,8 @@ def create(
     return TrainingWorkload(spec, topology=topology, gpus=gpus, base=base)
 
 
-def gpus_needed(spec: WorkloadSpec) -> int:
-    """How many GPUs a workload occupies."""
+def gpus_needed(spec: WorkloadSpec) -> tuple[tuple[int, PlacementSpec], ...]:
+    """How many GPUs a workload occupies, and where: group by group."""
     if isinstance(spec, InferenceSpec):
-        return spec.replicas * spec.parallelism.tensor
-    return spec.gpus
+        return tuple((pool.most_replicas * pool.parallelism.gpus, pool.placement) for pool in spec.pools)
+    return ((spec.gpus, spec.placement),)

@@ -102,17 +102,22 @@ def read_gpu(words: str) -> GpuWords:
     ]
     if not found:
         raise InputError(f"GPU '{words}' is not known.{did_you_mean(words, SHELF.names())}")
-    memory = re.search(r"\b(\d+)\s*gi?b\b", text)
+    memory = re.search(r"\b(\d+)\s*g(?:i?b)?\b", text)
     form = "board" if re.search(_BOARD, text) else "card" if re.search(_CARD, text) else None
     return GpuWords(SHELF.get(min(found)[2]), form, int(memory.group(1)) if memory else None)
 
 
 def accelerator_of(gpu: GpuWords, *, default: str) -> str:
-    """Return the catalogue's accelerator of a family, form and memory; `default` where none fits."""
+    """Return the catalogue's accelerator of a family, form and memory; `default` where none fits.
+
+    Where the words do not say the form, it is that of `default`.
+    """
     family = gpu.family
     if family is None:
         return default
-    form = {"board": ("sxm",), "card": ("pcie", "nvl")}.get(gpu.form or "", ())
+    forms = {"board": ("sxm",), "card": ("pcie", "nvl")}
+    of_default = next((form for form, words in forms.items() if any(word in default for word in words)), "")
+    form = forms.get(gpu.form or of_default, ())
     names = [name for name in catalog.names("accelerators") if name.split("-")[0] == family.name]
     fitting = [name for name in names if not form or any(word in name for word in form)] or names
     exact = [name for name in fitting if gpu.memory_gb and name.endswith(f"-{gpu.memory_gb}gb")]

@@ -117,5 +117,6 @@ def _efficiency(calibration: Calibration) -> dict[str, Any]:
 
 
 def _values(curve: Any) -> dict[str, float]:
-    """Return a curve's parameters to five digits."""
-    return {spec.name: float(f"{getattr(curve, spec.name):.5g}") for spec in fields(curve)}
+    """Return a curve's parameters to five digits; rows of other alignment were not measured."""
+    names = (spec.name for spec in fields(curve) if spec.name != "alignment")
+    return {name: float(f"{getattr(curve, name):.5g}") for name in names}

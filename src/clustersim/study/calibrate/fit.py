@@ -22,7 +22,7 @@ from clustersim.study.validation.kernels_tables import Measurement
 
 __all__ = ["STARTS", "fit", "log_errors", "unfitted"]
 
-STARTS: Mapping[type, Mapping[str, float]] = MappingProxyType(
+STARTS: Mapping[type, Mapping[str, Any]] = MappingProxyType(
     {
         GemmCurve: {
             "latency_s": 4e-6,

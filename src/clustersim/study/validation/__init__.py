@@ -11,7 +11,9 @@ def registry() -> dict[str, Validation]:
     """Return every validation that `clustersim validate` knows."""
     from clustersim.study.validation.collectives import COLLECTIVES
     from clustersim.study.validation.data_parallel import DATA_PARALLEL
+    from clustersim.study.validation.inference import INFERENCE
     from clustersim.study.validation.kernels import KERNELS
     from clustersim.study.validation.training import TRAINING
 
-    return {validation.name: validation for validation in (COLLECTIVES, DATA_PARALLEL, KERNELS, TRAINING)}
+    known = (COLLECTIVES, DATA_PARALLEL, INFERENCE, KERNELS, TRAINING)
+    return {validation.name: validation for validation in known}

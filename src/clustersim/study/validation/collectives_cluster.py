@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from clustersim.catalog.nodes import NodeType
     from clustersim.collectives import Communicator
     from clustersim.topology.builders.node import NodeTemplate
+    from clustersim.topology.builders.wiring import ScaleOut
 
-__all__ = ["communicator", "star_of"]
+__all__ = ["communicator", "star_of", "template_and_link"]
 
 _KEPT = 64
 _BUILT: dict[tuple[str, str], Communicator] = {}
@@ -49,8 +50,19 @@ def _build(hardware: Hardware, algorithm: str) -> Communicator:
 def star_of(hardware: Hardware) -> nx.MultiDiGraph[str]:
     """Return the graph of some nodes around one switch that never blocks."""
     from clustersim.spec.topology import StarSpec
-    from clustersim.topology.builders.node import template_of
     from clustersim.topology.builders.star import build_star
+
+    template, via = template_and_link(hardware)
+    spec = StarSpec(kind="star", nodes=hardware.nodes, node=hardware.node.name)
+    graph = build_star(spec, node=template, via=via)
+    if hardware.reduces:
+        graph.nodes["switch0"]["reduces"] = True
+    return graph
+
+
+def template_and_link(hardware: Hardware) -> tuple[NodeTemplate, ScaleOut]:
+    """Return the inside of a node, and the link of each of its adapters."""
+    from clustersim.topology.builders.node import template_of
     from clustersim.topology.builders.wiring import ScaleOut
 
     node = hardware.node
@@ -62,11 +74,7 @@ def star_of(hardware: Hardware) -> nx.MultiDiGraph[str]:
         endpoint_latency_s=link.endpoint_latency_s,
         message_overhead_s=link.message_overhead_s,
     )
-    template = _staged(node) if hardware.is_staged else template_of(node)
-    graph = build_star(StarSpec(kind="star", nodes=hardware.nodes, node=node.name), node=template, via=via)
-    if hardware.reduces:
-        graph.nodes["switch0"]["reduces"] = True
-    return graph
+    return (_staged(node) if hardware.is_staged else template_of(node)), via
 
 
 def _staged(node: NodeType) -> NodeTemplate:

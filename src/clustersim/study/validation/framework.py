@@ -11,7 +11,8 @@ import csv
 import gzip
 import io
 import json
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -24,7 +25,15 @@ from clustersim.errors import InputError, did_you_mean
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Row", "Validation", "ValidationReport", "read_table"]
+__all__ = ["Progress", "Row", "Validation", "ValidationReport", "no_progress", "read_table"]
+
+Progress = Callable[[float, float], None]
+"""Takes the fraction that is done and seconds since the start."""
+
+
+def no_progress(fraction: float, seconds: float) -> None:
+    """Show nothing."""
+
 
 _COLOURS = ("#4477AA", "#EE6677", "#228833", "#AA3377", "#66CCEE", "#CCBB44", "#777777")
 _MARKS = "osD^vP"
@@ -72,6 +81,8 @@ class ValidationReport:
     title: str
     rows: tuple[Row, ...]
     plotter: Callable[[Sequence[Row]], Figure] | None = None
+    left: int = 0
+    """Rows that were not reached: the validation was stopped."""
 
     @property
     def modelled(self) -> tuple[Row, ...]:
@@ -106,7 +117,12 @@ class ValidationReport:
                     f"{errors.mean():>8.1%} {errors.max():>8.1%}"
                 )
         skipped = len(self.rows) - len(self.modelled)
-        return [*lines, f"{skipped} row{'s' if skipped != 1 else ''} not modelled"] if skipped else lines
+        lines += [f"{skipped} row{'s' if skipped != 1 else ''} not modelled"] if skipped else []
+        return [*lines, *self.left_lines()]
+
+    def left_lines(self) -> list[str]:
+        """Say how many rows were not reached, if any."""
+        return [f"stopped early: {self.left} rows not reached"] if self.left else []
 
     def records(self) -> list[dict[str, Any]]:
         """Return per row id, measured, predicted, error, or the reason."""
@@ -144,30 +160,69 @@ class Validation:
     columns
         Columns that a table must have.
     predict
-        Turns table rows (text by column) into `Row`s.
+        Turns table rows (text by column) into `Row`s, in their order.
     report
         How the rows are summed up.
+    held_out
+        Another shipped file, of systems that nothing was chosen by; its rows have a column `held_out`.
+    as_they_come
+        Whether `predict` yields pairs of position and `Row` as they are done.
     """
 
     name: str
     title: str
     shipped: str
     columns: tuple[str, ...]
-    predict: Callable[[Sequence[dict[str, str]]], Iterable[Row]]
+    predict: Callable[[Sequence[dict[str, str]]], Iterable[Any]]
     plotter: Callable[[Sequence[Row]], Figure] | None = None
     report: type[ValidationReport] = ValidationReport
+    held_out: str | None = None
+    as_they_come: bool = False
 
-    def run(self, *tables: Path) -> ValidationReport:
-        """Predict every row of the shipped table, or of `tables`.
+    def run(self, *tables: Path, progress: Progress = no_progress) -> ValidationReport:
+        """Predict every row of the shipped tables, or of `tables`.
+
+        Parameters
+        ----------
+        progress
+            Called after each row.
 
         Raises
         ------
         InputError
             If a table cannot be read or lacks columns.
+        KeyboardInterrupt
+            Before the first row is done; later, Ctrl-C leaves a report of those that are.
         """
-        shipped = Path(str(resources.files("clustersim.study.validation") / "data" / self.shipped))
-        rows = [row for table in tables or (shipped,) for row in read_table(table, self.columns)]
-        return self.report(self.title, tuple(self.predict(rows)), self.plotter)
+        rows = [row for table in tables for row in self.read(table)] or self.shipped_rows()
+        found: dict[int, Row] = {}
+        started_s = time.monotonic()
+        try:
+            for position, row in self._answers(rows):
+                found[position] = row
+                progress(len(found) / len(rows), time.monotonic() - started_s)
+        except KeyboardInterrupt:
+            if not found:
+                raise
+        done = tuple(found[position] for position in sorted(found))
+        return self.report(self.title, done, self.plotter, len(rows) - len(found))
+
+    def read(self, table: Path) -> list[dict[str, str]]:
+        """Return the rows of a table as text by column."""
+        return read_table(table, self.columns)
+
+    def shipped_rows(self) -> list[dict[str, str]]:
+        """Return the rows of the shipped tables as text by column."""
+        folder = Path(str(resources.files("clustersim.study.validation") / "data"))
+        rows = self.read(folder / self.shipped)
+        if self.held_out is None:
+            return rows
+        others = self.read(folder / self.held_out)
+        return [*rows, *({**row, "held_out": "yes"} for row in others)]
+
+    def _answers(self, rows: Sequence[dict[str, str]]) -> Iterator[tuple[int, Row]]:
+        answers = self.predict(rows)
+        return iter(answers) if self.as_they_come else enumerate(answers)
 
 
 def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:

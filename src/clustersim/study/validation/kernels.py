@@ -15,7 +15,7 @@ from clustersim import catalog
 from clustersim.cost.operators import Operator
 from clustersim.cost.roofline import Roofline
 from clustersim.errors import CatalogError
-from clustersim.study.validation.framework import Row, Validation, ValidationReport
+from clustersim.study.validation.framework import Progress, Row, Validation, ValidationReport, no_progress
 from clustersim.study.validation.kernels_report import KernelsReport
 from clustersim.study.validation.kernels_rows import COLUMNS, KernelRow, kernel_class, table_rows
 from clustersim.study.validation.kernels_tables import Measurement, measurements
@@ -29,7 +29,7 @@ __all__ = ["KERNELS", "predict_rows"]
 class KernelValidation(Validation):
     """A validation whose table may also be a folder of public kernel tables."""
 
-    def run(self, *tables: Path) -> ValidationReport:
+    def run(self, *tables: Path, progress: Progress = no_progress) -> ValidationReport:
         """Predict every row of the shipped table, of `tables`, or of the tables in a folder.
 
         Raises
@@ -38,7 +38,7 @@ class KernelValidation(Validation):
             If nothing there can be read.
         """
         if len(tables) != 1 or not tables[0].is_dir():
-            return super().run(*tables)
+            return super().run(*tables, progress=progress)
         return self.report(self.title, tuple(_predicted(measurements(tables[0]))), self.plotter)
 
 

@@ -13,7 +13,7 @@ from clustersim.cost.operators import (
     backward_attention,
     decode_attention,
     elementwise,
-    gemm,
+    grouped_gemm,
     prefill_attention,
 )
 from clustersim.errors import CatalogError, InputError, did_you_mean
@@ -26,7 +26,8 @@ COLUMNS = (
     "table", "device", "kernel", "precision", "m", "n", "k", "batch", "queries", "keys", "heads",
     "kv_heads", "head_dim", "causal", "bytes", "time_us", "tflops",
 )  # fmt: skip
-"""Of a table of kernels. A row has the sizes of its kernel, and `time_us` or `tflops`."""
+"""Of a table of kernels. A row has the sizes of its kernel, and `time_us` or `tflops`; a product with a
+`batch` is so many in one kernel."""
 
 _MEMORY_KERNELS = ("elementwise", "activation", "norm", "fused_norm", "embedding", "optimizer")
 _KERNELS = ("gemm", "attention", "attention_backward", "decode", *_MEMORY_KERNELS)
@@ -109,7 +110,8 @@ def _operator(row: Mapping[str, str], at: str) -> Operator:
         raise InputError(f"{at}: there is no kernel '{kernel}'.{did_you_mean(kernel, _KERNELS)}")
     if kernel == "gemm":
         m, n, k = (_number(row, name, at) for name in "mnk")
-        return gemm(kernel, m=m, n=n, k=k, precision=precision)
+        groups = _number(row, "batch", at) if row["batch"].strip() else 1.0
+        return grouped_gemm(kernel, groups=groups, m=m, n=n, k=k, precision=precision)
     if kernel not in _MEMORY_KERNELS:
         return _attention(row, kernel, at)
     size_bytes = _number(row, "bytes", at)

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 from clustersim.study.executor import call_all, usable_cores
 from clustersim.study.validation.framework import Row, Validation
+from clustersim.study.validation.training_columns import renamed
 from clustersim.study.validation.training_prediction import Outcome, predict_row, simulate
 from clustersim.study.validation.training_report import TrainingReport
 from clustersim.study.validation.training_result import TrainingResult
-from clustersim.study.validation.training_row import COLUMNS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,28 +27,39 @@ if TYPE_CHECKING:
 
 __all__ = ["TRAINING", "predict_rows"]
 
-_JOB = ("gpu", "accelerator", "system", "framework", "model", "gpu_count", "n_accelerators", "tp", "pp", "cp")
+_JOB = ("gpu", "system", "framework", "model", "gpu_count", "tp", "pp", "cp")
 
 _ROWS_PER_PROCESS = 24
 """Rows that are worth a process of their own."""
+_LEAST_SHARES = 16
+"""Shares that smaller tables are cut into, so that what is done can be told."""
 
 
-def predict_rows(rows: Sequence[dict[str, str]], *, jobs: int | None = None) -> Iterator[Row]:
-    """Predict the iteration time of each row, in seconds; on all cores where there are many rows.
+def predict_rows(
+    rows: Sequence[dict[str, str]], *, jobs: int | None = None
+) -> Iterator[tuple[int, TrainingResult]]:
+    """Predict the iteration time of each row, in seconds, and yield it with its position when it is done.
 
-    Rows of equal jobs go to one process, which simulates them once.
+    Rows of equal jobs are simulated once; many rows are shared among all cores.
+
+    Raises
+    ------
+    InputError
+        If a table lacks a column.
     """
+    rows = [renamed(row) for row in rows]
     alike = sorted(range(len(rows)), key=lambda position: _job_of(rows[position]))
-    parts = max(1, len(rows) // _ROWS_PER_PROCESS)
-    shares = [alike[part * len(rows) // parts : (part + 1) * len(rows) // parts] for part in range(parts)]
-    found: dict[int, TrainingResult] = {}
+    parts = max(len(rows) // _ROWS_PER_PROCESS, min(len(rows) // 4, _LEAST_SHARES))
     cores = usable_cores() if jobs is None else jobs
+    if parts < 2 or cores < 2:
+        yield from zip(alike, _predict_each([rows[position] for position in alike]), strict=True)
+        return
+    shares = [alike[part * len(rows) // parts : (part + 1) * len(rows) // parts] for part in range(parts)]
     calls = call_all(_predict_share, [[rows[position] for position in share] for share in shares], jobs=cores)
     for part, answer in calls:
         if isinstance(answer, Exception):
             raise answer
-        found.update(zip(shares[part], answer, strict=True))
-    return (found[position] for position in range(len(rows)))
+        yield from zip(shares[part], answer, strict=True)
 
 
 def _job_of(row: dict[str, str]) -> tuple[str, ...]:
@@ -57,15 +68,19 @@ def _job_of(row: dict[str, str]) -> tuple[str, ...]:
 
 
 def _predict_share(rows: Sequence[dict[str, str]]) -> list[TrainingResult]:
+    return list(_predict_each(rows))
+
+
+def _predict_each(rows: Sequence[dict[str, str]]) -> Iterator[TrainingResult]:
     remembered: dict[object, Outcome] = {}
 
     def once(specs: Sequence[TrainingSpec], model: TransformerModel, hardware: Hardware) -> Outcome:
-        key = (*(spec.model_dump_json() for spec in specs), model, hardware.title)
+        key = (*(spec.model_dump_json() for spec in specs), model, hardware.title, hardware.node.accelerator)
         if key not in remembered:
             remembered[key] = simulate(specs, model, hardware)
         return remembered[key]
 
-    return [predict_row(row, simulator=once) for row in rows]
+    return (predict_row(row, simulator=once) for row in rows)
 
 
 def _plot(rows: Sequence[Row]) -> Figure:
@@ -78,8 +93,10 @@ TRAINING = Validation(
     name="training",
     title="Training runs: iteration time against published runs",
     shipped="training.csv",
-    columns=COLUMNS,
+    columns=(),
     predict=predict_rows,
     plotter=_plot,
     report=TrainingReport,
+    held_out="training_others.csv",
+    as_they_come=True,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
@@ -13,39 +13,21 @@ from clustersim.errors import InputError
 from clustersim.spec.training import TrainingSpec
 from clustersim.study.validation.training_frameworks import Framework
 from clustersim.study.validation.training_row import TrainingRow
+from clustersim.study.validation.training_words import (
+    Recompute,
+    Sharding,
+    precision_of,
+    recompute_of,
+    sharding_of,
+)
 
-__all__ = ["MICRO_BATCHES", "candidates", "precision_of"]
+__all__ = ["MICRO_BATCHES", "candidates"]
 
 MICRO_BATCHES = (1, 2, 4, 8)
 """What is tried where a row does not print it: the best that fits counts."""
 
 _MOST_CHUNKS = 8
 """Chunks per stage beyond which none is known for rows that do not print it."""
-_PRECISIONS = (
-    ("nvfp4", r"(?:nv|mx)?fp4"),
-    ("fp8", r"fp8"),
-    ("bf16", r"bf16|bfloat16"),
-    ("fp16", r"fp16|half|mixed"),
-    ("tf32", r"tf32"),
-    ("fp32", r"fp32|float32|single"),
-)
-
-
-def precision_of(row: TrainingRow, framework: Framework) -> str:
-    """Return the precision of matrix products.
-
-    Raises
-    ------
-    InputError
-        For one that is not known or not modelled.
-    """
-    words = row.dtype or framework.dtype
-    found = [name for name, pattern in _PRECISIONS if re.search(pattern, words, re.IGNORECASE)]
-    if not found:
-        raise InputError(f"dtype '{row.dtype}' is not known")
-    if found[0] == "nvfp4":
-        raise InputError("FP4 is not modelled")
-    return found[0]
 
 
 @dataclass(frozen=True)
@@ -59,16 +41,22 @@ class _Layout:
 
     @classmethod
     def of(cls, row: TrainingRow) -> _Layout:
+        """Read a layout; where all is divided among replicas (ZeRO 3), what is not given is 1."""
+        stated = sharding_of(row.zero)
         missing = [name for name in ("tensor", "pipeline") if getattr(row, name) is None]
-        if missing:
+        if missing and (stated is None or stated.stage < 3):
             raise InputError(f"the row does not give {' and '.join(missing)} parallelism")
-        assert row.tensor is not None
-        assert row.pipeline is not None
-        context = row.context or 1
-        inner = row.tensor * row.pipeline * context
+        tensor, pipeline, context = row.tensor or 1, row.pipeline or 1, row.context or 1
+        inner = tensor * pipeline * context
         if row.gpus % inner:
             raise InputError(f"{row.gpus} GPUs do not divide by tensor x pipeline x context = {inner}")
-        return cls(row.tensor, row.pipeline, context, row.gpus // inner)
+        data = row.gpus // inner
+        if row.data is not None and row.data != data:
+            raise InputError(
+                f"{row.gpus} GPUs in groups of tensor x pipeline x context = {inner} are {data} replicas, "
+                f"the row says {row.data}"
+            )
+        return cls(tensor, pipeline, context, data)
 
 
 def candidates(row: TrainingRow, model: TransformerModel, framework: Framework) -> Iterator[TrainingSpec]:
@@ -83,7 +71,7 @@ def candidates(row: TrainingRow, model: TransformerModel, framework: Framework) 
         raise InputError("the global batch is not given")
     if row.sequence is None:
         raise InputError("the sequence length is not given")
-    layout, precision = _Layout.of(row), precision_of(row, framework)
+    layout, precision = _Layout.of(row), precision_of(row.dtype or framework.dtype)
     recompute = _recompute(row, framework)
     sizes = list(_micro_batches(row, layout))
     if not sizes:
@@ -105,27 +93,28 @@ def candidates(row: TrainingRow, model: TransformerModel, framework: Framework) 
                     "micro_batch": micro_batch,
                     "global_batch": row.global_batch,
                     "sequence": row.sequence,
-                    "recompute": policy,
+                    "recompute": policy.policy,
+                    "recompute_layers": _layers(policy, model, layout),
                     "attention": framework.attention,
                     "gradients": framework.gradients,
                     "lora": dict(framework.lora) if "lora" in row.task.lower() else None,
                     "overlap": dict(framework.overlap),
+                    "host": dict(framework.host),
                     "steps": 1,
                 }
             )
 
 
-def _recompute(row: TrainingRow, framework: Framework) -> tuple[str, ...]:
-    words = row.recompute
-    if not words:
-        return framework.recompute
-    if words in ("none", "no", "false", "0", "off"):
-        return ("none",)
-    if "select" in words:
-        return ("selective",)
-    if words in ("full", "yes", "true", "1") or "full" in words or "checkpoint" in words:
-        return ("full",)
-    raise InputError(f"recompute '{row.recompute}' is not known")
+def _recompute(row: TrainingRow, framework: Framework) -> tuple[Recompute, ...]:
+    stated = recompute_of(row.recompute)
+    return (stated,) if stated else tuple(Recompute(policy) for policy in framework.recompute)
+
+
+def _layers(policy: Recompute, model: TransformerModel, layout: _Layout) -> int | None:
+    """Return the layers of each stage that are recomputed; None for all or none."""
+    if policy.share == 1:
+        return None
+    return math.ceil(policy.share * model.layers / layout.pipeline)
 
 
 def _micro_batches(row: TrainingRow, layout: _Layout) -> Iterator[int]:
@@ -145,8 +134,10 @@ def _chunks(
     if row.virtual_stages or not framework.interleaves or layout.pipeline == 1:
         return [row.virtual_stages if row.virtual_stages and layout.pipeline > 1 else 1]
     most = min(_MOST_CHUNKS, model.layers // layout.pipeline)
-    even = [count for count in range(2, most + 1) if model.layers % (layout.pipeline * count) == 0]
-    return [1, *(even if passes % layout.pipeline == 0 else [])]
+    # Embedding and output may count as a layer each, so that the first and last chunk have one less.
+    full = (model.layers, model.layers + 2)
+    chunks = [count for count in range(2, most + 1) if any(n % (layout.pipeline * count) == 0 for n in full)]
+    return [1, *(chunks if passes % layout.pipeline == 0 else [])]
 
 
 def _parallelism(
@@ -159,9 +150,12 @@ def _parallelism(
         "pipeline": layout.pipeline,
         "virtual_stages": chunks,
         "context": layout.context,
+        "context_exchange": framework.context_exchange,
         "data": layout.data,
-        "zero": _zero(row, framework),
+        **_sharding(row, layout, framework),
     }
+    if framework.schedule and layout.pipeline > 1 and chunks == 1:
+        found["schedule"] = framework.schedule
     if model.moe is not None:
         expert_tensor = row.expert_tensor or framework.expert_tensor
         found["expert"] = row.expert or 1
@@ -172,20 +166,23 @@ def _parallelism(
     return found
 
 
-def _zero(row: TrainingRow, framework: Framework) -> int:
-    """Return the stage; a column that says 0 of a framework that always divides states means no FSDP."""
-    if "fsdp" in row.zero or not row.zero:
-        stage = 3 if "fsdp" in row.zero else framework.zero
+def _sharding(row: TrainingRow, layout: _Layout, framework: Framework) -> dict[str, int]:
+    """Return stage and group; a 0 of a framework that always divides optimizer states means no FSDP."""
+    stated = sharding_of(row.zero) or Sharding(framework.zero)
+    stage = stated.stage
+    if stage == 3 and layout.pipeline > 1:
         # With stages, FSDP keeps parameters between micro-batches (torchtitan's
         # reshard_after_forward; Llama 3, arXiv:2407.21783, section 3.3.2).
-        return min(stage, 2) if (row.pipeline or 1) > 1 else stage
-    try:
-        stage = int(float(row.zero))
-    except ValueError:
-        raise InputError(f"zero_stage '{row.zero}' is not known") from None
-    if stage not in (0, 1, 2, 3):
-        raise InputError(f"zero_stage '{row.zero}' is not 0, 1, 2 or 3")
-    return 1 if stage == 0 and framework.name in ("Megatron-Bridge", "NeMo", "NeMo in MLPerf") else stage
+        stage = framework.zero_with_stages
+    if stage == 0 and framework.always_divides:
+        stage = 1
+    inner = layout.tensor * layout.context
+    group = max(1, row.nodes_of // inner) if stated.group == "node" else stated.group
+    if not isinstance(group, int) or not 0 < group < layout.data:
+        return {"zero": stage}
+    if layout.data % group:
+        raise InputError(f"{layout.data} replicas do not divide into groups of {group}")
+    return {"zero": stage, "shard": group}
 
 
 def _full_but_last(layers: int, stages: int) -> list[int]:

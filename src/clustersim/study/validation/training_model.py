@@ -13,7 +13,7 @@ from typing import Any
 from clustersim import catalog
 from clustersim.catalog._store import Source
 from clustersim.catalog.models import TransformerModel
-from clustersim.errors import InputError
+from clustersim.errors import InputError, did_you_mean
 from clustersim.study.validation.framework import read_table
 from clustersim.study.validation.training_row import TrainingRow
 
@@ -65,7 +65,9 @@ def model_of(row: TrainingRow) -> TransformerModel:
     missing = [name for name in ("layers", "hidden", "heads", "sequence") if getattr(row, name) is None]
     if missing:
         named = f"'{row.model}' is not in the catalogue" if row.model else "no model is named"
-        raise InputError(f"{named}, and the row does not give {' or '.join(missing)}")
+        hint = did_you_mean(row.model, _names().values()) if row.model else ""
+        hint = f".{hint}" if "mean" in hint else ""
+        raise InputError(f"{named}, and the row does not give {' or '.join(missing)}{hint}")
     return _nearest(row, shape)
 
 

@@ -14,6 +14,7 @@ from clustersim.study.validation.training_frameworks import Framework, framework
 from clustersim.study.validation.training_jobs import candidates
 from clustersim.study.validation.training_measured import iteration_time
 from clustersim.study.validation.training_model import complete, model_of
+from clustersim.study.validation.training_recipes import recipe_of
 from clustersim.study.validation.training_result import PARTS, TrainingResult
 from clustersim.study.validation.training_row import TrainingRow, read_row
 
@@ -129,6 +130,7 @@ def _described(row: TrainingRow) -> TrainingResult:
         gpus=row.gpus,
         framework=row.framework,
         model=row.model,
+        held_out=row.held_out,
         ran_out_of_memory=row.out_of_memory,
         observed_memory_bytes=None if row.memory_gb is None else row.memory_gb * 2.0**30,
     )
@@ -137,13 +139,15 @@ def _described(row: TrainingRow) -> TrainingResult:
 def _predicted(row: TrainingRow, known: TrainingResult, simulator: Simulator) -> TrainingResult:
     model = model_of(row)
     known = replace(known, experts=model.moe is not None)
-    measured = None if row.out_of_memory else iteration_time(row, model)
+    hardware = hardware_of(row)
+    peak_flops = _peak_flops(row, hardware)
+    measured = None if row.out_of_memory else iteration_time(row, model, peak_flops=peak_flops)
     if measured is not None:
         known = replace(known, measured=measured.seconds, basis=measured.basis)
-    hardware = hardware_of(row)
     framework = _framework(row, hardware)
     known = replace(known, framework=framework.name)
-    jobs = list(candidates(row, model, framework))
+    recipe = recipe_of(row.framework, row.model, row.gpu)
+    jobs = [recipe.applied(job) if recipe else job for job in candidates(row, model, framework)]
     found = simulator(jobs, model, hardware)
     return replace(
         known,
@@ -155,6 +159,12 @@ def _predicted(row: TrainingRow, known: TrainingResult, simulator: Simulator) ->
         parts=dict(found.parts),
         assumed=hardware.assumed,
     )
+
+
+def _peak_flops(row: TrainingRow, hardware: Hardware) -> float:
+    """Return the peak that MFU is a share of: that of 16-bit products, as publications have it."""
+    peaks = catalog.accelerator(hardware.node.accelerator).peak_flops
+    return peaks.get("bf16") or peaks.get("fp16") or max(peaks.values())
 
 
 def _framework(row: TrainingRow, hardware: Hardware) -> Framework:

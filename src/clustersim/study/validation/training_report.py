@@ -18,9 +18,9 @@ GOALS = (("dense, A100 and H100", 0.07, 0.15), ("mixture of experts", 0.15, None
 
 _GIB = 2.0**30
 COLUMNS = (
-    "id", "table", "system", "gpu", "gpus", "framework", "model", "experts", "layout", "measured_s", "basis",
-    "predicted_s", "error", "fits", "memory_gib", "capacity_gib", "observed_gib", *PARTS, "tried", "reason",
-    "assumed",
+    "id", "table", "system", "gpu", "gpus", "framework", "model", "experts", "held_out", "layout",
+    "measured_s", "basis", "predicted_s", "error", "fits", "memory_gib", "capacity_gib", "observed_gib",
+    *PARTS, "tried", "reason", "assumed",
 )  # fmt: skip
 """Columns of the rows as JSON or CSV."""
 
@@ -50,18 +50,29 @@ class TrainingReport(ValidationReport):
     def summary_lines(self) -> list[str]:
         """Errors by table and kind, where the time goes, memory decisions and refused rows."""
         lines: list[str] = []
-        if self.timed:
+        own, others = self._timed(held_out=False), self._timed(held_out=True)
+        if own:
             lines += ["error of the iteration time (mean and worst of its size, and mean with sign)"]
-            lines += _errors("table and GPU", self.timed, _system)
-            lines += ["", *_errors("models and GPU", self.timed, _kind)]
-            lines += ["", *_errors("", self.timed, lambda row: "all"), "", *self._goals()]
-            lines += ["", "where the predicted time goes (mean share in %)", *_shares(self.timed)]
-        return [*lines, *_memory(self.results), *_refused(self.results)]
+            lines += _errors("table and GPU", own, _system)
+            lines += ["", *_errors("models and GPU", own, _kind)]
+            lines += ["", *_errors("", own, lambda row: "all"), "", *self._goals(), ""]
+        if others:
+            lines += ["other systems, held out: no constant was chosen by them, nor changed after looking"]
+            lines += _errors("table and GPU", others, _system)
+            lines += ["", *_errors("models and GPU", others, _kind)]
+            lines += ["", *_errors("", others, lambda row: "all other systems"), ""]
+        if self.timed:
+            lines += ["where the predicted time goes (mean share in %)", *_shares(self.timed)]
+        return [*lines, *_memory(self.results), *_refused(self.results), *self.left_lines()]
+
+    def _timed(self, *, held_out: bool) -> list[TrainingResult]:
+        return [row for row in self.timed if row.held_out == held_out]
 
     def goal_rows(self) -> dict[str, list[TrainingResult]]:
         """Return the rows that each goal is about."""
-        dense = [row for row in self.timed if not row.experts and row.generation in ("A100", "H100")]
-        experts = [row for row in self.timed if row.experts]
+        timed = self._timed(held_out=False)
+        dense = [row for row in timed if not row.experts and row.generation in ("A100", "H100")]
+        experts = [row for row in timed if row.experts]
         return dict(zip((name for name, *_ in GOALS), (dense, experts), strict=True))
 
     def records(self) -> list[dict[str, Any]]:
@@ -111,14 +122,15 @@ def _errors(
 
 
 def _shares(rows: Sequence[TrainingResult]) -> Iterator[str]:
-    """Parts of the iteration by table."""
+    """Parts of the iteration by table; those that no row has are left out."""
     groups = sorted(dict.fromkeys(map(_system, rows)))
-    names = [part.removeprefix("exposed_").removesuffix("_s") for part in PARTS]
+    parts = [part for part in PARTS if any(row.parts.get(part) for row in rows)]
+    names = [part.removeprefix("exposed_").removesuffix("_s") for part in parts]
     width = max(len("table and GPU"), *map(len, groups))
     yield f"{'table and GPU':<{width}} " + "".join(f"{name:>10}" for name in names)
     for group in groups:
         shares = [
-            [row.parts.get(part, 0.0) / (row.predicted or 1.0) for part in PARTS]
+            [row.parts.get(part, 0.0) / (row.predicted or 1.0) for part in parts]
             for row in rows
             if _system(row) == group
         ]

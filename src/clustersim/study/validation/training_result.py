@@ -6,20 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from clustersim.study.validation.framework import Row
+from clustersim.workloads.training.ledger import CATEGORIES
 
 __all__ = ["PARTS", "TrainingResult"]
 
-PARTS = (
-    "compute_s",
-    "bubble_s",
-    "exposed_tensor_s",
-    "exposed_pipeline_s",
-    "exposed_context_s",
-    "exposed_expert_s",
-    "exposed_data_s",
-    "host_s",
-    "waiting_s",
-)
+PARTS = CATEGORIES
 """What an iteration is made of; they add up to it."""
 
 
@@ -31,6 +22,8 @@ class TrainingResult(Row):
     ----------
     table, system, gpu, gpus, framework, model, experts
         What ran where.
+    held_out
+        Whether it is of the table of other systems, which nothing was chosen by.
     layout
         The job that was simulated, in short: what was tried has the best choice.
     basis
@@ -56,6 +49,7 @@ class TrainingResult(Row):
     framework: str = ""
     model: str = ""
     experts: bool = False
+    held_out: bool = False
     layout: str = ""
     basis: str = ""
     tried: int = 0

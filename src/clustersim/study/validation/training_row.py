@@ -7,23 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from clustersim.errors import InputError
+from clustersim.study.validation.training_columns import renamed
 
-__all__ = ["COLUMNS", "TrainingRow", "read_row"]
+__all__ = ["TrainingRow", "read_row"]
 
-COLUMNS = ("row_id", "system", "framework", "seq_len", "tp", "pp", "global_batch")
-"""Columns that both kinds of table have."""
-
-_MLPERF = {
-    "gpu": "accelerator",
-    "gpu_count": "n_accelerators",
-    "gpus_per_node": "accel_per_node",
-    "scale_out": "host_networking",
-    "model": "benchmark",
-    "iter_time_s": "step_time_s",
-}
-"""Our names to those of a table of MLPerf results."""
-
-_NEEDED = ("gpu", "gpu_count", "gpus_per_node", "scale_out", "model", "micro_batch")
+_EMPTY = re.compile(r"n/?a|-+|–|none|not (?:stated|given|printed)|\?", re.IGNORECASE)
 _OUT_OF_MEMORY = re.compile(r"\s*(?:oom|out of memory)\s*", re.IGNORECASE)
 
 
@@ -39,16 +27,20 @@ class TrainingRow:
         Which publication it is from.
     nodes_of
         GPUs per node.
-    zero
-        `fsdp`, or what stands in the column.
-    iteration_s, tokens_per_s, tflops_per_gpu
-        What was measured.
+    zero, recompute, dtype
+        What stands in the columns; see `clustersim.study.validation.training_words`.
+    iteration_s, tokens_per_s, tflops_per_gpu, model_utilisation, hardware_utilisation
+        What was measured; tokens/s of a GPU are made those of all, MFU and HFU are shares.
+    peak_flops
+        What MFU and HFU are shares of; None: the catalogue's peak of the GPU.
     flops_kind
         What the publication counts as a FLOP.
     memory_gb
         Of a GPU, as observed.
     out_of_memory
         Whether the run is published as one that did not fit.
+    held_out
+        Whether it is of the shipped table of other systems.
     """
 
     id: str
@@ -89,8 +81,12 @@ class TrainingRow:
     tokens_per_s: float | None
     samples_per_s: float | None
     tflops_per_gpu: float | None
+    model_utilisation: float | None
+    hardware_utilisation: float | None
+    peak_flops: float | None
     memory_gb: float | None
     out_of_memory: bool
+    held_out: bool
 
     @property
     def nodes(self) -> int:
@@ -122,8 +118,8 @@ def read_row(row: Mapping[str, str]) -> TrainingRow:
         task=text("task") or "pretrain",
         model=text("model"),
         dtype=text("dtype"),
-        zero=text("zero_stage").lower(),
-        recompute=text("recompute").lower(),
+        zero=text("zero_stage"),
+        recompute=text("recompute"),
         notes=text("notes"),
         flops_kind=text("tflops_kind"),
         parameters=text.scaled("params_b", 1e9),
@@ -135,7 +131,7 @@ def read_row(row: Mapping[str, str]) -> TrainingRow:
         vocab=text.whole("vocab"),
         sequence=text.whole("seq_len"),
         tensor=text.whole("tp"),
-        sequence_parallel=text.whole("seq_parallel", least=0),
+        sequence_parallel=text.flag("seq_parallel"),
         pipeline=text.whole("pp"),
         virtual_stages=text.whole("vp"),
         context=text.whole("cp"),
@@ -146,35 +142,35 @@ def read_row(row: Mapping[str, str]) -> TrainingRow:
         global_batch=text.whole("global_batch"),
         accumulation=text.whole("grad_accum"),
         iteration_s=text.number("iter_time_s"),
-        tokens_per_s=text.number("tokens_per_s"),
+        tokens_per_s=text.number("tokens_per_s") or text.scaled("tokens_per_s_per_gpu", gpus),
         samples_per_s=text.number("samples_per_s"),
         tflops_per_gpu=text.number("tflops_per_gpu"),
+        model_utilisation=text.scaled("mfu_pct", 0.01),
+        hardware_utilisation=text.scaled("hfu_pct", 0.01),
+        peak_flops=text.scaled("peak_tflops_used", 1e12),
         memory_gb=text.number("mem_gb"),
         out_of_memory=bool(_OUT_OF_MEMORY.fullmatch(text("iter_time_s"))),
+        held_out=text("held_out").lower() in ("yes", "true", "1"),
     )
 
 
 class _Text:
-    """The cells of a row by our names, whichever kind of table it is from."""
+    """The cells of a row by our names."""
 
-    def __init__(self, row: Mapping[str, str]) -> None:
-        self._row = row
-        self._names = _MLPERF if "benchmark" in row and "model" not in row else {}
-        for column in _NEEDED:
-            if self._names.get(column, column) not in row:
-                raise InputError(f"column '{self._names.get(column, column)}' is missing")
+    def __init__(self, cells: Mapping[str, str]) -> None:
+        self._cells = renamed(cells)
 
     def __call__(self, column: str) -> str:
         """Return the text of a cell; empty where there is no such column."""
-        return self._row.get(self._names.get(column, column), "").strip()
+        return self._cells.get(column, "").strip()
 
     def number(self, column: str) -> float | None:
-        """Return a cell as a number above zero; None where it is empty or says `OOM`."""
+        """Return a cell as a number above zero; None where it is empty or says `n/a` or `OOM`."""
         text = self(column)
-        if not text or _OUT_OF_MEMORY.fullmatch(text):
+        if not text or _EMPTY.fullmatch(text) or _OUT_OF_MEMORY.fullmatch(text):
             return None
         try:
-            number = float(text)
+            number = float(_plain(text))
         except ValueError:
             raise InputError(f"{column} '{text}' is no number") from None
         if not 0 <= number < float("inf"):
@@ -187,14 +183,26 @@ class _Text:
         return None if number is None else number * unit
 
     def whole(self, column: str, *, least: int = 1) -> int | None:
-        """Return a cell as a whole number; None where it is empty."""
+        """Return a cell as a whole number; None where it is empty or says `n/a`."""
         text = self(column)
-        if not text:
+        if not text or _EMPTY.fullmatch(text):
             return None
         try:
-            number = float(text)
+            number = float(_plain(text))
         except ValueError:
             number = 0.5
         if number != int(number) or number < least:
             raise InputError(f"{column} '{text}' is no whole number from {least}")
         return int(number)
+
+    def flag(self, column: str) -> int | None:
+        """Return 1 or 0 for a cell that says yes or no; None where it is empty."""
+        text = self(column).lower()
+        if text in ("yes", "true", "on"):
+            return 1
+        return 0 if text in ("no", "false", "off", "none") else self.whole(column, least=0)
+
+
+def _plain(text: str) -> str:
+    """Return a number without separators of thousands, a percent sign or the B of billions."""
+    return re.sub(r"(?<=\d)[,_](?=\d{3})|\s*(?:%|[bB](?:illion)?)$", "", text)

@@ -50,8 +50,8 @@ class Bounds:
         finished gradients. F and B are kernels, and the part of collectives inside nodes that cannot hide.
 
         **Valid when** kernels never run faster than alone, and no collective sends less than is needed.
-        Sends between stages, latency and collectives of tensor, context and expert groups over several
-        nodes are taken to be free.
+        Sends between stages, latency, collectives of tensor, context and expert groups over several
+        nodes, and deduplicated dispatch are taken to be free.
         **Checked by:** tests/workloads/test_training_bound.py: never above the simulated time.
         """
         crossings = crossings or Crossings(job.layout, self.nodes)
@@ -120,7 +120,10 @@ class _Passes:
         return max(until_s[-1], until_s[last + 1] + sum(self._seconds["backward"][:place]))
 
     def _chunk_s(self, chunk: Sequence[LayerCost], stage: int, kind: str, split: bool) -> float:
-        return sum(self._block_s(block, stage, kind, split) for block in chunk)
+        """Return a pass over a chunk: its kernels and collectives, or the host that launches them."""
+        device_s = sum(self._block_s(block, stage, kind, split) for block in chunk)
+        host_s = sum(_host_s(block, kind, split) for block in chunk)
+        return device_s + host_s if chunk[0].host.blocking else max(device_s, host_s)
 
     def _block_s(self, block: LayerCost, stage: int, kind: str, split: bool) -> float:
         """Return a block's part of a pass; layers are alike and share their times and messages."""
@@ -141,6 +144,8 @@ class _Passes:
         """
         serial_s = beside_most_s = hidden_s = 0.0
         for message in messages:
+            if message.dimension == "expert" and self._job.tokens is not None:
+                continue
             alone_s = self._bounds.alone_s(
                 self._group(message.dimension, stage), message.collective, message.size_bytes
             )
@@ -157,6 +162,13 @@ class _Passes:
         if key not in self._groups:
             self._groups[key] = self._job.layout.lane_groups(dimension, stage, 0)[0]
         return self._groups[key]
+
+
+def _host_s(block: LayerCost, kind: str, split: bool) -> float:
+    host = block.host
+    if kind == "forward":
+        return host.forward
+    return host.recompute + host.backward_input + (0.0 if split else host.backward_weight)
 
 
 def _replicas_s(stage: StagePlan, passes: _Passes, crossings: Crossings) -> float:

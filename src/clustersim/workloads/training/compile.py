@@ -274,15 +274,20 @@ class _Compiler:
                 writer.put_any(traffic.after(each, layer))
 
     def _write_layer(self, writer: PassWriter, each: Pass, layer: LayerCost) -> None:
+        host = layer.host
         if each.kind == "forward":
-            writer.kernels(layer.forward, layer.messages_forward)
+            writer.kernels(layer.forward, layer.messages_forward, host_s=host.forward, blocking=host.blocking)
+            if host.restart_s:
+                writer.wait(host.restart_s)
         elif each.kind == "weight":
-            writer.kernels(layer.backward_weight)
+            writer.kernels(layer.backward_weight, host_s=host.backward_weight, blocking=host.blocking)
         else:
             time, messages = layer.recompute + layer.backward_input, layer.messages_before_weights
+            host_s = host.recompute + host.backward_input
             if not self._is_split(each):
                 time, messages = time + layer.backward_weight, layer.messages_backward
-            writer.kernels(time, messages)
+                host_s += host.backward_weight
+            writer.kernels(time, messages, host_s=host_s, blocking=host.blocking)
 
     # ---- parameters and the end
 

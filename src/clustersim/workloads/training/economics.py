@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Self
 
-from clustersim.catalog import power, prices
 from clustersim.cost.training_flops import StepFlops
-from clustersim.errors import CatalogError, InputError, Problem
+from clustersim.errors import InputError, Problem
 from clustersim.spec.economics import EconomicsSpec
+from clustersim.workloads.running_cost import RunningCost
 from clustersim.workloads.training.job import TrainingJob
 
 __all__ = ["Economics", "recomputed_flops", "utilisation"]
@@ -53,29 +53,16 @@ def recomputed_flops(job: TrainingJob) -> StepFlops:
 class Economics:
     """What a job costs per second, and over a whole run.
 
-    Parameters
-    ----------
-    usd_per_gpu_s, price_from
-        Price of a GPU, and whose it is; None where neither scenario nor catalogue has one.
-    host_w
-        Power of the host, per GPU.
+    *Equation.* A run of T tokens takes T / (tokens/s) seconds; its energy is the power of
+    `RunningCost` times that, its price GPUs × price × time.
 
-    *Equation.* With u the share of an iteration that GPUs compute: power = GPUs·(TDP·(u + w·(1 - u)) +
-    host)·PUE; a run of T tokens takes T / (tokens/s) seconds, its energy is power times that, its price
-    GPUs × price × time.
-
-    **Valid when** the run has no failures (`clustersim goodput` has them), and GPUs that compute draw
-    their design power. **Source:** `clustersim.catalog.power`, `clustersim.catalog.prices`.
+    **Valid when** the run has no failures (`clustersim goodput` has them).
     **Checked by:** tests/workloads/test_training_economics.py.
     """
 
     spec: EconomicsSpec
     job: TrainingJob
-    usd_per_gpu_s: float | None
-    price_from: str
-    host_w: float
-    waiting_share: float
-    pue: float
+    cost: RunningCost
 
     @classmethod
     def of(cls, job: TrainingJob) -> Self:
@@ -87,33 +74,9 @@ class Economics:
             For a provider that the catalogue does not have, tokens of a model without, and samples of
             one that has tokens.
         """
-        spec, server = job.spec.economics, power.SHELF.get(power.DEFAULT_SERVER)
+        spec = job.spec.economics
         _check(spec, job)
-        usd_per_gpu_s, price_from = _price(spec, job)
-        tdp_w = job.accelerator.tdp_w or 0.0
-        return cls(
-            spec=spec,
-            job=job,
-            usd_per_gpu_s=usd_per_gpu_s,
-            price_from=price_from,
-            host_w=server.host_share * tdp_w if spec.host_power is None else spec.host_power,
-            waiting_share=server.waiting_share,
-            pue=server.pue if spec.pue is None else spec.pue,
-        )
-
-    def power_w(self, busy: float) -> float | None:
-        """Return the power of the job at the meter; None without a design power of its GPUs.
-
-        Parameters
-        ----------
-        busy
-            Share of the time in which GPUs compute.
-        """
-        tdp_w = self.job.accelerator.tdp_w
-        if tdp_w is None:
-            return None
-        gpu_w = tdp_w * (busy + self.waiting_share * (1.0 - busy))
-        return self.job.layout.ranks * (gpu_w + self.host_w) * self.pue
+        return cls(spec, job, RunningCost.of(spec, job.accelerator))
 
     def metrics(self, measured: Mapping[str, float]) -> dict[str, float]:
         """Return power, price and what a whole run takes.
@@ -126,8 +89,9 @@ class Economics:
         if "samples_per_s" not in measured:
             return {}
         found: dict[str, float] = {}
-        power_w = self.power_w(min(1.0, measured["compute_s"] / measured["iteration_s.mean"]))
-        usd_per_s = None if self.usd_per_gpu_s is None else self.usd_per_gpu_s * self.job.layout.ranks
+        gpus = self.job.layout.ranks
+        power_w = self.cost.power_w(gpus, min(1.0, measured["compute_s"] / measured["iteration_s.mean"]))
+        usd_per_s = self.cost.usd_per_s(gpus)
         if power_w is not None:
             found["power_w"] = power_w
         if usd_per_s is not None:
@@ -138,12 +102,6 @@ class Economics:
             found |= {} if power_w is None else {"run_energy_kwh": power_w * run_s / _J_PER_KWH}
             found |= {} if usd_per_s is None else {"run_price_usd": usd_per_s * run_s}
         return found
-
-    def facts(self) -> dict[str, float | str]:
-        """Return what the figures rest on, in words."""
-        if self.usd_per_gpu_s is None:
-            return {}
-        return {"price": f"{self.usd_per_gpu_s * 3600.0:.4g} USD/h per GPU ({self.price_from})"}
 
     def _run_s(self, samples_per_s: float) -> float | None:
         samples: float | None = self.spec.samples
@@ -160,13 +118,3 @@ def _check(spec: EconomicsSpec, job: TrainingJob) -> None:
     if spec.samples is not None and job.cost.sequence is not None:
         message = f"{job.model.name} is trained on tokens; give 'tokens'"
         raise InputError(Problem(("economics", "samples"), message))
-
-
-def _price(spec: EconomicsSpec, job: TrainingJob) -> tuple[float | None, str]:
-    if spec.price is not None:
-        return spec.price, "scenario"
-    try:
-        found = prices.cheapest(job.accelerator.name, provider=spec.provider)
-    except CatalogError as error:
-        raise InputError(Problem(("economics", "provider"), str(error))) from None
-    return (None, "") if found is None else (found.usd_per_gpu_s, f"{found.provider}, {found.name}")

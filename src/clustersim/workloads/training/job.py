@@ -13,6 +13,7 @@ import numpy as np
 from clustersim import catalog
 from clustersim.catalog.accelerators import Accelerator
 from clustersim.catalog.models import TransformerModel
+from clustersim.collectives.token_exchange import TokenExchange
 from clustersim.cost.operators import element_bytes
 from clustersim.cost.optimizers import optimizer_time
 from clustersim.cost.roofline import KernelTime
@@ -101,6 +102,14 @@ class TrainingJob:
             if spec.compression is None
             else Compression(spec.compression, self.accelerator, self.cost.gradient_bytes_per_parameter),
         )
+
+    @property
+    def tokens(self) -> TokenExchange | None:
+        """How tokens get to their experts and back; None where every copy goes on its own."""
+        moe = self.model.moe if isinstance(self.model, TransformerModel) else None
+        if moe is None or self.spec.parallelism.expert_dispatch == "all-to-all":
+            return None
+        return TokenExchange(moe)
 
     @cached_property
     def stages(self) -> tuple[StagePlan, ...]:

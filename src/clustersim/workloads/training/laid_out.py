@@ -9,8 +9,10 @@ from typing import Self
 from clustersim.catalog.accelerators import Accelerator
 from clustersim.catalog.layer_tables import LayerTableModel
 from clustersim.catalog.models import TransformerModel
+from clustersim.cost.launches import LaunchTimes
 from clustersim.cost.optimizers import optimizer_bytes
 from clustersim.cost.training import LayerCost, TrainingCost, training_cost
+from clustersim.spec.host import HostSpec
 from clustersim.spec.training import TrainingSpec
 from clustersim.workloads.training.divisibility import Sizes, check_model, micro_batches, worker_sizes
 from clustersim.workloads.training.layout import Layout
@@ -92,6 +94,8 @@ class LaidOut:
             shard=layout.shard,
             gradient_bytes=_gradient_bytes(spec),
             adapters=adapters_of(spec.lora),
+            launches=_launches(spec.host, accelerator),
+            captured=spec.host.captured,
         )
         chunks = divide(cost.layers, layout, spec)
         if teacher is not None:
@@ -131,6 +135,16 @@ def _memory(
     )
     memory = with_feedback(spec, with_outer_states(spec, memory, chunks, layout))
     return divided_memory(spec, memory, traffic, micro_batches=passes)
+
+
+def _launches(host: HostSpec, accelerator: Accelerator) -> LaunchTimes:
+    """Return what the host takes for each kernel."""
+    kernel_s = accelerator.kernel_launch_s if host.kernel_launch is None else host.kernel_launch
+    return LaunchTimes(
+        kernel_s=kernel_s,
+        product_s=host.product_factor * kernel_s,
+        blocking=host.launch == "blocking",
+    )
 
 
 def _gradient_bytes(spec: TrainingSpec) -> float | None:

@@ -96,6 +96,7 @@ class Layout:
                 context_exchange=spec.context_exchange,
                 expert=sizes.expert,
                 expert_tensor=sizes.expert_tensor,
+                expert_dispatch=spec.expert_dispatch,
                 expert_load=spec.expert_load,
                 capacity_factor=spec.capacity_factor,
             ),

@@ -13,6 +13,7 @@ from clustersim import catalog
 from clustersim.collectives import CollectiveRecord, Communicator
 from clustersim.collectives.from_spec import communicator_for, lockstep_for
 from clustersim.collectives.lockstep import LockstepCommunicator
+from clustersim.collectives.token_exchange import TokenExchange
 from clustersim.engine.fabric import TrafficClass
 from clustersim.spec.training import CollectiveSpec, TrainingSpec
 from clustersim.topology.hosts import hosts_of
@@ -54,6 +55,8 @@ class Network:
         the groups of all replicas side by side.
     sketch
         Where they are folded, leave out what other replicas say within their lanes and to their stages.
+    tokens
+        How tokens get to their experts and back; None sends every copy on its own.
     base
         Folder that paths are relative to.
     """
@@ -66,6 +69,7 @@ class Network:
         *,
         folded: bool,
         sketch: bool = False,
+        tokens: TokenExchange | None = None,
         base: Path | None = None,
     ) -> None:
         self.world = world
@@ -73,6 +77,7 @@ class Network:
         self.folded = folded
         self._one_lane = sketch or not folded
         self._spec = spec
+        self._tokens = tokens
         self._base = base
         self._traffic = TrafficClass(spec.traffic.priority, spec.traffic.weight)
         self._within_lanes = _WITHIN_LANES | _TO_HOSTS | (_SHARDS if layout.zero == 3 else set())
@@ -265,6 +270,7 @@ class Network:
             lane=f"{self.lane_name(stage, replica) if own else stage_name}/{dimension}",
             base=self._base,
             traffic=self._traffic,
+            **({"algorithm": self._tokens} if dimension == "expert" and self._tokens else {}),
         )
 
     @cached_property

@@ -8,6 +8,7 @@ from clustersim.cost.roofline import KernelTime
 from clustersim.cost.shard import Message
 from clustersim.spec.training import OverlapSpec
 from clustersim.workloads.training.closed_form import Added, AloneOf, beside_s, booked
+from clustersim.workloads.training.launch_queue import LaunchQueue
 from clustersim.workloads.training.program import Await, Booked, Compute, ComputeKind, Instruction, Launch
 
 __all__ = ["PassWriter"]
@@ -44,13 +45,26 @@ class PassWriter:
         self._booked: dict[tuple[str, str, float], Booked] = {}
         self._added: dict[str, float] = {}
         self._launched = 0
+        self._queue = LaunchQueue()
 
-    def kernels(self, time: KernelTime, messages: Iterable[Message] = ()) -> None:
+    def kernels(
+        self,
+        time: KernelTime,
+        messages: Iterable[Message] = (),
+        *,
+        host_s: float = 0.0,
+        blocking: bool = False,
+    ) -> None:
         """Add the kernels of a block, and the messages that belong to them.
 
         Messages run beside kernels of the block one after the other, each beside others of them.
+        `host_s` is what the host takes to launch the kernels, `blocking` whether it waits for each.
         """
         left_s = time.seconds
+        if blocking:
+            time, left_s = time + KernelTime(launch_s=host_s), 0.0
+        else:
+            self._queue.launch(host_s, device_s=left_s)
         shared: list[tuple[Message, float]] = []
         for message in messages:
             beside = min(left_s, beside_s(message, self._overlap))
@@ -67,6 +81,10 @@ class PassWriter:
         else:
             self._time += time
 
+    def wait(self, restart_s: float = 0.0) -> None:
+        """Have the host wait until everything so far is done; the device is idle until it has gone on."""
+        self._time += KernelTime(launch_s=self._queue.drain() + restart_s)
+
     def put(self, *instructions: Instruction) -> None:
         """Have something happen at this point of the pass."""
         self._flush()
@@ -80,6 +98,7 @@ class PassWriter:
 
     def finish(self) -> Sequence[Instruction]:
         """Return the whole pass."""
+        self.wait()
         self._flush()
         return self.instructions
 
@@ -90,6 +109,7 @@ class PassWriter:
         if known is not None:
             item = item._replace(times=known.times + item.times, exposed_s=known.exposed_s + item.exposed_s)
         self._booked[key] = item
+        self._queue.launch(0.0, device_s=added.booked.exposed_s + added.slowed_s)
         self._time += KernelTime(compute_s=added.slowed_s)
         for resource, seconds in added.shares.items():
             self._added[resource] = self._added.get(resource, 0.0) + seconds

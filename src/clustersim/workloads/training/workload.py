@@ -107,6 +107,7 @@ class TrainingWorkload:
             self.job.layout,
             folded=self._folding.folded,
             sketch=self._sketch,
+            tokens=self.job.tokens,
             base=self._base,
         )
         self._crew = Crew(world, network, books=not self._sketch)
@@ -136,7 +137,7 @@ class TrainingWorkload:
             attribution=self.attribution(),
             complete=self._complete,
             notes=(self._folding.note,) if self._folding is not None and self._folding.note else (),
-            facts={**self.job.facts(), **self._economics.facts()},
+            facts={**self.job.facts(), **self._economics.cost.facts()},
         )
 
     def attribution(self) -> Mapping[str, float]:

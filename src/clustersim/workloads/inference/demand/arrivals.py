@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import numpy as np
 
-from clustersim.spec.demand import FixedArrivals, GammaArrivals, PoissonArrivals
-from clustersim.workloads.inference.demand.trace_files import RequestSet
+from clustersim.spec.arrivals import (
+    FixedArrivals,
+    GammaArrivals,
+    PoissonArrivals,
+    RatedArrivals,
+    WeibullArrivals,
+)
+from clustersim.workloads.inference.demand.gaps import (
+    ExponentialGaps,
+    GammaGaps,
+    Gaps,
+    WeibullGaps,
+    weibull_shape,
+)
+from clustersim.workloads.inference.demand.rate_profile import clock_of
 
-__all__ = ["RatedArrivals", "arrival_times", "limited", "scaled"]
+__all__ = ["arrival_times"]
 
-RatedArrivals = PoissonArrivals | GammaArrivals | FixedArrivals
-_BLOCK = 1024
+_BLOCK = 4096
 
 
 def arrival_times(
@@ -19,54 +31,52 @@ def arrival_times(
     """Return arrival times in seconds from the service's start, sorted.
 
     *Equation.* Gaps are independent with mean 1/rate: exponential (`poisson`), gamma with shape
-    1/cv² (`gamma`), or constant (`fixed`, the first request at 0).
+    1/cv² (`gamma`), Weibull of that variation (`weibull`), or constant (`fixed`, the first request
+    at 0). With a `profile` f, they are gaps on the clock ∫f.
 
     Parameters
     ----------
     arrivals
-        Kind and rate.
+        Kind, rate and profile.
     rng
-        Stream of the gaps. Numbers are drawn in blocks, so that a longer run of the same
-        stream begins with the same arrivals.
+        Stream of the gaps. They are drawn with mean 1 and then divided by the rate, so that a
+        longer run, and one of another rate, begins with the same draws.
     requests, duration_s
         Stop after so many, and at this time; at least one of them is given.
 
     Checked by: tests/workloads/test_inference_arrivals.py (mean and variance of the gaps).
     """
+    clock = clock_of(arrivals.profile)
     enough = requests if requests is not None else 2**62
-    last_s = duration_s if duration_s is not None else np.inf
+    last = clock.operational(duration_s) * arrivals.rate if duration_s is not None else np.inf
     if isinstance(arrivals, FixedArrivals):
-        return _fixed(arrivals.rate, enough, last_s)
-    times = np.empty(0)
-    end_s = 0.0
-    while len(times) < enough and end_s <= last_s:
-        block = end_s + np.cumsum(_gaps(arrivals, rng))
-        times = np.concatenate([times, block])
-        end_s = float(block[-1])
-    return times[: min(enough, int(np.searchsorted(times, last_s, side="right")))]
+        places = _evenly(enough, last)
+    else:
+        places = _renewals(_gaps_of(arrivals), rng, enough, last)
+    return clock.times(places / arrivals.rate)
 
 
-def _gaps(arrivals: PoissonArrivals | GammaArrivals, rng: np.random.Generator) -> np.ndarray:
+def _gaps_of(arrivals: PoissonArrivals | GammaArrivals | WeibullArrivals) -> Gaps:
     if isinstance(arrivals, PoissonArrivals):
-        return rng.exponential(1.0 / arrivals.rate, _BLOCK)
-    shape = 1.0 / arrivals.cv**2
-    return rng.gamma(shape, 1.0 / (shape * arrivals.rate), _BLOCK)
+        return ExponentialGaps()
+    if isinstance(arrivals, GammaArrivals):
+        return GammaGaps(1.0 / arrivals.cv**2)
+    return WeibullGaps(weibull_shape(arrivals.cv))
 
 
-def _fixed(rate: float, enough: int, last_s: float) -> np.ndarray:
-    count = min(enough, int(last_s * rate * (1 + 1e-12)) + 1) if np.isfinite(last_s) else enough
-    return np.arange(count) / rate
+def _renewals(gaps: Gaps, rng: np.random.Generator, enough: int, last: float) -> np.ndarray:
+    """Sums of gaps, at most `enough` of them and none beyond `last`."""
+    blocks: list[np.ndarray] = []
+    drawn, end = 0, 0.0
+    while drawn < enough and end <= last:
+        block = end + np.cumsum(gaps.draw(rng, _BLOCK))
+        blocks.append(block)
+        drawn += len(block)
+        end = float(block[-1])
+    places = np.concatenate(blocks) if blocks else np.empty(0)
+    return places[: min(enough, int(np.searchsorted(places, last, side="right")))]
 
 
-def scaled(requests: RequestSet, rate_scale: float) -> RequestSet:
-    """Return the same requests with gaps divided by `rate_scale`."""
-    return requests._replace(arrival_s=requests.arrival_s / rate_scale)
-
-
-def limited(requests: RequestSet, *, count: int | None, duration_s: float | None) -> RequestSet:
-    """Return the first `count` requests, without those that arrive after `duration_s`."""
-    kept = len(requests.arrival_s)
-    if duration_s is not None:
-        kept = int(np.searchsorted(requests.arrival_s, duration_s, side="right"))
-    kept = min(kept, count) if count is not None else kept
-    return RequestSet(*(column[:kept] for column in requests))
+def _evenly(enough: int, last: float) -> np.ndarray:
+    count = min(enough, int(last * (1 + 1e-12)) + 1) if np.isfinite(last) else enough
+    return np.arange(count, dtype=float)

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from clustersim.engine.world import World
-from clustersim.errors import InputError, Problem
-from clustersim.spec.demand import ClosedLoopArrivals, TraceArrivals
+from clustersim.errors import InputError, PathPart
 from clustersim.spec.inference import InferenceSpec
-from clustersim.workloads.inference.demand.arrivals import RatedArrivals, arrival_times, limited, scaled
-from clustersim.workloads.inference.demand.lengths import Lengths, LengthStream, lengths_of
-from clustersim.workloads.inference.demand.load import ClosedLoad, Load, OpenLoad
-from clustersim.workloads.inference.demand.trace_files import RequestSet, read_trace
+from clustersim.spec.tenants import TenantSpec
+from clustersim.workloads.inference.demand.load import ServiceLoad, TenantLoad
+from clustersim.workloads.inference.demand.tenant_demand import Limits, TenantDemand, plan_tenant
 
 __all__ = ["Demand", "plan_demand"]
 
@@ -38,76 +34,55 @@ class Demand:
     """
 
     longest: tuple[int, int]
-    load: Callable[[World, str], Load]
+    load: Callable[[World, str], ServiceLoad]
     requests: int | None = None
     notes: tuple[str, ...] = ()
 
 
 def plan_demand(spec: InferenceSpec, *, base: Path | None) -> Demand:
-    """Read what can be read before the run: trace files and length tables.
+    """Read what can be read before the run: trace files, clients and length tables.
 
     Raises
     ------
     InputError
-        For a trace or a table that cannot be read; paths are relative to the workload.
+        For a file or a table that cannot be read; paths are relative to the workload.
     """
-    arrivals = spec.arrivals
-    if isinstance(arrivals, TraceArrivals):
-        return _trace_demand(spec, arrivals, base)
-    if spec.lengths is None:
-        raise InputError(Problem(("lengths",), f"'{arrivals.kind}' arrivals bring no lengths; give them"))
-    lengths = lengths_of(spec.lengths)
-    if isinstance(arrivals, ClosedLoopArrivals):
-        return Demand(
-            lengths.longest,
-            lambda world, name: _closed_load(spec, arrivals, lengths, world, name),
-            spec.requests,
-        )
-    return Demand(
-        lengths.longest, lambda world, name: _rated_load(spec, arrivals, lengths, world, name), spec.requests
-    )
+    limits = Limits(spec.requests, spec.duration, spec.scheduler.block_tokens)
+    if spec.arrivals is not None:
+        tenants = [plan_tenant(spec.arrivals, spec.lengths, limits, base=base)]
+        names: list[tuple[str, ...]] = [()]
+    else:
+        tenants = [_plan(place, tenant, limits, base) for place, tenant in enumerate(spec.tenants)]
+        names = [("tenant", tenant.name) for tenant in spec.tenants]
+    priorities = [tenant.priority for tenant in spec.tenants] or [0]
+
+    def load(world: World, name: str) -> ServiceLoad:
+        loads = [
+            TenantLoad(tenant.load(lambda *source, who=who: world.random(name, *who, *source)), priority)
+            for tenant, who, priority in zip(tenants, names, priorities, strict=True)
+        ]
+        return ServiceLoad(loads, requests=spec.requests)
+
+    return Demand(_longest(tenants), load, _requests(tenants, spec.requests))
 
 
-def _trace_demand(spec: InferenceSpec, arrivals: TraceArrivals, base: Path | None) -> Demand:
-    path = (base or Path()) / arrivals.path
+def _plan(place: int, tenant: TenantSpec, limits: Limits, base: Path | None) -> TenantDemand:
     try:
-        trace = read_trace(path)
+        return plan_tenant(tenant.arrivals, tenant.lengths, limits, base=base)
     except InputError as error:
-        raise InputError([_at_path(problem) for problem in error.problems]) from None
-    kept = limited(scaled(trace, arrivals.rate_scale), count=spec.requests, duration_s=spec.duration)
-    longest_prompt = int(kept.prompt.max())
-    return Demand(
-        (longest_prompt, int((kept.prompt + kept.output).max()) - longest_prompt),
-        lambda world, name: OpenLoad(kept),
-        len(kept.arrival_s),
-    )
+        prefix: tuple[PathPart, ...] = ("tenants", place)
+        moved = [replace(problem, path=(*prefix, *problem.path)) for problem in error.problems]
+        raise type(error)(moved) from None
 
 
-def _at_path(problem: Problem) -> Problem:
-    return problem if problem.file else replace(problem, path=("arrivals", "path"))
+def _longest(tenants: Sequence[TenantDemand]) -> tuple[int, int]:
+    prompt = max(tenant.longest[0] for tenant in tenants)
+    return prompt, max(sum(tenant.longest) for tenant in tenants) - prompt
 
 
-def _rated_load(
-    spec: InferenceSpec, arrivals: RatedArrivals, lengths: Lengths, world: World, name: str
-) -> Load:
-    arrival_s = arrival_times(
-        arrivals, rng=world.random(name, "arrivals"), requests=spec.requests, duration_s=spec.duration
-    )
-    prompt, output = LengthStream(lengths, world.random(name, "lengths")).take(len(arrival_s))
-    return OpenLoad(RequestSet(arrival_s, prompt, output))
-
-
-def _closed_load(
-    spec: InferenceSpec, arrivals: ClosedLoopArrivals, lengths: Lengths, world: World, name: str
-) -> Load:
-    def pauses(client: int) -> np.random.Generator:
-        return world.random(name, "client", client)
-
-    return ClosedLoad(
-        clients=arrivals.clients,
-        think_s=arrivals.think_time,
-        lengths=LengthStream(lengths, world.random(name, "lengths")),
-        streams=pauses,
-        requests=spec.requests,
-        duration_s=spec.duration,
-    )
+def _requests(tenants: Sequence[TenantDemand], most: int | None) -> int | None:
+    """Requests that will be sent: those of all traces, or the most that are."""
+    known = [tenant.requests for tenant in tenants if tenant.requests is not None]
+    if len(known) < len(tenants):
+        return most
+    return sum(known) if most is None else min(most, sum(known))

@@ -2,67 +2,150 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from clustersim.engine.trace import COMPUTE, HOST, MEMORY_BANDWIDTH, NETWORK_LATENCY, QUEUEING
+from clustersim.engine.trace import COMPUTE, HOST, MEMORY_BANDWIDTH, NETWORK_LATENCY, QUEUEING, STORAGE
+from clustersim.workloads.inference.measures.request_columns import RequestColumns
 from clustersim.workloads.inference.replica.step_log import StepLog
 from clustersim.workloads.inference.requests import Request
 
 __all__ = ["CLASSES", "request_shares", "service_shares"]
 
 _NETWORK_BANDWIDTH = "network_bandwidth"
-CLASSES = (QUEUEING, COMPUTE, MEMORY_BANDWIDTH, _NETWORK_BANDWIDTH, NETWORK_LATENCY, HOST)
+CLASSES = (QUEUEING, COMPUTE, MEMORY_BANDWIDTH, _NETWORK_BANDWIDTH, NETWORK_LATENCY, STORAGE, HOST)
 """What the time of a request is split into; links' bandwidth all together."""
 
 
-def request_shares(requests: Sequence[Request], logs: Sequence[StepLog]) -> dict[str, np.ndarray]:
+@dataclass(frozen=True, eq=False)
+class _Stays:
+    """Rows of step logs in which finished requests ran: from `first` to before `end`, `sign` times.
+
+    A request has one stay from its admission to its finish, one more where its prompt was computed
+    elsewhere, and a negative one for each time that it had lost its blocks.
+    """
+
+    request: np.ndarray
+    replica: np.ndarray
+    first: np.ndarray
+    end: np.ndarray
+    sign: np.ndarray
+
+    @classmethod
+    def of(cls, requests: Sequence[Request], columns: RequestColumns) -> _Stays:
+        done = np.flatnonzero(columns.finished)
+        lost = columns.finished[columns.wait_request]
+        waiting = columns.wait_request[lost]
+        elsewhere = [
+            (place, stay.replica, stay.first_row, stay.last_row + 1)
+            for place, request in enumerate(requests)
+            if (stay := request.handover) is not None and request.finished
+        ]
+        place, replica, first, end = np.array(elsewhere, dtype=np.int64).reshape(-1, 4).T
+        return cls(
+            request=np.concatenate([done, waiting, place]),
+            replica=np.concatenate([columns.replica[done], columns.replica[waiting], replica]),
+            first=np.concatenate([columns.first_row[done], columns.wait_start[lost], first]),
+            end=np.concatenate([columns.last_row[done] + 1, columns.wait_end[lost], end]),
+            sign=np.repeat([1, -1, 1], [len(done), len(waiting), len(place)]),
+        )
+
+    def on(self, replica: int, log: StepLog) -> Iterator[tuple[np.ndarray, _Stays]]:
+        """Yield for each of the batches in flight of a replica its rows (as a mask) and its stays."""
+        here = self._kept(self.replica == replica)
+        if not len(here.request):
+            return
+        slots = log.column("slot")
+        own = slots[np.minimum(here.first, len(slots) - 1)]
+        for slot in np.unique(own).tolist():
+            yield slots == slot, here._kept(own == slot)
+
+    def running(self, rows: int) -> np.ndarray:
+        """Return how many of the requests ran in each row."""
+        changes = np.bincount(self.first, weights=self.sign, minlength=rows + 1)
+        changes -= np.bincount(self.end, weights=self.sign, minlength=rows + 1)
+        running: np.ndarray = np.cumsum(changes)[:rows]
+        return running
+
+    def _kept(self, chosen: np.ndarray) -> _Stays:
+        return _Stays(*(column[chosen] for column in vars(self).values()))
+
+
+def request_shares(
+    requests: Sequence[Request], columns: RequestColumns, logs: Sequence[StepLog]
+) -> dict[str, np.ndarray]:
     """Return for each request (finished ones; NaN for others) the share of each of `CLASSES`.
 
-    *Equation.* Seconds of resource r for a request = Σ over the engine's rows from its admission
+    *Equation.* Seconds of resource r for a request = Σ over its engine's rows from its admission
     to its finish, without those during which it was preempted, of the row's seconds of r, as
-    a difference of prefix sums; queueing is the rest of e2e. Shares are seconds over e2e.
+    a difference of prefix sums; with those of its KV's way, where it came from another replica or from a
+    lower tier. Queueing is the rest of e2e. Shares are seconds over e2e.
 
     Checked by: tests/workloads/test_inference_attribution.py (they sum to 1, and equal the sum
     row by row).
     """
-    shares = {name: np.full(len(requests), np.nan) for name in CLASSES}
+    e2e_s = np.where(columns.finished, columns.finish_s - columns.arrival_s, np.nan)
+    stays = _Stays.of(requests, columns)
+    seconds = {name: np.zeros(len(columns)) for name in CLASSES}
     for replica, log in enumerate(logs):
-        places = [i for i, request in enumerate(requests) if request.replica == replica and request.finished]
-        if not places:
-            continue
-        mine = [requests[i] for i in places]
-        e2e_s = np.array([request.finish_s - request.arrival_s for request in mine])
-        explained_s = np.zeros(len(mine))
-        for name in CLASSES[1:]:
-            seconds = _seconds_between(mine, _row_seconds(log, name))
-            explained_s += seconds
-            shares[name][places] = seconds / e2e_s
-        shares[QUEUEING][places] = np.maximum(0.0, e2e_s - explained_s) / e2e_s
-    return shares
+        for rows, here in stays.on(replica, log):
+            for name in CLASSES[1:]:
+                prefix = np.concatenate([[0.0], np.cumsum(np.where(rows, _row_seconds(log, name), 0.0))])
+                between = here.sign * (prefix[here.end] - prefix[here.first])
+                np.add.at(seconds[name], here.request, between)
+    for place, resource, value in _on_the_way(requests):
+        seconds[_class_of(resource)][place] += value
+    for name in CLASSES[1:]:
+        seconds[name] = np.maximum(0.0, seconds[name])
+    seconds[QUEUEING] = np.maximum(0.0, e2e_s - sum(seconds[name] for name in CLASSES[1:]))
+    return {name: value / e2e_s for name, value in seconds.items()}
 
 
-def service_shares(requests: Sequence[Request], logs: Sequence[StepLog]) -> dict[str, float]:
+def service_shares(
+    requests: Sequence[Request], columns: RequestColumns, logs: Sequence[StepLog]
+) -> dict[str, float]:
     """Return the share of each resource, link by link, in the time of all finished requests.
 
     *Equation.* share(r) = Σ_requests seconds(r) / Σ_requests e2e, with seconds(r) of a row counted
     once for each request that was running during it.
     """
-    finished = [request for request in requests if request.finished]
-    total_s = sum(request.finish_s - request.arrival_s for request in finished)
+    finished = columns.finished
+    total_s = float((columns.finish_s[finished] - columns.arrival_s[finished]).sum())
     if total_s <= 0.0:
         return {}
+    stays = _Stays.of(requests, columns)
     seconds: dict[str, float] = {}
     for replica, log in enumerate(logs):
-        running = _running([request for request in finished if request.replica == replica], len(log))
-        rows, resources, values = log.entries()
-        sums = np.bincount(resources, weights=values * running[rows], minlength=len(log.resources))
+        running = np.zeros(len(log))
+        for rows, here in stays.on(replica, log):
+            running[rows] = here.running(len(log))[rows]
+        row, resource, values = log.entries()
+        sums = np.bincount(resource, weights=values * running[row], minlength=len(log.resources))
         for name, value in zip(log.resources, sums.tolist(), strict=True):
             seconds[name] = seconds.get(name, 0.0) + value
+    for _, name, value in _on_the_way(requests):
+        seconds[name] = seconds.get(name, 0.0) + value
     seconds[QUEUEING] = max(0.0, total_s - sum(seconds.values()))
     whole_s = sum(seconds.values())
     return {name: value / whole_s for name, value in _largest_first(seconds).items() if value > 0.0}
+
+
+def _on_the_way(requests: Sequence[Request]) -> Iterator[tuple[int, str, float]]:
+    """Seconds by resource that a finished request waited for its KV to come from elsewhere."""
+    for place, request in enumerate(requests):
+        if not request.finished:
+            continue
+        for way in (request.handover and request.handover.shares, request.loading_s):
+            for name, value in (way or {}).items():
+                yield place, name, value
+
+
+def _class_of(resource: str) -> str:
+    """One of `CLASSES`; what none stands for is waiting."""
+    name = resource.partition(":")[0]
+    return name if name in CLASSES else QUEUEING
 
 
 def _row_seconds(log: StepLog, name: str) -> np.ndarray:
@@ -71,31 +154,6 @@ def _row_seconds(log: StepLog, name: str) -> np.ndarray:
     numbers = [number for resource, number in log.resources.items() if resource.partition(":")[0] == name]
     chosen = np.isin(resources, numbers)
     return np.bincount(rows[chosen], weights=values[chosen], minlength=len(log))
-
-
-def _seconds_between(requests: Sequence[Request], row_seconds: np.ndarray) -> np.ndarray:
-    prefix = np.concatenate([[0.0], np.cumsum(row_seconds)])
-    first = np.array([request.first_row for request in requests])
-    last = np.array([request.last_row for request in requests])
-    seconds = prefix[last + 1] - prefix[first]
-    for place, request in enumerate(requests):
-        for start, end in request.waits:
-            seconds[place] -= prefix[end] - prefix[start]
-    positive: np.ndarray = np.maximum(0.0, seconds)
-    return positive
-
-
-def _running(requests: Sequence[Request], rows: int) -> np.ndarray:
-    """How many of the requests ran in each row."""
-    changes = np.zeros(rows + 1)
-    for request in requests:
-        changes[request.first_row] += 1
-        changes[request.last_row + 1] -= 1
-        for start, end in request.waits:
-            changes[start] -= 1
-            changes[end] += 1
-    running: np.ndarray = np.cumsum(changes)[:rows]
-    return running
 
 
 def _largest_first(seconds: Mapping[str, float]) -> dict[str, float]:

@@ -1,155 +1,88 @@
-"""Metrics and tables of an inference service, from its requests and step logs."""
+"""Metrics of an inference service, from its requests and step logs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from clustersim.spec.inference import SloSpec
-from clustersim.workloads.base import Table
-from clustersim.workloads.inference.measures.attribution import request_shares
-from clustersim.workloads.inference.replica.step_log import StepLog
-from clustersim.workloads.inference.requests import Request
+from clustersim.workloads.inference.measures.confidence import estimates
+from clustersim.workloads.inference.measures.engine_metrics import engine_metrics, price_metrics
+from clustersim.workloads.inference.measures.groups import Group, groups, metric_name
+from clustersim.workloads.inference.measures.objectives import Attainment, attainment
+from clustersim.workloads.inference.measures.overload import queue_growth
+from clustersim.workloads.inference.measures.served import Served
+from clustersim.workloads.inference.measures.statistics import Statistic
 
-__all__ = ["Served", "growing_queue_note", "metrics", "nothing_counted_note", "request_table", "step_table"]
+__all__ = ["metrics"]
 
-_PERCENTILES = {"p50": 50.0, "p90": 90.0, "p99": 99.0, "p99.9": 99.9}
-_MOST_STEP_ROWS = 200_000
+Columns = Mapping[str, np.ndarray]
 
 
-@dataclass(frozen=True)
-class Served:
-    """What a service did until now.
+def metrics(served: Served, table: Columns, statistics: Sequence[Statistic]) -> dict[str, float]:
+    """Return the flat metrics; see `columns.METRICS`. What cannot be computed is left out.
 
     Parameters
     ----------
-    requests
-        All that were sent, in order.
-    logs, kv_blocks
-        Step log and KV blocks of each replica.
-    start_s, now_s
-        When the service opened, and the time of looking.
-    warmup_s
-        Requests that arrived earlier than this after the start are not counted, and rates and
-        the engines' means are over the time from then on.
-    slo
-        Objectives.
+    table
+        Of requests.
+    statistics
+        Of latencies.
     """
-
-    requests: Sequence[Request]
-    logs: Sequence[StepLog]
-    kv_blocks: Sequence[int]
-    start_s: float
-    now_s: float
-    warmup_s: float
-    slo: SloSpec
-
-    @property
-    def counted_from_s(self) -> float:
-        """The end of the warm-up."""
-        return self.start_s + self.warmup_s
-
-
-def request_table(served: Served) -> dict[str, np.ndarray]:
-    """Return one row per request that was sent; see `columns.REQUEST_COLUMNS`."""
-    requests = served.requests
-    arrival_s = np.array([request.arrival_s for request in requests], dtype=float)
-    admitted_s = np.array([request.admitted_s for request in requests], dtype=float)
-    first_token_s = np.array([request.first_token_s for request in requests], dtype=float)
-    finish_s = np.array([request.finish_s for request in requests], dtype=float)
-    output = np.array([request.output for request in requests], dtype=np.int64)
-    table = {
-        "request": np.array([request.index for request in requests], dtype=np.int64),
-        "replica": np.array([request.replica for request in requests], dtype=np.int64),
-        "counted": arrival_s >= served.counted_from_s,
-        "arrival_s": arrival_s,
-        "prompt_tokens": np.array([request.prompt for request in requests], dtype=np.int64),
-        "output_tokens": output,
-        "admitted_s": admitted_s,
-        "first_token_s": first_token_s,
-        "finish_s": finish_s,
-        "queue_s": admitted_s - arrival_s,
-        "ttft_s": first_token_s - arrival_s,
-        "tpot_s": np.where(output > 1, (finish_s - first_token_s) / np.maximum(output - 1, 1), np.nan),
-        "e2e_s": finish_s - arrival_s,
-        "preemptions": np.array([request.preemptions for request in requests], dtype=np.int64),
-        "trace_row": np.array([request.last_activity for request in requests], dtype=np.int64),
-    }
-    shares = request_shares(requests, served.logs)
-    return table | {f"{name}_share": column for name, column in shares.items()}
-
-
-def step_table(served: Served) -> Table:
-    """Return the engines' steps in order of time, at most 200,000 rows (then evenly thinned)."""
-    parts: dict[str, list[np.ndarray]] = {}
-    replicas = list(zip(served.logs, served.kv_blocks, strict=True)) or [(StepLog(), 1)]
-    for replica, (log, blocks) in enumerate(replicas):
-        columns = {
-            "replica": np.full(len(log), replica),
-            "start_s": log.column("start_s"),
-            "end_s": log.column("end_s"),
-            "steps": log.column("steps"),
-            "batch": log.column("batch"),
-            "tokens": log.column("tokens"),
-            "kv_used_fraction": log.column("kv_end_blocks") / blocks,
-            "queue_length": log.column("queued"),
+    values = {statistic.name: statistic.estimate.value for statistic in statistics}
+    kept = attainment(served, table)
+    span_s = _span_s(served, table)
+    for group in groups(served):
+        found = {
+            **_counts(served, group),
+            **_throughput(served, table, group, span_s),
+            **_objectives(served, table, group, kept, span_s),
         }
-        for name, column in columns.items():
-            parts.setdefault(name, []).append(column)
-    table = {name: np.concatenate(columns) for name, columns in parts.items()}
-    order = np.argsort(table["start_s"], kind="stable")
-    stride = -(-len(order) // _MOST_STEP_ROWS) or 1
-    return {name: column[order[::stride]] for name, column in table.items()}
+        values |= {metric_name(name, group.tenant): value for name, value in found.items()}
+    return {
+        **values,
+        **_overload(served),
+        **_fleet(served),
+        **_transfers(served),
+        **engine_metrics(served),
+        **price_metrics(served, values),
+    }
 
 
-def metrics(served: Served, table: Table) -> dict[str, float]:
-    """Return the flat metrics; see `columns.METRICS`. What cannot be computed is left out."""
-    counted = np.asarray(table["counted"], dtype=bool)
-    finished = counted & np.isfinite(table["finish_s"])
-    values: dict[str, float] = {
-        "requests_sent": float(counted.sum()),
+def _counts(served: Served, group: Group) -> dict[str, float]:
+    columns = served.columns
+    sent, finished = group.chosen, group.chosen & columns.finished
+    found = {
+        "requests_sent": float(sent.sum()),
         "requests_finished": float(finished.sum()),
-        "requests_unfinished": float(counted.sum() - finished.sum()),
-        "preemptions": float(table["preemptions"][counted].sum()),
+        "requests_unfinished": float(sent.sum() - finished.sum()),
+        "preemptions": float(columns.preemptions[sent].sum()),
     }
-    for name in ("ttft_s", "tpot_s", "e2e_s"):
-        values |= _statistics(name, table[name][finished])
-    values |= _mean("queue_s", table["queue_s"][finished])
-    values |= _throughput(served, table, finished)
-    values |= _slo_attainment(served, table, counted)
-    return values | _engine_metrics(served)
+    prompts = float(columns.prompt[finished].sum())
+    if served.prefix_caching and prompts:
+        found["cache_hit_rate"] = float(columns.cached[finished].sum()) / prompts
+    return found
 
 
-def _statistics(name: str, column: np.ndarray) -> dict[str, float]:
-    column = column[np.isfinite(column)]
-    if not len(column):
-        return {}
-    percentiles = np.percentile(column, list(_PERCENTILES.values())).tolist()
-    return _mean(name, column) | {
-        f"{name}.{label}": value for label, value in zip(_PERCENTILES, percentiles, strict=True)
-    }
+def _span_s(served: Served, table: Columns) -> float:
+    """Seconds from the end of the warm-up to the last answer (to now, where some are unfinished)."""
+    finished = served.columns.finished
+    counted = finished & table["counted"]
+    if not counted.any():
+        return 0.0
+    end_s = float(table["finish_s"][counted].max()) if finished.all() else served.now_s
+    return end_s - served.counted_from_s
 
 
-def _mean(name: str, column: np.ndarray) -> dict[str, float]:
-    return {f"{name}.mean": float(column.mean())} if len(column) else {}
-
-
-def _throughput(served: Served, table: Table, finished: np.ndarray) -> dict[str, float]:
-    """Rates from the end of the warm-up to the last answer (to now, where some are unfinished).
+def _throughput(served: Served, table: Columns, group: Group, span_s: float) -> dict[str, float]:
+    """Rates over the time after the warm-up.
 
     All answers in that time count, those to requests of the warm-up included: where these are
     many, the engines work for them first, and leaving them out would understate the rate.
     """
-    if not finished.any():
-        return {}
-    complete = len(finished) == np.isfinite(table["finish_s"]).sum()
-    end_s = float(table["finish_s"][finished].max()) if complete else served.now_s
-    span_s = end_s - served.counted_from_s
     if span_s <= 0.0:
         return {}
-    answered = table["finish_s"] > served.counted_from_s
+    answered = group.members & (table["finish_s"] > served.counted_from_s)
     return {
         "requests_per_s": float(answered.sum()) / span_s,
         "input_tokens_per_s": float(table["prompt_tokens"][answered].sum()) / span_s,
@@ -157,80 +90,54 @@ def _throughput(served: Served, table: Table, finished: np.ndarray) -> dict[str,
     }
 
 
-def _slo_attainment(served: Served, table: Table, counted: np.ndarray) -> dict[str, float]:
-    """Share of requests that kept every objective, among those of which that is known: finished
-    ones, and unfinished ones that have already broken one."""
-    objectives = [
-        (name, limit_s)
-        for name, limit_s in (
-            ("ttft_s", served.slo.ttft),
-            ("tpot_s", served.slo.tpot),
-            ("e2e_s", served.slo.e2e),
-        )
-        if limit_s is not None
+def _objectives(
+    served: Served, table: Columns, group: Group, kept: Attainment, span_s: float
+) -> dict[str, float]:
+    """Share of requests that kept every objective, and such requests per second."""
+    share = kept.share(group.chosen)
+    found = {} if share is None else {"slo_attainment": share}
+    good = group.members & kept.promised & kept.kept & (table["finish_s"] > served.counted_from_s)
+    if span_s > 0.0 and (group.members & kept.promised).any():
+        found["goodput_per_s"] = float(good.sum()) / span_s
+    return found
+
+
+def _overload(served: Served) -> dict[str, float]:
+    growth = queue_growth(served.columns)
+    if growth is None:
+        return {}
+    found = {"queue_growth_per_s": growth.per_s, "overloaded": float(growth.unbounded)}
+    if growth.unbounded and growth.answered and served.slo.ttft is not None:
+        found["overload_after_s"] = growth.reaches_s(served.slo.ttft)
+    return found
+
+
+def _fleet(served: Served) -> dict[str, float]:
+    if served.fleet is None:
+        return {}
+    held_s = [
+        replica.gpus * (served.now_s - served.start_s) if replica.gpu_seconds is None else replica.gpu_seconds
+        for replica in served.replicas
     ]
-    finished = np.isfinite(table["finish_s"])
-    missed = np.zeros(len(finished), dtype=bool)
-    for name, limit_s in objectives:
-        so_far = np.where(finished, 0.0, served.now_s - table["arrival_s"]) if name != "tpot_s" else 0.0
-        value = np.where(np.isfinite(table[name]), table[name], so_far)
-        missed |= value > limit_s
-    known = counted & (finished | missed)
-    if not objectives or not known.any():
-        return {}
-    return {"slo_attainment": 1.0 - float(missed[known].mean())}
+    found = {"gpu_hours": max(0.0, sum(held_s)) / 3600.0}
+    if any(event.kind == "fail" for event in served.fleet.events):
+        found |= {"requests_lost": float(served.fleet.lost), "retries": float(served.fleet.retries)}
+    return found
 
 
-def _engine_metrics(served: Served) -> dict[str, float]:
-    """Means over the time from the end of the warm-up to the last step; a row that began before
-    counts with the part that lies in it."""
-    since_s = served.counted_from_s
-    busy_s = kv_s = steps = batch_steps = highest = 0.0
-    for log, blocks in zip(served.logs, served.kv_blocks, strict=True):
-        start_s, end_s = log.column("start_s"), log.column("end_s")
-        inside_s = np.clip(end_s - np.maximum(start_s, since_s), 0.0, None)
-        inside = np.divide(inside_s, end_s - start_s, out=np.zeros(len(log)), where=end_s > start_s)
-        occupied = (log.column("kv_start_blocks") + log.column("kv_end_blocks")) / (2.0 * blocks)
-        busy_s += float(inside_s.sum())
-        kv_s += float((inside_s * occupied).sum())
-        highest = max(highest, float(log.column("kv_end_blocks")[inside_s > 0.0].max(initial=0)) / blocks)
-        steps += float((inside * log.column("steps")).sum())
-        batch_steps += float((inside * log.column("steps") * log.column("batch")).sum())
-    last_s = max((log.end_s[-1] for log in served.logs if len(log)), default=since_s)
-    span_s = (last_s - since_s) * len(served.logs)
-    if span_s <= 0.0 or steps <= 0.0:
-        return {}
-    return {
-        "kv_occupancy.mean": kv_s / span_s,
-        "kv_occupancy.max": highest,
-        "batch.mean": batch_steps / steps,
-        "utilization": busy_s / span_s,
-    }
+def _transfers(served: Served) -> dict[str, float]:
+    """Times in which KV moved between replicas."""
+    moved = [
+        (request.handover.transfer_s, request.handover.exposed_s)
+        for request, counted in zip(served.requests, _counted(served), strict=True)
+        if counted and request.handover is not None and request.finished
+    ]
+    found: dict[str, float] = {}
+    for name, values in zip(("kv_transfer_s", "kv_exposed_s"), np.array(moved).reshape(-1, 2).T, strict=True):
+        found |= {f"{name}.{key}": estimate.value for key, estimate in estimates(values).items()}
+    return found
 
 
-def nothing_counted_note(table: Table, *, all_sent: bool) -> str | None:
-    """Return why there are no latencies where the service is open no more and counted nobody."""
-    if not all_sent or table["counted"].any():
-        return None
-    sent = len(table["counted"])
-    if sent:
-        return f"all {sent} requests arrived during the warm-up; none is counted"
-    return "no request was sent: none arrived before the service closed"
-
-
-def growing_queue_note(table: Table) -> str | None:
-    """Return a warning where the service falls behind: in the second half of the time in which
-    requests arrived, clearly fewer were finished than arrived."""
-    arrival_s = table["arrival_s"]
-    if len(arrival_s) < 2:
-        return None
-    half_s, last_s = (arrival_s[0] + arrival_s[-1]) / 2.0, arrival_s[-1]
-    arrived = int((arrival_s > half_s).sum())
-    finish_s = table["finish_s"]
-    answered = int(((finish_s > half_s) & (finish_s <= last_s)).sum())
-    if arrived - answered <= 0.1 * arrived + 3.0 * arrived**0.5:
-        return None
-    return (
-        f"the queue grows: in the second half of the time in which requests arrived, {arrived} arrived and "
-        f"{answered} were answered; waiting times depend on how long the run is"
-    )
+def _counted(served: Served) -> list[bool]:
+    counted: list[bool] = (served.columns.arrival_s >= served.counted_from_s).tolist()
+    return counted

@@ -4,46 +4,40 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Mapping
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 import simpy
 
 from clustersim.cost.roofline import KernelTime
 from clustersim.cost.step_timer import DecodeRun, StepTimer
-from clustersim.engine.trace import COMPUTE, HOST, MEMORY_BANDWIDTH, NO_CAUSE, QUEUEING
 from clustersim.engine.world import World
-from clustersim.workloads.inference.replica.skip_ahead import run_seconds, steps_until
+from clustersim.workloads.inference.cache.fetch import Fetch, Loaded
+from clustersim.workloads.inference.replica.engine_trace import EngineTrace
+from clustersim.workloads.inference.replica.network import StepNetwork
+from clustersim.workloads.inference.replica.run import OwnSeconds, Run
+from clustersim.workloads.inference.replica.skip_ahead import steps_until
 from clustersim.workloads.inference.replica.step_log import StepLog
-from clustersim.workloads.inference.replica.tensor_parallel import TensorParallel
 from clustersim.workloads.inference.requests import Request
-from clustersim.workloads.inference.scheduling.scheduler import Completed, Scheduler, StepPlan
+from clustersim.workloads.inference.scheduling.plan import StepPlan
+from clustersim.workloads.inference.scheduling.scheduler import Bring, Loading, Scheduler
 
-__all__ = ["ReplicaEngine"]
+__all__ = ["KvMover", "ReplicaEngine"]
 
 Steps = Generator[simpy.Event, Any, None]
 
 
-class _Segment:
-    """A run of alike steps under way; `steps` may be cut while it runs."""
+class KvMover(Protocol):
+    """Moves keys and values of a replica between its GPUs and the tiers below."""
 
-    __slots__ = ("done", "first_s", "growth_s", "start_s", "steps")
+    def fetch(self, request: Request, fetch: Fetch) -> simpy.Event:
+        """Bring what an admitted request waits for."""
 
-    def __init__(self, env: simpy.Environment, first_s: float, growth_s: float, steps: int) -> None:
-        self.start_s = env.now
-        self.first_s = first_s
-        self.growth_s = growth_s
-        self.steps = steps
-        self.done = env.event()
+    def swap_out(self, blocks: int) -> simpy.Event:
+        """Move blocks to host memory."""
 
-    def wake_at_end(self, env: simpy.Environment) -> None:
-        """Have `done` happen at the end of the last step as it stands now."""
-        end_s = self.start_s + run_seconds(self.steps, first_s=self.first_s, growth_s=self.growth_s)
-        timer = env.timeout(max(0.0, end_s - env.now))
-        timer.callbacks.append(self._ring)
-
-    def _ring(self, _: simpy.Event) -> None:
-        if not self.done.triggered:
-            self.done.succeed()
+    def swap_in(self, blocks: int) -> simpy.Event:
+        """Move blocks back."""
 
 
 class ReplicaEngine:
@@ -60,11 +54,19 @@ class ReplicaEngine:
     scheduler, timer
         What runs in a step, and how long that takes on the GPUs.
     network
-        All-reduces of a step; None for a replica of one GPU.
+        Exchanges of a step; None for a replica of one GPU.
     skip_ahead
         Whether runs of alike decode steps are computed in closed form.
     on_finish
         Called with each request at the time of its last token.
+    on_prefilled
+        Called with each request whose prompt is computed, where it is decoded elsewhere; its
+        KV stays until `release_prefilled`. None: requests are decoded here.
+    on_chunk
+        Called at the begin of each step with every request of which it computes some of the prompt, how
+        many tokens, and the seconds of the step without exchanges that others share.
+    mover
+        For caches with lower tiers and preemption by swapping.
     """
 
     def __init__(
@@ -75,91 +77,222 @@ class ReplicaEngine:
         arrivals_lane: str,
         scheduler: Scheduler,
         timer: StepTimer,
-        network: TensorParallel | None,
+        network: StepNetwork | None,
         skip_ahead: bool,
         on_finish: Callable[[Request], None],
+        on_prefilled: Callable[[Request], None] | None = None,
+        on_chunk: Callable[[Request, int, float], None] | None = None,
+        mover: KvMover | None = None,
     ) -> None:
         self.log = StepLog()
         self.scheduler = scheduler
+        self.mover = mover
+        self.alive = True
+        scheduler.hands_over = on_prefilled is not None
         self._env = world.env
-        self._trace = world.trace
-        self._lane = f"{name}/engine"
-        self._arrivals_lane = arrivals_lane
+        self._trace = EngineTrace(world, lane=f"{name}/engine", arrivals_lane=arrivals_lane)
         self._timer = timer
         self._network = network
         self._step_limit = 2**62 if skip_ahead else 1
         self._on_finish = on_finish
-        self._segment: _Segment | None = None
-        self._idle: simpy.Event | None = None
-        self._cause = NO_CAUSE
+        self._on_prefilled = on_prefilled
+        self._on_chunk = on_chunk
+        self._run: Run | None = None
+        self._planning: simpy.Event | None = None
+        self._drained: simpy.Event | None = None
         if network is not None and network.private:
             network.on_shared(self._cut)
-        self.process = self._env.process(self._serve())
 
     def submit(self, request: Request) -> None:
         """Take a request that arrives now; a run under way is cut if it may be admitted."""
-        admissible = self.scheduler.submit(request)
-        if self._idle is not None:
-            self._cause = self._record_arrival(request)
-            self._idle.succeed()
-            self._idle = None
-        elif admissible:
+        self._look_at(request, admissible=self.scheduler.submit(request))
+
+    def submit_prefilled(self, request: Request, bring: Bring) -> None:
+        """Take a request whose prompt and first token were computed elsewhere.
+
+        When its blocks are free they are taken and `bring(request)` starts to move its KV into
+        them; the request decodes from the first step after the end of that.
+        """
+        self._look_at(request, admissible=self.scheduler.submit_prefilled(request, bring))
+
+    def release_prefilled(self, request: Request) -> None:
+        """Give up the KV of a request that was handed over, and now is where it is decoded."""
+        self.scheduler.release_prefilled(request)
+        self._come_back()
+
+    def abort(self) -> list[Request]:
+        """Fail: the step under way is lost, and with it all KV; return the requests that were here.
+
+        They are as they were before they were sent, but for `attempts`. The engine takes no
+        requests until `resume`.
+        """
+        self.alive = False
+        self._run = self._planning = None
+        lost = self.scheduler.abort()
+        for request in lost:
+            self.log.leave(request.index)
+        return lost
+
+    def resume(self) -> None:
+        """Serve again after a failure, with an empty cache, and first who came meanwhile."""
+        self.alive = True
+        self._come_back()
+
+    @property
+    def kv_used_fraction(self) -> float:
+        """Share of the KV blocks in use now, in the step of a run that is under way."""
+        cache, run = self.scheduler.cache, self._run
+        grown = 0
+        if run is not None and run.steps > 1:
+            steps = steps_until(
+                self._env.now - run.start_s, first_s=run.first_s, growth_s=run.growth_s
+            )
+            grown = run.plan.lane.blocks_needed(min(steps, run.steps) - 1)
+        return (cache.used_blocks + grown) / cache.total_blocks
+
+    def drain(self) -> simpy.Event:
+        """Return an event that happens when the last request that is here has left."""
+        self._drained = self._env.event()
+        self._note_if_drained()
+        return self._drained
+
+    def _look_at(self, request: Request, *, admissible: bool) -> None:
+        if self._run is not None:
+            if admissible:
+                self._cut()
+        elif self._planning is None and self.alive:
+            self._trace.arrived(request)
+            self._plan_soon()
+
+    def _come_back(self) -> None:
+        """Plan again at the next step boundary: something other than an arrival has changed."""
+        if self._run is not None:
             self._cut()
+        elif self._planning is None and self.alive:
+            self._plan_soon()
+
+    def _plan_soon(self) -> None:
+        """Plan after everything else that happens now."""
+        self._planning = self._env.timeout(0.0)
+        self._planning.callbacks.append(self._plan_at)
+
+    def _plan_at(self, event: simpy.Event) -> None:
+        if event is self._planning:
+            self._planning = None
+            self._plan()
 
     def _cut(self) -> None:
         """End the run under way at its next step boundary."""
-        segment = self._segment
-        if segment is None or segment.steps == 1:
+        run = self._run
+        if run is not None and run.cut(self._env.now):
+            self._wake_at_end(run)
+
+    def _wake_at_end(self, run: Run) -> None:
+        run.wake = wake = self._env.timeout(max(0.0, run.end_s() - self._env.now))
+        wake.callbacks.append(self._end_at)
+
+    def _end_at(self, event: simpy.Event) -> None:
+        run = self._run
+        if run is not None and event is run.wake:
+            self._end_alone(run)
+
+    def _plan(self) -> None:
+        """Start the next step, if there is anything to do."""
+        scheduler = self.scheduler
+        plan = scheduler.next_step()
+        if scheduler.started_loading:
+            self._start_loading(scheduler.started_loading)
+        if plan is None:
+            self._run = None
+            self._note_if_drained()
             return
-        elapsed_s = self._env.now - segment.start_s
-        steps = steps_until(elapsed_s, first_s=segment.first_s, growth_s=segment.growth_s)
-        if steps < segment.steps:
-            segment.steps = steps
-            segment.wake_at_end(self._env)
+        self._note_changes(plan)
+        self._start(plan)
 
-    def _serve(self) -> Steps:
-        while True:
-            plan = self.scheduler.next_step()
-            if plan is None:
-                self._idle = self._env.event()
-                yield self._idle
-                continue
-            self._note_admissions(plan)
-            if self._network is None or self._network.private:
-                yield from self._run_alone(plan)
-            else:
-                yield from self._run_on_fabric(plan, self._network)
+    def _start(self, plan: StepPlan) -> None:
+        kv_blocks = self.scheduler.cache.used_blocks
+        run = Run(plan, self._time_of(plan), start_s=self._env.now, kv_start_blocks=kv_blocks)
+        self._run = run
+        if plan.swapped_out_blocks or plan.swapped_in_blocks:
+            self._env.process(self._swap_first(run))
+        else:
+            self._start_run(run)
 
-    def _run_alone(self, plan: StepPlan) -> Steps:
+    def _swap_first(self, run: Run) -> Steps:
+        """Move KV between GPUs and host; the step waits for it (a row of its own in the log)."""
+        if self.mover is None:
+            raise RuntimeError("preemption by swapping needs a mover")
+        plan, shares = run.plan, dict[str, float]()
+        moves = ((self.mover.swap_out, plan.swapped_out_blocks), (self.mover.swap_in, plan.swapped_in_blocks))
+        for move, blocks in moves:
+            if blocks:
+                moved = yield move(blocks)
+                for resource, seconds in moved.shares.items():
+                    shares[resource] = shares.get(resource, 0.0) + seconds
+                if not self._under_way(run):
+                    return
+        self._log(run, (0.0, 0.0, 0.0), shares, tokens=0, kv_end_blocks=run.kv_start_blocks)
+        run.start_s = self._env.now
+        self._start_run(run)
+
+    def _under_way(self, run: Run) -> bool:
+        """Whether a run goes on: its replica has not failed."""
+        return self._run is run
+
+    def _start_run(self, run: Run) -> None:
+        if self._network is None or self._network.private:
+            self._start_alone(run)
+        else:
+            self._env.process(self._run_on_fabric(run, self._network))
+        if self._on_chunk is not None:
+            for chunk in run.plan.chunks:
+                self._on_chunk(chunk.request, chunk.new, run.first_s)
+
+    def _start_alone(self, run: Run) -> None:
         """Run a plan whose time depends on nobody else: once, or as often as it stays the same."""
-        run = self._time_of(plan)
-        steps = 1 if plan.chunks else self.scheduler.steps_ahead(min(run.steps, self._step_limit))
-        network = self._network.alone(plan.tokens) if self._network else None
-        first_s = run.first.seconds + (network.seconds if network else 0.0)
-        self._segment = segment = _Segment(self._env, first_s, run.growth.seconds, steps)
-        segment.wake_at_end(self._env)
-        kv_start_blocks = self.scheduler.cache.used_blocks
-        yield segment.done
-        self._segment = None
-        steps = segment.steps
-        seconds = _seconds_of_run(run, steps)
-        if network and self._network:
-            seconds.update((resource, steps * value) for resource, value in network.shares.items())
-            self._network.account(plan.tokens, steps, segment.start_s, self._env.now)
-        self._cause = self._record(plan, steps, segment.start_s, seconds)
-        self._book(plan, steps, segment.start_s, seconds, kv_start_blocks)
+        plan = run.plan
+        if not plan.chunks:
+            run.steps = self.scheduler.steps_ahead(plan, min(run.time.steps, self._step_limit))
+            run.growth_s = run.time.growth.seconds
+        if self._network is not None:
+            run.network = self._network.alone(plan.tokens, plan.sampled)
+            run.first_s += run.network.seconds
+        self._wake_at_end(run)
 
-    def _run_on_fabric(self, plan: StepPlan, network: TensorParallel) -> Steps:
-        """Run one step: compute, then its all-reduces as a flow among others."""
-        start_s = self._env.now
-        kv_start_blocks = self.scheduler.cache.used_blocks
-        run = self._time_of(plan)
-        yield self._env.timeout(run.first.seconds)
-        computing = _seconds_of_run(run, 1)
-        computed = self._record(plan, 1, start_s, computing)
-        record = yield network.run(plan.tokens, cause=computed)
-        self._cause = record.row
-        self._book(plan, 1, start_s, {**computing, **record.shares}, kv_start_blocks)
+    def _end_alone(self, run: Run) -> None:
+        plan = run.plan
+        if run.network is not None and self._network is not None:
+            self._network.account(
+                plan.tokens, run.steps, run.start_s, self._env.now, sampled=plan.sampled
+            )
+        own_s, network_s = run.own_seconds(), run.network_seconds()
+        self._trace.ran(run, own_s, network_s)
+        self._end(run, own_s, network_s)
+
+    def _run_on_fabric(self, run: Run, network: StepNetwork) -> Steps:
+        """Run one step in slices: each computes, then its exchanges are flows among others."""
+        plan, shares = run.plan, dict[str, float]()
+        own_s = tuple(seconds / network.slices for seconds in run.own_seconds())
+        for part in range(network.slices):
+            start_s = self._env.now
+            yield self._env.timeout(run.first_s / network.slices)
+            if not self._under_way(run):
+                return
+            computed = self._trace.ran(run, own_s, start_s=start_s)
+            record = yield network.run(plan.tokens, cause=computed, part=part, sampled=plan.sampled)
+            if not self._under_way(run):
+                return
+            self._trace.cause = record.row
+            for resource, seconds in record.shares.items():
+                shares[resource] = shares.get(resource, 0.0) + seconds
+        run.first_s = self._env.now - run.start_s
+        self._end(run, run.own_seconds(), shares)
+
+    def _end(self, run: Run, own_s: OwnSeconds, network_s: Mapping[str, float] | None) -> None:
+        """Book a run, and go on with the next."""
+        self._book(run, own_s, network_s)
+        if self._run is run:
+            self._plan()
 
     def _time_of(self, plan: StepPlan) -> DecodeRun:
         if not plan.chunks:
@@ -170,79 +303,129 @@ class ReplicaEngine:
         )
         return DecodeRun(time, KernelTime.ZERO, 1)
 
-    def _note_admissions(self, plan: StepPlan) -> None:
+    def _start_loading(self, started: list[Loading]) -> None:
+        for request, source in started:
+            if isinstance(source, Fetch):
+                if self.mover is None:
+                    raise RuntimeError("a cache with lower tiers needs a mover")
+                event, tokens = self.mover.fetch(request, source), source.tokens
+            else:
+                event, tokens = source(request), None
+            event.callbacks.append(partial(self._on_loaded, request, tokens))
+
+    def _on_loaded(self, request: Request, tokens: int | None, event: simpy.Event) -> None:
+        """KV is there: from lower tiers, which say how it came, or of as many tokens as the event says."""
+        came: Any = event.value
+        if tokens is None:
+            tokens = int(came)
+        if not self.scheduler.loaded(request, tokens):
+            return
+        if isinstance(came, Loaded):
+            request.note_loading(came.shares)
+            if self._run is None:
+                self._trace.cause = came.row
+        self._come_back()
+
+    def _note_changes(self, plan: StepPlan) -> None:
         """Write down which row of the log requests begin with, or lose their blocks at."""
         row = len(self.log)
         for request in self.scheduler.preempted:
-            request.preempted_row = row
-        for request, _, past in plan.chunks:
-            if past == 0 and request.first_row < 0:
-                request.first_row = row
+            if request.preempted_row < 0:
+                request.preempted_row = row
+                self.log.leave(request.index)
+        for request in self.scheduler.resumed:
+            self._begin(request, row)
+            self.log.join(request.index, self._last_token_s(request))
+        for chunk in plan.chunks:
+            self._begin(chunk.request, row)
+
+    def _begin(self, request: Request, row: int) -> None:
+        """Note that a request runs in this row; it may be its first, or its first after a preemption."""
+        if request.first_row < 0:
+            request.first_row = row
+            if math.isnan(request.admitted_s):
                 request.admitted_s = self._env.now
-            elif past == 0:
-                request.waits.append((request.preempted_row, row))
+        elif request.preempted_row >= 0:
+            request.waits = (*request.waits, (request.preempted_row, row))
+            request.preempted_row = -1
 
-    def _book(
-        self, plan: StepPlan, steps: int, start_s: float, seconds: Mapping[str, float], kv_start_blocks: int
-    ) -> None:
+    def _last_token_s(self, request: Request) -> float:
+        """When the last token was out before the request was preempted, or brought here."""
+        return self.log.end_s[request.waits[-1][0] - 1] if request.waits else request.first_token_s
+
+    def _book(self, run: Run, own_s: OwnSeconds, network_s: Mapping[str, float] | None) -> None:
         """Bring scheduler, log and requests to the end of the steps that ran."""
+        plan, steps = run.plan, run.steps
+        tokens, pairs, kv_tokens = plan.tokens * steps, plan.pairs(steps), plan.kv_tokens(steps)
         done = self.scheduler.complete(plan, steps)
-        self._finish_requests(done, row=len(self.log))
-        self.log.append(
-            start_s=start_s,
-            end_s=self._env.now,
-            steps=steps,
-            batch=plan.batch,
-            tokens=plan.tokens * steps,
-            kv_start_blocks=kv_start_blocks,
+        row = len(self.log)
+        self._log(
+            run,
+            own_s,
+            network_s,
+            tokens=tokens,
             kv_end_blocks=done.peak_blocks,
-            queued=len(self.scheduler.queue),
-            seconds=seconds,
+            decodes=plan.decodes,
+            pairs=pairs,
+            kv_tokens=kv_tokens,
         )
-
-    def _finish_requests(self, done: Completed, *, row: int) -> None:
-        now_s = self._env.now
         for request in done.answered:
-            if math.isnan(request.first_token_s):
-                request.first_token_s = now_s
+            self._answer(request)
         for request in done.finished:
-            request.finish_s = now_s
-            request.last_row = row
-            request.last_activity = self._cause
-            self._on_finish(request)
+            self._finish(request, row)
+        for request in done.handed_over:
+            self._hand_over(request, row)
 
-    def _record(self, plan: StepPlan, steps: int, start_s: float, seconds: Mapping[str, float]) -> int:
-        if not self._trace.keep:
-            return NO_CAUSE
-        prompts = sum(chunk.new for chunk in plan.chunks)
-        parts = (
-            f"prefill {prompts} tokens" if prompts else "",
-            f"decode {plan.decodes}" if plan.decodes else "",
-            f"{steps} steps" if steps > 1 else "",
-        )
-        label = ", ".join(part for part in parts if part)
-        return self._trace.record(
-            "compute", self._lane, label, start_s, self._env.now, cause=self._cause, shares=seconds
+    def _log(
+        self,
+        run: Run,
+        own_s: OwnSeconds,
+        network_s: Mapping[str, float] | None,
+        *,
+        tokens: int,
+        kv_end_blocks: int,
+        decodes: int = 0,
+        pairs: int = 0,
+        kv_tokens: int = 0,
+    ) -> None:
+        self.log.append(
+            start_s=run.start_s,
+            end_s=self._env.now,
+            first_s=run.first_s,
+            steps=run.steps,
+            batch=run.plan.batch,
+            decodes=decodes,
+            tokens=tokens,
+            kv_start_blocks=run.kv_start_blocks,
+            kv_end_blocks=kv_end_blocks,
+            queued=len(self.scheduler.queue),
+            own_s=own_s,
+            network_s=network_s,
+            pairs=pairs,
+            kv_tokens=kv_tokens,
+            slot=run.slot,
         )
 
-    def _record_arrival(self, request: Request) -> int:
+    def _answer(self, request: Request) -> None:
+        """A prefill ended: a token came out, and the request decodes from the next row on."""
         now_s = self._env.now
-        return self._trace.record(
-            "queue",
-            self._arrivals_lane,
-            f"request {request.index} arrives",
-            now_s,
-            now_s,
-            shares={QUEUEING: 0.0},
-        )
+        if math.isnan(request.first_token_s):
+            request.first_token_s = now_s
+        if request.generated < request.output:
+            self.log.join(request.index, now_s)
 
+    def _finish(self, request: Request, row: int) -> None:
+        request.finish_s = self._env.now
+        request.last_row = row
+        request.last_activity = self._trace.cause
+        self._on_finish(request)
 
-def _seconds_of_run(run: DecodeRun, steps: int) -> dict[str, float]:
-    """Split the GPU and host seconds of a run over resources."""
-    pairs = 0.5 * steps * (steps - 1)
-    first, growth = run.first, run.growth
-    return {
-        COMPUTE: steps * first.compute_s + pairs * growth.compute_s,
-        MEMORY_BANDWIDTH: steps * first.memory_s + pairs * growth.memory_s,
-        HOST: steps * first.launch_s + pairs * growth.launch_s,
-    }
+    def _hand_over(self, request: Request, row: int) -> None:
+        request.last_row = row
+        request.last_activity = self._trace.cause
+        if self._on_prefilled is not None:
+            self._on_prefilled(request)
+
+    def _note_if_drained(self) -> None:
+        if self._drained is not None and not self._drained.triggered and self.scheduler.empty:
+            self._drained.succeed()

@@ -6,14 +6,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clustersim import catalog
+from clustersim.catalog.accelerators import Accelerator
 from clustersim.catalog.models import TransformerModel
+from clustersim.catalog.serving import SHELF as ENGINES
+from clustersim.catalog.serving import InferenceEngine
+from clustersim.cost.adapter_mix import AdapterMix
+from clustersim.cost.number_formats import NumberFormats
 from clustersim.cost.serving import ServingCost
+from clustersim.cost.serving_layout import ServingLayout
 from clustersim.errors import CannotRunError, CatalogError, InputError, Problem
 from clustersim.spec.inference import InferenceSpec
 from clustersim.topology import Topology
 from clustersim.workloads.inference.replica.memory import MemoryPlan, plan_memory
 
-__all__ = ["Replica", "plan_replicas"]
+__all__ = ["Replica", "engine_of", "plan_replicas"]
 
 
 @dataclass(frozen=True)
@@ -53,20 +59,21 @@ def plan_replicas(
         For a model that does not exist or does not generate text, and a precision that the
         GPU has no rate for.
     CannotRunError
-        If the number of GPUs or the heads do not divide, or the model does not fit.
+        If the model cannot lie as `parallelism` says, or does not fit.
     """
-    tensor = spec.parallelism.tensor
-    if len(gpus) != spec.replicas * tensor:
+    each = spec.parallelism.gpus
+    if len(gpus) != spec.most_replicas * each:
         raise CannotRunError(
             Problem(
                 ("replicas",),
-                f"{spec.replicas} × {tensor} GPUs make {spec.replicas * tensor}, got {len(gpus)}",
+                f"{spec.most_replicas} × {each} GPUs make {spec.most_replicas * each}, got {len(gpus)}",
             )
         )
     model = _model(spec, base)
-    groups = [gpus[start : start + tensor] for start in range(0, len(gpus), tensor)]
+    layout = _layout(spec, model)
+    groups = [gpus[start : start + each] for start in range(0, len(gpus), each)]
     costs = {
-        accelerator: _cost(spec, model, accelerator)
+        accelerator: _cost(spec, model, accelerator, layout, base)
         for accelerator in {topology.accelerator_of(gpu) for gpu in gpus}
     }
     return tuple(_replica(spec, topology, group, costs, longest) for group in groups)
@@ -97,36 +104,100 @@ def _replica(
 
 
 def _model(spec: InferenceSpec, base: Path | None) -> TransformerModel:
+    return _decoder(spec.model, base, ("model",))
+
+
+def _decoder(name: str, base: Path | None, place: tuple[str, ...]) -> TransformerModel:
     try:
-        model = catalog.model(spec.model, base=base)
+        model = catalog.model(name, base=base)
     except CatalogError as error:
-        raise InputError(Problem(("model",), str(error))) from None
+        raise InputError(Problem(place, str(error))) from None
     if not isinstance(model, TransformerModel) or not model.causal:
-        raise InputError(
-            Problem(("model",), f"'{spec.model}' does not generate tokens; a decoder model is expected")
-        )
-    tensor = spec.parallelism.tensor
-    if model.heads % tensor:
-        divisors = [str(count) for count in range(1, model.heads + 1) if model.heads % count == 0]
-        raise CannotRunError(
-            Problem(
-                ("parallelism", "tensor"),
-                f"{tensor} GPUs do not divide the {model.heads} heads of {model.name}; "
-                f"take one of {', '.join(divisors)}",
-            )
-        )
+        raise InputError(Problem(place, f"'{name}' does not generate tokens; a decoder model is expected"))
     return model
 
 
-def _cost(spec: InferenceSpec, model: TransformerModel, accelerator: str) -> ServingCost:
+def _layout(spec: InferenceSpec, model: TransformerModel) -> ServingLayout:
+    given = spec.parallelism
+    layout = ServingLayout(
+        tensor=given.tensor,
+        pipeline=given.pipeline,
+        data=given.data,
+        expert=given.expert,
+        expert_load=given.expert_load,
+        expert_exchange=given.chosen_dispatch,
+    )
+    problems = layout.problems(model)
+    if problems:
+        raise CannotRunError(*(Problem(("parallelism", field), reason) for field, reason in problems))
+    return layout
+
+
+def _cost(
+    spec: InferenceSpec, model: TransformerModel, accelerator: str, layout: ServingLayout, base: Path | None
+) -> ServingCost:
+    device = catalog.accelerator(accelerator)
+    draft = spec.techniques.speculation.draft if spec.techniques.speculation else None
+    cost = ServingCost(
+        model,
+        device,
+        layout=layout,
+        formats=_formats(spec),
+        adapters=_adapters(spec),
+        draft=_draft(spec, draft, device, base) if draft is not None else None,
+        prompt_attention_times=engine_of(spec).prompt_attention_times,
+        narrow_product_times=engine_of(spec).narrow_product_times,
+    )
     try:
-        cost = ServingCost(
-            model, catalog.accelerator(accelerator), precision=spec.precision, tensor=spec.parallelism.tensor
-        )
         cost.dense_step(1, 1)
     except CatalogError as error:
-        raise InputError(Problem(("precision",), str(error))) from None
+        place = ("techniques", "activations") if spec.techniques.activations else ("precision",)
+        raise InputError(Problem(place, str(error))) from None
     return cost
+
+
+def engine_of(spec: InferenceSpec) -> InferenceEngine:
+    """Return the engine of a service.
+
+    Raises
+    ------
+    InputError
+        For one that the catalogue does not have.
+    """
+    try:
+        return ENGINES.get(spec.engine)
+    except CatalogError as error:
+        raise InputError(Problem(("engine",), str(error))) from None
+
+
+def _formats(spec: InferenceSpec) -> NumberFormats:
+    techniques = spec.techniques
+    return NumberFormats(
+        precision=spec.precision,
+        weights=techniques.weights,
+        activations=techniques.activations,
+        kv=spec.kv_cache.precision,
+        sparse=techniques.sparsity is not None,
+    )
+
+
+def _adapters(spec: InferenceSpec) -> AdapterMix | None:
+    lora = spec.techniques.lora
+    if lora is None:
+        return None
+    return AdapterMix(
+        count=lora.adapters,
+        rank=lora.rank,
+        resident=lora.resident or lora.adapters,
+        skew=lora.skew,
+        swap_bytes_per_s=lora.swap_bandwidth,
+    )
+
+
+def _draft(spec: InferenceSpec, name: str, device: Accelerator, base: Path | None) -> ServingCost:
+    """Return the cost of a draft model: whole on one GPU, in the model's plain precision."""
+    model = _decoder(name, base, ("techniques", "speculation", "draft"))
+    return ServingCost(model, device, precision=spec.precision)
 
 
 def _notes(model: TransformerModel, longest: tuple[int, int]) -> tuple[str, ...]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from clustersim.cost.serving import ServingCost
+from clustersim.cost.serving_layout import ServingLayout
 from clustersim.errors import CannotRunError, Problem
 from clustersim.spec.scheduler import SchedulerSpec
 from clustersim.workloads.inference.cache.kv_cache import KvCache, blocks_for
+from clustersim.workloads.inference.replica.fitting import layouts_that_fit
 
 __all__ = ["MemoryPlan", "plan_memory"]
 
@@ -24,6 +27,8 @@ class MemoryPlan:
         Blocks of the replica.
     scheduler
         Tokens per block and watermark.
+    longest_tokens
+        Prompt and answer of the longest request.
     """
 
     weight_bytes: float
@@ -31,6 +36,7 @@ class MemoryPlan:
     kv_bytes: float
     kv_blocks: int
     scheduler: SchedulerSpec
+    longest_tokens: int = 0
 
     @property
     def total_bytes(self) -> float:
@@ -40,7 +46,10 @@ class MemoryPlan:
     def cache(self) -> KvCache:
         """Make the empty KV cache of one replica."""
         return KvCache(
-            self.kv_blocks, block_tokens=self.scheduler.block_tokens, watermark=self.scheduler.watermark
+            self.kv_blocks,
+            block_tokens=self.scheduler.block_tokens,
+            watermark=self.scheduler.free_fraction,
+            block_bytes=self.kv_bytes / self.kv_blocks,
         )
 
 
@@ -49,8 +58,9 @@ def plan_memory(
 ) -> MemoryPlan:
     """Give KV blocks what weights and activations leave of the memory that may be filled.
 
-    *Equation.* blocks = ⌊(memory · utilization − weights − activations) / (block_tokens · kv)⌋, kv
-    the bytes per token on one GPU.
+    *Equation.* blocks = d · min over stages ⌊(memory · utilization − weights − activations) /
+    (block_tokens · kv)⌋, with kv the bytes per token on one GPU of the stage and d data groups, each of
+    which keeps the requests of its own.
 
     Parameters
     ----------
@@ -69,37 +79,59 @@ def plan_memory(
         If weights and activations do not fit, or the longest request's KV does not.
     """
     prompt, output = longest
-    budget_bytes = memory_bytes * scheduler.memory_utilization
     tokens = step_tokens(scheduler, prompt)
-    activation_bytes = cost.activation_bytes(tokens, sampled=scheduler.max_batch)
-    left_bytes = budget_bytes - cost.weight_bytes - activation_bytes
-    block_bytes = scheduler.block_tokens * cost.kv_bytes_per_token
-    blocks = int(left_bytes // block_bytes)
+    activation_bytes = cost.activation_bytes(tokens, sampled=-(-scheduler.max_batch // cost.layout.data))
+    budget_bytes = memory_bytes * scheduler.memory_utilization
+    blocks = _blocks(cost, scheduler, budget_bytes - activation_bytes)
     needed = blocks_for(prompt + output, scheduler.block_tokens)
-    if blocks < 1 or blocks - int(scheduler.watermark * blocks) < needed:
+    if blocks < 1 or blocks - int(scheduler.free_fraction * blocks) < needed:
+        block_bytes = scheduler.block_tokens * cost.kv_bytes_per_token
+        left_bytes = max(0.0, budget_bytes - activation_bytes - cost.weight_bytes)
+        fitting = layouts_that_fit(
+            cost, lambda other: _blocks(other, scheduler, budget_bytes - activation_bytes) > needed
+        )
         raise CannotRunError(
             Problem(
                 ("model",),
                 f"{cost.model.name} does not fit: {_text(budget_bytes)} of {_text(memory_bytes)} per GPU may "
                 f"be filled; weights take {_text(cost.weight_bytes)}, activations of {tokens} tokens "
-                f"{_text(activation_bytes)}, which leaves {_text(max(0.0, left_bytes))} for KV blocks; the "
+                f"{_text(activation_bytes)}, which leaves {_text(left_bytes)} for KV blocks; the "
                 f"longest request ({prompt} + {output} tokens) needs {_text(needed * block_bytes)}; "
-                f"{_advice(cost)}",
+                f"{_advice(cost, fitting)}",
             )
         )
-    return MemoryPlan(cost.weight_bytes, activation_bytes, blocks * block_bytes, blocks, scheduler)
+    kv_bytes = blocks * scheduler.block_tokens * cost.kv_bytes_per_token
+    return MemoryPlan(
+        cost.weight_bytes, activation_bytes, kv_bytes, blocks * cost.layout.data, scheduler, prompt + output
+    )
+
+
+def _blocks(cost: ServingCost, scheduler: SchedulerSpec, budget_bytes: float) -> int:
+    """Return the KV blocks that one data group has room for, at the stage with the least of it."""
+    return min(
+        int((budget_bytes - weights) // (scheduler.block_tokens * cost.stage_kv_bytes_per_token(stage)))
+        for stage, weights in enumerate(cost.stage_weight_bytes)
+    )
 
 
 def step_tokens(scheduler: SchedulerSpec, longest_prompt: int) -> int:
     """Most tokens that one step computes."""
-    if scheduler.chunked_prefill is not None:
-        return max(scheduler.chunked_prefill, scheduler.max_batch)
-    return max(scheduler.max_batched_tokens, longest_prompt, scheduler.max_batch)
+    if scheduler.policy == "sarathi":
+        return max(scheduler.step_tokens, scheduler.max_batch)
+    return max(scheduler.step_tokens, longest_prompt, scheduler.max_batch)
 
 
-def _advice(cost: ServingCost) -> str:
+def _advice(cost: ServingCost, fitting: Sequence[ServingLayout]) -> str:
+    if not fitting:
+        return "raise scheduler.memory_utilization, or take larger GPUs"
+    layouts = " or ".join(
+        f"{layout.gpus} GPUs (tensor {layout.tensor}, pipeline {layout.pipeline}, data {layout.data}, "
+        f"expert {layout.expert})"
+        for layout in fitting
+    )
     return (
-        f"raise parallelism.tensor (now {cost.tensor}) or scheduler.memory_utilization, or take larger GPUs"
+        f"now {cost.layout.gpus} GPUs; it fits on {layouts}; or raise scheduler.memory_utilization, or take "
+        "larger GPUs"
     )
 
 

@@ -7,7 +7,7 @@ what happens to one of them waits on a heap until its step.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Container
 
 from clustersim.workloads.inference.cache.kv_cache import blocks_for
 from clustersim.workloads.inference.requests import Request
@@ -24,6 +24,9 @@ class DecodeBatch:
     phase (c − p) mod block_tokens need theirs together.
     """
 
+    decode_tokens = 1
+    """Rows of the step's matrix products for each request."""
+
     def __init__(self, block_tokens: int) -> None:
         self.block_tokens = block_tokens
         self.step = 0
@@ -36,9 +39,14 @@ class DecodeBatch:
         return len(self._departures)
 
     @property
-    def requests(self) -> Iterable[Request]:
+    def requests(self) -> list[Request]:
         """The requests, in no particular order."""
-        return (entry[2] for entry in self._departures)
+        return [entry[2] for entry in self._departures]
+
+    def needs_block(self, request: Request) -> bool:
+        """Whether one of the requests needs a new block for the next step."""
+        departure = next(entry[0] for entry in self._departures if entry[2] is request)
+        return self._cached(request, departure) % self.block_tokens == 0
 
     @property
     def steps_to_departure(self) -> int:
@@ -94,9 +102,41 @@ class DecodeBatch:
         heapq.heapify(self._departures)
         self._forget(request, generated=request.output - (departure - self.step))
 
+    def alike(self) -> DecodeBatch:
+        """Return an empty batch of the same kind."""
+        return type(self)(self.block_tokens)
+
+    def leave_all(self, chosen: Container[Request] | None = None) -> list[Request]:
+        """Take out the chosen requests, or all, ready to join another batch."""
+        moving = [entry for entry in self._departures if chosen is None or entry[2] in chosen]
+        staying = [] if chosen is None else [entry for entry in self._departures if entry[2] not in chosen]
+        heapq.heapify(staying)
+        self._departures = staying
+        for departure, _, request in moving:
+            self._forget(request, generated=request.output - (departure - self.step))
+        return [request for _, _, request in moving]
+
+    def part(self, chosen: Container[Request]) -> DecodeBatch:
+        """Move the chosen requests into a batch of their own."""
+        part = self.alike()
+        for request in self.leave_all(chosen):
+            part.join(request)
+        return part
+
+    def clear(self) -> None:
+        """Forget all requests: the replica failed."""
+        self._departures.clear()
+        self._phases = [0] * self.block_tokens
+        self.context_sum = 0
+
+    def _cached(self, request: Request, departure: int) -> int:
+        """Tokens of a request whose keys and values are in the cache."""
+        return request.pending + (request.output - (departure - self.step)) - request.generated
+
     def _forget(self, request: Request, *, generated: int) -> None:
         cached = request.pending + generated - request.generated
         self.context_sum -= cached + 1
         self._phases[(self.step - cached) % self.block_tokens] -= 1
         request.blocks = blocks_for(cached, self.block_tokens)
+        request.pending = cached
         request.generated = generated

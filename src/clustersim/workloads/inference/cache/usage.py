@@ -1,0 +1,93 @@
+"""How full a prefix cache and its tiers were over time, and what was found in them."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from clustersim.workloads.inference.cache.tier import TierKind
+
+if TYPE_CHECKING:
+    from clustersim.workloads.inference.cache.prefix_cache import PrefixCache
+
+__all__ = ["CacheUsage", "usage_table"]
+
+_MOST_ROWS = 1 << 15
+_TIERS: tuple[TierKind, ...] = ("host", "nvme", "remote")
+_COLUMNS = ("prompt_tokens", "found_tokens", "fetched_tokens", "evicted_blocks", "used", "idle", *_TIERS)
+
+
+class CacheUsage:
+    """Samples of one cache at admissions; of many, evenly every second, fourth, … admission."""
+
+    def __init__(self) -> None:
+        self.time_s = array("d")
+        self._columns = {name: array("q") for name in _COLUMNS}
+        self._admissions = 0
+        self._stride = 1
+
+    def __len__(self) -> int:
+        return len(self.time_s)
+
+    def sample(self, now_s: float, cache: PrefixCache) -> None:
+        """Write down how things stand, where this admission's turn has come."""
+        self._admissions += 1
+        if self._admissions % self._stride:
+            return
+        counts = cache.counts
+        stored = {tier.kind: tier.used_blocks for tier in cache.below.tiers} if cache.below else {}
+        values = (
+            counts.prompt_tokens,
+            counts.found_tokens,
+            counts.fetched_tokens,
+            counts.evicted_blocks,
+            cache.used_blocks,
+            cache.idle_blocks,
+            *(stored.get(tier, 0) for tier in _TIERS),
+        )
+        self.time_s.append(now_s)
+        for column, value in zip(self._columns.values(), values, strict=True):
+            column.append(value)
+        if len(self) >= _MOST_ROWS:
+            self._thin()
+
+    def column(self, name: str) -> np.ndarray:
+        """Return a copy of one column."""
+        return np.array(self._columns[name])
+
+    def _thin(self) -> None:
+        """Keep the samples of every second admission of those that have one."""
+        self.time_s = self.time_s[1::2]
+        self._columns = {name: column[1::2] for name, column in self._columns.items()}
+        self._stride *= 2
+
+
+def usage_table(caches: Sequence[PrefixCache]) -> dict[str, np.ndarray]:
+    """Return the samples of all replicas in order of time; see `columns.CACHE_COLUMNS`."""
+    parts: dict[str, list[np.ndarray]] = {}
+    for replica, cache in enumerate(caches):
+        usage = cache.usage
+        sizes = {tier.kind: tier.capacity_blocks for tier in cache.below.tiers} if cache.below else {}
+        columns = {
+            "replica": np.full(len(usage), replica),
+            "time_s": np.array(usage.time_s),
+            **{name: usage.column(name) for name in _COLUMNS[:4]},
+            "gpu_held_fraction": usage.column("used") / cache.total_blocks,
+            "gpu_idle_fraction": usage.column("idle") / cache.total_blocks,
+            **{
+                f"{tier}_used_fraction": usage.column(tier) / sizes[tier]
+                if sizes.get(tier)
+                else np.full(len(usage), np.nan)
+                for tier in _TIERS
+            },
+        }
+        for name, column in columns.items():
+            parts.setdefault(name, []).append(column)
+    table = {name: np.concatenate(columns) for name, columns in parts.items()}
+    if not table:
+        return {}
+    order = np.argsort(table["time_s"], kind="stable")
+    return {name: column[order] for name, column in table.items()}

@@ -1,0 +1,44 @@
+"""The router of each policy."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from clustersim.spec.routing import RoutingPolicy
+from clustersim.workloads.inference.fleet.prefix_router import PrefixAware
+from clustersim.workloads.inference.fleet.router import (
+    LeastOutstanding,
+    PowerOfTwo,
+    RandomChoice,
+    RoundRobin,
+    Router,
+    ShortestQueue,
+)
+from clustersim.workloads.inference.fleet.session_router import SessionAffinity
+
+__all__ = ["make_router"]
+
+
+def make_router(policy: RoutingPolicy, *, replicas: int, kv_tokens: int, rng: np.random.Generator) -> Router:
+    """Make the router of a policy.
+
+    Parameters
+    ----------
+    replicas, kv_tokens
+        Places of the pool, and what their KV caches hold together.
+    rng
+        Drawn from by `random` and `power-of-two` alone.
+    """
+    if policy == "random":
+        return RandomChoice(rng)
+    if policy == "least-outstanding":
+        return LeastOutstanding()
+    if policy == "shortest-queue":
+        return ShortestQueue()
+    if policy == "power-of-two":
+        return PowerOfTwo(rng)
+    if policy == "prefix-aware":
+        return PrefixAware(replicas=replicas, kv_tokens=kv_tokens)
+    if policy == "session-affinity":
+        return SessionAffinity(replicas=replicas)
+    return RoundRobin()

@@ -1,0 +1,207 @@
+"""What the GPUs of a replica send each other in an engine step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import simpy
+
+from clustersim.collectives import Communicator
+from clustersim.collectives.communicator import CollectiveRecord
+
+__all__ = ["SLICES", "Exchange", "NetworkTime", "StepNetwork"]
+
+SLICES = 4
+"""Parts that a step on a shared fabric is cut into: computation and exchanges of a quarter of the layers
+each, one after the other."""
+
+
+class NetworkTime(NamedTuple):
+    """Seconds on the network, and how they split over resources."""
+
+    seconds: float
+    shares: Mapping[str, float]
+
+
+class Exchange(NamedTuple):
+    """A collective that a stage runs in every step, some times one after the other.
+
+    Parameters
+    ----------
+    communicator
+        Over the GPUs that take part; groups that do the same side by side are in lockstep.
+    kind
+        As `Communicator.alone_s` names it.
+    bytes_per_token, bytes_per_sample
+        Its size: tokens · bytes_per_token + sampled rows · bytes_per_sample.
+    repeats
+        How often in a step.
+    whole
+        Whether it runs once at the end of a step, not layer by layer.
+    """
+
+    communicator: Communicator
+    kind: str
+    bytes_per_token: float
+    repeats: int
+    bytes_per_sample: float = 0.0
+    whole: bool = False
+
+    def size_bytes(self, tokens: int, sampled: int) -> float:
+        """Return the size in a step."""
+        return tokens * self.bytes_per_token + sampled * self.bytes_per_sample
+
+    def repeats_in(self, part: int | None, parts: int) -> int:
+        """Return how often it runs in one of several parts of a step; None: in all of it."""
+        if part is None:
+            return self.repeats
+        if self.whole:
+            return self.repeats if part == parts - 1 else 0
+        return self.repeats * (part + 1) // parts - self.repeats * part // parts
+
+    def start(self, tokens: int, sampled: int, *, repeat: int, cause: int) -> simpy.Event:
+        """Run it on the fabric."""
+        size_bytes = self.size_bytes(tokens, sampled)
+        if self.kind.startswith("send_recv:"):
+            _, source, target = self.kind.split(":")
+            return self.communicator.send_recv(
+                size_bytes, source=int(source), target=int(target), repeat=repeat, cause=cause
+            )
+        starts = {
+            "all_reduce": self.communicator.all_reduce,
+            "all_to_all": self.communicator.all_to_all,
+            "all_gather": self.communicator.all_gather,
+            "reduce_scatter": self.communicator.reduce_scatter,
+        }
+        return starts[self.kind](size_bytes, repeat=repeat, cause=cause)
+
+
+class StepNetwork:
+    """All exchanges of a replica's steps, by pipeline stage, one after another.
+
+    While nobody else uses the replica's links, the time of a step's exchanges depends on its tokens alone
+    and is added to the step in closed form; else they run on the fabric as macro-flows, after the
+    computation of the layers that they belong to, in `slices` parts.
+
+    Parameters
+    ----------
+    stages
+        Exchanges of each stage, the sends to the next one included.
+    env
+        The world's clock.
+    closed_form
+        False: always on the fabric, as for collectives that are expanded message by message.
+
+    **Valid when** each layer waits for its exchanges, as in Megatron-LM's and vLLM's parallelism. Within a
+    slice, the bytes of all its layers move after the computation of all its layers.
+    **Checked by:** tests/workloads/test_inference_network.py.
+    """
+
+    slices = SLICES
+
+    def __init__(
+        self, stages: Sequence[Sequence[Exchange]], *, env: simpy.Environment, closed_form: bool = True
+    ) -> None:
+        self._stages = tuple(map(tuple, stages))
+        self._env = env
+        self._closed_form = closed_form
+        self._alone: dict[tuple[int, int, int], NetworkTime] = {}
+        self._whole: dict[tuple[int, int], NetworkTime] = {}
+        self._communicators = list(
+            {id(exchange.communicator): exchange.communicator for exchange in self._exchanges}.values()
+        )
+        for exchange in self._exchanges:
+            exchange.communicator.alone_s(exchange.kind, exchange.size_bytes(1, 1))
+
+    @property
+    def _exchanges(self) -> list[Exchange]:
+        return [exchange for stage in self._stages for exchange in stage]
+
+    @property
+    def private(self) -> bool:
+        """Whether nobody else uses the replica's links, so that closed forms hold."""
+        return self._closed_form and all(communicator.private for communicator in self._communicators)
+
+    def on_shared(self, callback: Callable[[], None]) -> None:
+        """Have `callback` called when the links stop being private."""
+        for communicator in self._communicators:
+            communicator.on_shared(callback)
+
+    def alone(self, tokens: int, sampled: int = 0) -> NetworkTime:
+        """Return the time of the exchanges of one step, all stages, when nobody shares the links.
+
+        Parameters
+        ----------
+        tokens, sampled
+            Tokens of the step, and rows for which the next token is sampled.
+        """
+        known = self._whole.get((tokens, sampled))
+        if known is None:
+            times = [self.stage_alone(tokens, stage, sampled) for stage in range(len(self._stages))]
+            known = self._whole[tokens, sampled] = NetworkTime(
+                sum(time.seconds for time in times), _added(time.shares for time in times)
+            )
+        return known
+
+    def stage_alone(self, tokens: int, stage: int, sampled: int = 0) -> NetworkTime:
+        """Return the time of one stage's exchanges, the send to the next one included."""
+        known = self._alone.get((tokens, stage, sampled))
+        if known is None:
+            seconds, shares = 0.0, []
+            for exchange in self._stages[stage]:
+                size_bytes = exchange.size_bytes(tokens, sampled)
+                seconds += exchange.repeats * exchange.communicator.alone_s(exchange.kind, size_bytes)
+                alone = exchange.communicator.alone_shares(exchange.kind, size_bytes)
+                shares.append({resource: exchange.repeats * value for resource, value in alone.items()})
+            known = self._alone[tokens, stage, sampled] = NetworkTime(seconds, _added(shares))
+        return known
+
+    def account(self, tokens: int, steps: int, start_s: float, end_s: float, *, sampled: int = 0) -> None:
+        """Book the bytes of steps that were computed in closed form on the links."""
+        for exchange in self._exchanges:
+            exchange.communicator.account(
+                exchange.kind,
+                exchange.size_bytes(tokens, sampled),
+                repeat=exchange.repeats * steps,
+                start_s=start_s,
+                end_s=end_s,
+            )
+
+    def run(self, tokens: int, *, cause: int, part: int | None = None, sampled: int = 0) -> simpy.Event:
+        """Start one part of a step's exchanges, or all, on the fabric; the event's value is the record."""
+        return self._start(self._exchanges, tokens, sampled, part, cause)
+
+    def run_stage(
+        self, tokens: int, stage: int, *, cause: int, part: int | None = None, sampled: int = 0
+    ) -> simpy.Event:
+        """Start one part of one stage's exchanges, or all, on the fabric; the event's value is the record."""
+        return self._start(self._stages[stage], tokens, sampled, part, cause)
+
+    def _start(
+        self, exchanges: Sequence[Exchange], tokens: int, sampled: int, part: int | None, cause: int
+    ) -> simpy.Event:
+        due = [(exchange, exchange.repeats_in(part, self.slices)) for exchange in exchanges]
+        due = [(exchange, repeat) for exchange, repeat in due if repeat]
+        if len(due) == 1:
+            exchange, repeat = due[0]
+            return exchange.start(tokens, sampled, repeat=repeat, cause=cause)
+        return self._env.process(self._one_after_another(due, tokens, sampled, cause))
+
+    def _one_after_another(
+        self, due: Sequence[tuple[Exchange, int]], tokens: int, sampled: int, cause: int
+    ) -> Generator[simpy.Event, Any, CollectiveRecord]:
+        start_s, shares = self._env.now, []
+        for exchange, repeat in due:
+            record = yield exchange.start(tokens, sampled, repeat=repeat, cause=cause)
+            cause = record.row
+            shares.append(record.shares)
+        return CollectiveRecord(cause, start_s, self._env.now, _added(shares))
+
+
+def _added(parts: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    total: dict[str, float] = {}
+    for shares in parts:
+        for resource, seconds in shares.items():
+            total[resource] = total.get(resource, 0.0) + seconds
+    return total

@@ -1,0 +1,88 @@
+"""The scheduler that a scenario describes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from clustersim.spec.scheduler import SchedulerSpec
+from clustersim.workloads.inference.cache.kv_cache import KvCache
+from clustersim.workloads.inference.scheduling.chunked import ChunkedPrefillScheduler
+from clustersim.workloads.inference.scheduling.decode_batch import DecodeBatch
+from clustersim.workloads.inference.scheduling.fair_share import FairShare
+from clustersim.workloads.inference.scheduling.order import (
+    FirstComeFirstServed,
+    LongestPrefixFirst,
+    PriorityFirst,
+    RequestQueue,
+    ShortestJobFirst,
+)
+from clustersim.workloads.inference.scheduling.prefill_first import PrefillFirstScheduler
+from clustersim.workloads.inference.scheduling.reserving import OrcaScheduler, StaticScheduler
+from clustersim.workloads.inference.scheduling.scheduler import Scheduler
+from clustersim.workloads.inference.scheduling.swap_space import SwapSpace
+from clustersim.workloads.inference.scheduling.unified import UnifiedScheduler
+
+__all__ = ["make_scheduler"]
+
+
+def make_scheduler(
+    spec: SchedulerSpec,
+    cache: KvCache,
+    *,
+    longest_tokens: int = 0,
+    decoding: DecodeBatch | None = None,
+    pipeline: int = 1,
+    weights: Mapping[int, float] | None = None,
+) -> Scheduler:
+    """Make the scheduler that a spec describes.
+
+    Parameters
+    ----------
+    spec
+        What the scenario says.
+    cache
+        KV blocks of the replica.
+    longest_tokens
+        Prompt and answer of the longest request, for policies that reserve memory for it.
+    decoding
+        The decodes; None: one token per request and step.
+    pipeline
+        Steps under way at the same time.
+    weights
+        Fair shares of the tenants by their number; 1 where none is given.
+    """
+    options: dict[str, Any] = {
+        "max_batch": spec.max_batch,
+        "queue": _queue(spec, cache, weights),
+        "decoding": decoding,
+        "pipeline": pipeline,
+        "swap": _swap_space(spec, cache),
+    }
+    tokens = spec.step_tokens
+    if spec.policy == "sarathi":
+        return ChunkedPrefillScheduler(cache, token_budget=tokens, **options)
+    if spec.policy == "vllm-v1":
+        return UnifiedScheduler(cache, token_budget=tokens, long_prefill=spec.long_prefill, **options)
+    if spec.policy == "vllm":
+        return PrefillFirstScheduler(
+            cache, max_batched_tokens=tokens, pad_prompts=spec.pad_prompts, **options
+        )
+    kind = OrcaScheduler if spec.policy == "orca" else StaticScheduler
+    reserved = spec.reserved_tokens or longest_tokens
+    return kind(cache, max_batched_tokens=tokens, reserved_tokens=reserved, **options)
+
+
+def _queue(spec: SchedulerSpec, cache: KvCache, weights: Mapping[int, float] | None) -> RequestQueue:
+    if spec.order == "fair":
+        return FairShare(weights)
+    if spec.order == "longest-prefix":
+        return LongestPrefixFirst(cache.cached_tokens)
+    kinds = {"fcfs": FirstComeFirstServed, "priority": PriorityFirst, "shortest-job": ShortestJobFirst}
+    return kinds[spec.order]()
+
+
+def _swap_space(spec: SchedulerSpec, cache: KvCache) -> SwapSpace | None:
+    if spec.preemption == "recompute" or not cache.block_bytes:
+        return None
+    return SwapSpace(int(spec.swap_space // cache.block_bytes))

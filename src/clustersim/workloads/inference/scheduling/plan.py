@@ -1,0 +1,83 @@
+"""What an engine step computes, and what it brought about."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from clustersim.workloads.inference.requests import Request
+from clustersim.workloads.inference.scheduling.decode_batch import DecodeBatch
+
+__all__ = ["Chunk", "Completed", "StepPlan"]
+
+
+class Chunk(NamedTuple):
+    """Part of a prompt that is computed in one step."""
+
+    request: Request
+    new: int
+    """Tokens computed now."""
+    past: int
+    """Tokens of the same request that are in the cache already."""
+
+    @property
+    def completes_prompt(self) -> bool:
+        """Whether the request's next token comes out of this step."""
+        return self.past + self.new == self.request.pending
+
+
+class StepPlan(NamedTuple):
+    """What the next step computes: the tokens of `decodes` requests, and prompt chunks."""
+
+    lane: DecodeBatch
+    """The decodes."""
+    decodes: int
+    """How many requests decode."""
+    context_sum: int
+    """Tokens that the decodes attend to, all together."""
+    chunks: tuple[Chunk, ...] = ()
+    swapped_out_blocks: int = 0
+    """KV blocks that must be in host memory before the step begins."""
+    swapped_in_blocks: int = 0
+    """KV blocks that must be back from host memory before the step begins."""
+
+    @property
+    def tokens(self) -> int:
+        """Rows of every matrix product of the step."""
+        decoded = self.decodes * self.lane.decode_tokens
+        return decoded + sum([chunk[1] for chunk in self.chunks]) if self.chunks else decoded
+
+    @property
+    def sampled(self) -> int:
+        """Rows for which the next token is sampled."""
+        decoded = self.decodes * self.lane.decode_tokens
+        return decoded + sum([chunk.completes_prompt for chunk in self.chunks])
+
+    def kv_tokens(self, steps: int) -> int:
+        """Tokens whose keys and values `steps` repetitions read; each decode reads one more every time."""
+        decoded = self.context_sum * steps + self.decodes * (steps * (steps - 1) // 2)
+        return decoded + sum([chunk.past + chunk.new for chunk in self.chunks]) if self.chunks else decoded
+
+    def pairs(self, steps: int) -> int:
+        """Pairs of a token and one that it attends to, in `steps` repetitions."""
+        decoded = self.context_sum * steps + self.decodes * (steps * (steps - 1) // 2)
+        if not self.chunks:
+            return decoded
+        return decoded + sum([chunk.new * (2 * chunk.past + chunk.new + 1) // 2 for chunk in self.chunks])
+
+    @property
+    def batch(self) -> int:
+        """Requests in the step."""
+        return self.decodes + len(self.chunks)
+
+
+class Completed(NamedTuple):
+    """What a step, or a run of alike decode steps, brought about."""
+
+    answered: list[Request]
+    """Requests whose prompt is computed: a token came out."""
+    finished: list[Request]
+    """Requests that have all of their tokens."""
+    handed_over: list[Request]
+    """Requests whose prompt is computed, and that are decoded elsewhere."""
+    peak_blocks: int
+    """KV blocks in use at the end, before finished requests gave theirs back."""
