@@ -55,9 +55,7 @@ def test_experts_are_divided_over_all_gpus_of_a_stage_and_attention_is_repeated(
 @pytest.mark.parametrize("tokens", [1, 64, 4096])
 def test_one_group_of_experts_on_one_gpu_is_the_plain_mixture(tokens):
     model = catalog.model("deepseek-v3")
-    spread = expert_operators(
-        model, tokens=tokens, routed=tokens, precision="bf16", layout=ServingLayout()
-    )
+    spread = expert_operators(model, tokens=tokens, routed=tokens, precision="bf16", layout=ServingLayout())
     plain = feed_forward(model, tokens=tokens, precision="bf16", tensor=1)
     assert sorted(spread, key=lambda o: o.name) == sorted(plain, key=lambda o: o.name)
 

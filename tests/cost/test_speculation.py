@@ -66,9 +66,7 @@ def test_every_request_gets_its_tokens_and_its_blocks_are_the_ones_it_took(lengt
         cache.grow(request.blocks)
     finished = []
     while len(batch):
-        assert batch.context_sum == sum(
-            progress.cached + 1 for progress in batch._running.values()
-        )
+        assert batch.context_sum == sum(progress.cached + 1 for progress in batch._running.values())
         cache.grow(batch.blocks_needed(1))
         done = batch.advance(1)
         finished += done

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from training_shapes import cost, gpt, layer, short, tensor_shards
 
+from clustersim import catalog
 from clustersim.cost.shard import Shard
 from clustersim.cost.training_flops import megatron_flops
 
@@ -111,6 +112,18 @@ def test_flash_attention_in_triton_is_slower_and_nothing_else():
         for part in ("forward", "backward_input", "backward_weight")
     ]
     assert extra[1] > 3 * extra[0] > 0 == extra[2]
+
+
+@pytest.mark.parametrize(
+    ("device", "slower"), [("a100", False), ("l40s", False), ("h100", True), ("b200", True)]
+)
+def test_flash_attention_2_is_slower_from_hopper_on(device, slower):
+    times = {
+        attention: layer(cost(gpt(), catalog.accelerator(device), attention=attention))[0].forward.seconds
+        for attention in ("fused", "flash-2", "triton")
+    }
+    assert (times["flash-2"] > times["fused"]) == slower
+    assert times["triton"] > times["flash-2"] >= times["fused"]
 
 
 def test_the_backward_pass_has_as_many_flops_for_inputs_as_for_weights():

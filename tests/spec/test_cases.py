@@ -40,6 +40,7 @@ BEYOND_THE_SCHEMA = {
     "number-beyond-range",
     "service-that-never-ends",
     "service-without-lengths",
+    "serving-layout-that-contradicts-itself",
     "topology-file-missing",
     "topology-file-with-a-duplicate",
     "trace-with-lengths",

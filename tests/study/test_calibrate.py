@@ -163,7 +163,7 @@ def test_a_cluster_may_have_another_accelerator_of_the_catalogue_than_its_node_t
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("h20", "unknown accelerator 'h20'"), ("nowhere.yaml", r"nowhere\.yaml: cannot be read")],
+    [("h201", "unknown accelerator 'h201'"), ("nowhere.yaml", r"nowhere\.yaml: cannot be read")],
 )
 def test_an_accelerator_that_is_not_there_is_refused(tmp_path: Path, name: str, message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:

@@ -91,6 +91,30 @@ def test_other_systems_have_lines_of_their_own_and_are_no_part_of_the_goals() ->
     assert [entry["held_out"] for entry in report.records()] == [False, True]
 
 
+def test_other_systems_are_drawn_by_gpu_and_hollow() -> None:
+    (plotter,) = (TRAINING.plotter,)
+    assert plotter is not None
+    one = replace(outcomes()[0], measured=25.0)
+    figure = plotter([one, replace(one, gpu="nvidia_a100-sxm4-80gb"), replace(one, held_out=False)])
+    (axes,) = figure.axes
+    looks = {
+        mark.get_label(): len(mark.get_facecolor())
+        for mark in axes.collections
+        if "(" in str(mark.get_label())
+    }
+    assert looks == {"other systems: H100 (1)": 0, "other systems: A100 (1)": 0, f"{one.system} (1)": 1}
+
+
+@pytest.mark.parametrize(
+    ("gpu", "generation"),
+    [("NVIDIA H100-SXM5-80GB", "H100"), ("A100 80G", "A100"), ("AMD Instinct MI250X", "MI250X"),
+     ("nvidia_a100-sxm4-80gb", "A100"), ("TPU v5p", "TPU v5p"), ("Gaudi 2", "Gaudi 2"),
+     ("GB200 NVL72", "GB200")],
+)  # fmt: skip
+def test_a_generation_is_the_gpu_without_maker_form_and_memory(gpu: str, generation: str) -> None:
+    assert replace(outcomes()[0], gpu=gpu).generation == generation
+
+
 def test_an_iteration_is_divided_as_the_ledger_of_the_engine_does() -> None:
     assert PARTS == CATEGORIES
 

@@ -317,6 +317,13 @@ def test_frameworks_of_other_systems_are_told_apart(words: str, name: str) -> No
     assert framework_of(words, year=2022).name == name
 
 
+def test_launches_block_on_jean_zay_alone() -> None:
+    rules = [
+        framework_of("Megatron-DeepSpeed", year=2020, system=system) for system in ("Jean Zay A100", "Selene")
+    ]
+    assert [rule.host.get("launch") for rule in rules] == ["blocking", None]
+
+
 def test_the_page_names_every_column_of_ours(root: Path) -> None:
     page = (root / "docs" / "validation-training.md").read_text(encoding="utf-8")
     assert [name for name in NAMES if f"`{name}`" not in page] == ["held_out"]

@@ -19,6 +19,14 @@ def star(nodes=2, node="a100-40gb-x4", bandwidth="100 Gbit/s"):
     return build(ClusterSpec.model_validate(spec), base=None, seed=0)
 
 
+@cache
+def uplinks():
+    """Two nodes whose GPUs share one uplink of 100 Gbit/s each way."""
+    kind = {"kind": "leaf-spine", "nodes": 2, "nodes_per_leaf": 1, "node": "a100-40gb-x4"}
+    spec = {"topology": kind | {"oversubscription": 4}, "fabric": {"bandwidth": "100 Gbit/s"}}
+    return build(ClusterSpec.model_validate(spec), base=None, seed=0)
+
+
 def service_spec(**fields):
     """Llama-2-7B under a light load, with anything changed; None leaves a field out."""
     values = {

@@ -10,6 +10,7 @@ import simpy
 from clustersim.engine.trace import Trace
 from clustersim.workloads.inference.cache.fetch import Loaded
 from clustersim.workloads.inference.replica.engine import ReplicaEngine
+from clustersim.workloads.inference.replica.pipelined_engine import PipelinedEngine
 from clustersim.workloads.inference.requests import Request
 
 
@@ -35,12 +36,18 @@ def serve(requests, scheduler, timer, *, skip_ahead=True, mover=None):
 
 
 def serve_replicas(requests, schedulers, timer, *, skip_ahead=True, mover=None):
-    """Serve on several replicas, round robin."""
+    """Serve (arrival, prompt, output) on several replicas, round robin."""
+    sent = [Request(index, *request) for index, request in enumerate(requests)]
+    return serve_requests(sent, schedulers, timer, skip_ahead=skip_ahead, mover=mover)
+
+
+def serve_requests(sent, schedulers, timer, *, skip_ahead=True, mover=None):
+    """Serve requests on several replicas, round robin."""
     env = simpy.Environment()
     world = SimpleNamespace(env=env, trace=Trace())
     finishes = Counter()
     engines = [
-        ReplicaEngine(
+        (PipelinedEngine if scheduler.pipeline > 1 else ReplicaEngine)(
             world,
             name=f"chat.{index}",
             arrivals_lane="chat/arrivals",
@@ -53,7 +60,6 @@ def serve_replicas(requests, schedulers, timer, *, skip_ahead=True, mover=None):
         )
         for index, scheduler in enumerate(schedulers)
     ]
-    sent = [Request(index, *request) for index, request in enumerate(requests)]
 
     def send():
         for request in sent:

@@ -72,7 +72,9 @@ def test_weights_from_a_server_across_the_network_load_its_links_and_take_longer
     entering = [
         link for link, name in enumerate(world.topology.link_names) if name.startswith("switch0>node0/")
     ]
-    assert sum(usage.bytes[link] for link in entering) == pytest.approx(starts * far.facts["weight_bytes_per_gpu"], rel=1e-9)
+    assert sum(usage.bytes[link] for link in entering) == pytest.approx(
+        starts * far.facts["weight_bytes_per_gpu"], rel=1e-9
+    )
     assert far.metrics["e2e_s.mean"] > from_host.metrics["e2e_s.mean"]
 
 
@@ -108,17 +110,23 @@ def test_replicas_go_after_the_cooldown_and_finish_what_they_have():
     last_start_s = max(at_s for at_s, _, _ in events_of(workload, "start"))
     assert min(at_s for at_s, _, _ in drained) >= last_start_s + 10.0 - 2.0
     for at_s, _, number in drained:
-        stopped_s = min(time_s for time_s, _, who in events_of(workload, "stop") if who == number and time_s >= at_s)
+        stopped_s = min(
+            time_s for time_s, _, who in events_of(workload, "stop") if who == number and time_s >= at_s
+        )
         late = [r for r in requests_of(workload) if r.replica == number and at_s < r.arrival_s < stopped_s]
         assert not late
-        assert all(r.finish_s <= stopped_s for r in requests_of(workload) if r.replica == number and r.arrival_s < at_s)
+        assert all(
+            r.finish_s <= stopped_s
+            for r in requests_of(workload)
+            if r.replica == number and r.arrival_s < at_s
+        )
 
 
 @pytest.mark.usefixtures("lull")
 def test_gpus_are_paid_for_from_start_to_stop():
     _, workload, world = run_service(**LULL, autoscaling=SCALING)
     end_s = world.env.now
-    spans = {number: 0.0 for number in range(4)}
+    spans = dict.fromkeys(range(4), 0.0)
     began = {}
     for at_s, kind, number in events_of(workload, "start", "ready", "stop"):
         if kind == "stop":

@@ -108,7 +108,7 @@ def test_a_table_run_ends_with_its_cell_and_is_exact_until_then():
 
 
 def test_leaving_the_tables_says_where_they_end():
-    with pytest.raises(InputError, match="end at 99 tokens"):
+    with pytest.raises(InputError, match="end at 96 tokens"):
         table_timer().step(decodes=0, context_sum=0, chunks=[(500, 0)], sampled=1)
     with pytest.raises(InputError, match="attn_decode"):
         table_timer().step(decodes=3, context_sum=30, chunks=(), sampled=3)

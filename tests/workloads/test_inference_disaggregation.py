@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from inference_fleets import SPLIT, placed, requests_of, run_service, service_spec, star
+from inference_fleets import SPLIT, placed, requests_of, run_service, service_spec, star, uplinks
 
 from clustersim.engine.world import World
 from clustersim.errors import CannotRunError
-from clustersim.spec.cluster import ClusterSpec
 from clustersim.spec.training import TrainingSpec
-from clustersim.topology import build
 
 KV_PER_TOKEN = 2 * 32 * 4096 * 2
 """Llama-2-7B in bf16: keys and values of 32 layers."""
@@ -18,14 +16,9 @@ ONE = {"lengths": {"prompt": 2000, "output": 20}, "requests": 1}
 
 
 def split(transfer="whole", **pools):
-    return {"disaggregation": {name: SPLIT[name] | pools.get(name, {}) for name in SPLIT} | {"transfer": transfer}}
-
-
-def uplinks():
-    """Two nodes whose GPUs share one uplink of 100 Gbit/s each way."""
-    kind = {"kind": "leaf-spine", "nodes": 2, "nodes_per_leaf": 1, "node": "a100-40gb-x4"}
-    spec = {"topology": kind | {"oversubscription": 4}, "fabric": {"bandwidth": "100 Gbit/s"}}
-    return build(ClusterSpec.model_validate(spec), base=None, seed=0)
+    return {
+        "disaggregation": {name: SPLIT[name] | pools.get(name, {}) for name in SPLIT} | {"transfer": transfer}
+    }
 
 
 def nic_rate(topology):
@@ -69,7 +62,7 @@ def test_alone_a_whole_transfer_takes_its_bytes_over_the_bandwidth():
     assert handover.transfer_s == pytest.approx(expected_s, rel=1e-9)
     assert handover.exposed_s == pytest.approx(expected_s, rel=1e-9)
     assert sum(handover.shares.values()) == pytest.approx(expected_s, rel=1e-9)
-    together, colocated, _ = run_service(**ONE, replicas=1)
+    _, colocated, _ = run_service(**ONE, replicas=1)
     (same,) = requests_of(colocated)
     assert request.first_token_s == pytest.approx(same.first_token_s, rel=1e-12)
     assert request.finish_s == pytest.approx(same.finish_s + expected_s, rel=1e-12)
@@ -120,7 +113,9 @@ def test_different_tensor_degrees_move_the_same_bytes_between_all_gpus_that_shar
         pools = dict(
             zip(("prefill", "decode"), ({"parallelism": {"tensor": rank}} for rank in ranks), strict=True)
         )
-        outcome, workload, world = run_service(**split(prefill={"replicas": 1} | pools["prefill"], decode=pools["decode"]), requests=20)
+        outcome, workload, world = run_service(
+            **split(prefill={"replicas": 1} | pools["prefill"], decode=pools["decode"]), requests=20
+        )
         assert outcome.metrics["requests_finished"] == 20
         moved = sum(request.handover.size_bytes for request in requests_of(workload))
         assert moved == pytest.approx(KV_PER_TOKEN * sum(request.prompt for request in requests_of(workload)))
@@ -154,11 +149,18 @@ def test_prefill_replicas_keep_what_the_decode_side_has_no_blocks_for():
 
 def test_a_training_job_on_the_same_links_makes_the_time_to_the_second_token_longer():
     topology = uplinks()
-    chat = service_spec(**split())
+    chat = service_spec(**split(), requests=30)
     job = TrainingSpec.model_validate(
         {
-            **{"kind": "training", "name": "pretrain", "model": "gpt2-xl", "gpus": 4, "precision": "bf16"},
-            **{"micro_batch": 1, "global_batch": 8, "sequence": 1024, "steps": 100},
+            "kind": "training",
+            "name": "pretrain",
+            "model": "gpt2-xl",
+            "gpus": 4,
+            "precision": "bf16",
+            "micro_batch": 1,
+            "global_batch": 8,
+            "sequence": 1024,
+            "steps": 100,
             "placement": {"policy": "spread"},
         }
     )
@@ -173,8 +175,41 @@ def test_a_training_job_on_the_same_links_makes_the_time_to_the_second_token_lon
     assert beside > 1.2 * alone
 
 
+def test_what_the_decode_side_has_cached_of_a_conversation_is_not_sent_again():
+    sessions = {
+        "kind": "sessions",
+        "starts": {"kind": "poisson", "rate": "0.5 req/s"},
+        "turns": 5,
+        "turns_distribution": "fixed",
+        "think_time": "2 s",
+    }
+    moved = {}
+    for caching in (False, True):
+        outcome, workload, _ = run_service(
+            arrivals=sessions, kv_cache={"prefix_caching": caching}, **split("layer-wise")
+        )
+        assert outcome.metrics["requests_finished"] == 60
+        requests = requests_of(workload)
+        moved[caching] = sum(request.handover.size_bytes for request in requests)
+        assert moved[caching] <= KV_PER_TOKEN * sum(request.prompt for request in requests)
+    assert moved[True] < 0.6 * moved[False]
+
+
+def test_shares_of_every_request_add_up_with_what_it_waited_for_its_kv():
+    outcome, workload, _ = run_service(star(bandwidth="10 Gbit/s"), **split())
+    table = outcome.tables["requests"]
+    names = [name for name in table if name.endswith("_share")]
+    np.testing.assert_allclose(sum(table[name] for name in names), 1.0, rtol=1e-9)
+    exposed = [request.handover.shares for request in requests_of(workload)]
+    on_wires = [
+        sum(s for name, s in shares.items() if name.startswith("network_bandwidth")) for shares in exposed
+    ]
+    assert np.all(table["network_bandwidth_share"] * table["e2e_s"] >= np.array(on_wires) * (1 - 1e-9))
+    assert sum(outcome.attribution.values()) == pytest.approx(1.0)
+
+
 def test_the_trace_shows_transfers_as_far_as_requests_waited_for_them():
-    _, workload, world = run_service(**split("layer-wise"))
+    _, _, world = run_service(**split("layer-wise"))
     rows = [row for row in world.trace.rows if row.lane == "chat.kv/transfers"]
     assert len(rows) == 60
     for row in rows:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from inference_fleets import SPLIT, events_of, placed, requests_of, run_service, service_spec, star
 
+from clustersim.engine.world import World
 from clustersim.errors import InputError
 
 BUSY = {
@@ -85,9 +86,7 @@ def test_a_request_that_was_sent_too_often_is_given_up_and_counted():
 
 def test_clients_whose_request_was_given_up_send_the_next_one():
     closed = {"arrivals": {"kind": "closed-loop", "clients": 4}, "requests": 40}
-    outcome, _, _ = run_service(
-        **(BUSY | closed), replicas=2, **at((1.0, 0), repair="30 s", max_attempts=1)
-    )
+    outcome, _, _ = run_service(**(BUSY | closed), replicas=2, **at((1.0, 0), repair="30 s", max_attempts=1))
     assert outcome.complete
     assert outcome.metrics["requests_sent"] == 40
 
@@ -154,12 +153,17 @@ def test_kv_on_its_way_survives_the_side_that_does_not_have_it(transfer, victim)
         assert all(r.replica in (2, 3) for r in there)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(data=st.data())
 def test_whatever_fails_whenever_each_request_is_answered_or_given_up_exactly_once(data):
     shape = data.draw(st.sampled_from(["together", "whole", "layer-wise", "scaled"]))
+    talk = data.draw(st.booleans())
     fields = BUSY | {"requests": 30, "arrivals": {"kind": "poisson", "rate": "15 req/s"}}
-    fields |= {"scheduler": data.draw(st.sampled_from([{}, {"policy": "sarathi", "max_batched_tokens": 256}]))}
+    fields |= {
+        "scheduler": data.draw(st.sampled_from([{}, {"policy": "sarathi", "max_batched_tokens": 256}]))
+    }
+    if talk:
+        fields |= {"arrivals": CONVERSATIONS, "kv_cache": {"prefix_caching": True}, "routing": "prefix-aware"}
     if shape == "together":
         fields |= {"replicas": 3}
     elif shape == "scaled":
@@ -171,7 +175,9 @@ def test_whatever_fails_whenever_each_request_is_answered_or_given_up_exactly_on
     failures = data.draw(st.lists(times, min_size=1, max_size=6))
     most = data.draw(st.sampled_from([None, 1, 2]))
     listed = [{"at": f"{1e6 * seconds:.0f} us", "replica": replica} for seconds, replica in failures]
-    (workload,) = placed(SLOW, service_spec(**fields, failures={"at": listed, "repair": "300 ms", "max_attempts": most}))
+    (workload,) = placed(
+        SLOW, service_spec(**fields, failures={"at": listed, "repair": "300 ms", "max_attempts": most})
+    )
     done = count_finishes(workload)
     outcome = finish(workload)
     assert outcome.complete
@@ -191,12 +197,16 @@ def test_whatever_fails_whenever_each_request_is_answered_or_given_up_exactly_on
         assert all(member.engine.scheduler.cache.used_blocks == 0 for member in pool.members)
 
 
+CONVERSATIONS = {
+    "kind": "sessions",
+    "starts": {"kind": "poisson", "rate": "10 req/s"},
+    "turns": 3,
+    "think_time": "300 ms",
+}
 SLOW = star(bandwidth="10 Gbit/s")
 
 
 def finish(workload):
-    from clustersim.engine.world import World
-
     world = World(SLOW, seed=2)
     world.env.run(until=workload.start(world))
     world.env.run(until=world.env.now + 100.0)

@@ -26,7 +26,10 @@ LAYOUTS = [TENSOR, PIPELINE, EXPERTS, DEDUPLICATED, MIXED, GATHERED]
 
 
 def world(nodes=2):
-    star = {"topology": {"kind": "star", "nodes": nodes, "node": "dgx-h100"}, "fabric": {"link": "infiniband-ndr"}}
+    star = {
+        "topology": {"kind": "star", "nodes": nodes, "node": "dgx-h100"},
+        "fabric": {"link": "infiniband-ndr"},
+    }
     return World(build(ClusterSpec.model_validate(star), base=None))
 
 
@@ -106,9 +109,7 @@ def test_a_busier_group_and_wider_numbers_send_more_and_deduplication_less():
     large = {
         "plain": network(EXPERTS)[1],
         "busy": network({**EXPERTS, "expert_load": 2.0})[1],
-        "fp8": network(
-            EXPERTS, formats=NumberFormats(precision="bf16", weights="fp8", activations="fp8")
-        )[1],
+        "fp8": network(EXPERTS, formats=NumberFormats(precision="bf16", weights="fp8", activations="fp8"))[1],
         "deduplicated": network(DEDUPLICATED)[1],
     }
     seconds = {name: exchanges.alone(65536).seconds for name, exchanges in large.items()}

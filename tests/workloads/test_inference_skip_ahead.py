@@ -85,7 +85,7 @@ def compare(requests, limits, *, chunked=None, max_batched_tokens=1 << 30):
     policy, tokens = ("sarathi", chunked) if chunked else ("vllm", max_batched_tokens)
     plain = PlainReplica(timer, policy=policy, tokens=tokens, **limits)
     jobs = plain.serve(requests)
-    assert sum(skipping.log.steps) == sum(stepping.log.steps) == plain.steps
+    assert sum(skipping.log.column("steps")) == sum(stepping.log.column("steps")) == plain.steps
     for request, other, job in zip(skipping.requests, stepping.requests, jobs, strict=True):
         assert request.preemptions == other.preemptions == job.preemptions
         for name in ("first_token_s", "finish_s"):
@@ -116,7 +116,7 @@ def test_every_request_finishes_once_and_all_blocks_come_back(requests, limits, 
     assert served.scheduler.decoding.context_sum == 0
     recomputed = sum(request.preemptions for request in served.requests) > 0
     tokens = sum(prompt + output - 1 for _, prompt, output in requests)
-    assert sum(served.log.tokens) > tokens if recomputed else sum(served.log.tokens) == tokens
+    assert sum(served.log.column("tokens")) > tokens if recomputed else sum(served.log.column("tokens")) == tokens
 
 
 def test_preemption_happens_in_these_tests_and_is_exact():
@@ -126,7 +126,7 @@ def test_preemption_happens_in_these_tests_and_is_exact():
         skipping, _ = compare(requests, limits, chunked=chunked)
         assert skipping.requests[0].preemptions == 0
         assert sum(request.preemptions for request in skipping.requests) >= 1
-        assert len(skipping.log) < 40 < sum(skipping.log.steps)
+        assert len(skipping.log) < 40 < sum(skipping.log.column("steps"))
 
 
 def test_blocks_are_never_overcommitted():
@@ -137,4 +137,4 @@ def test_blocks_are_never_overcommitted():
         served = serve(
             requests, scheduler(limits, chunked=None, max_batched_tokens=128), LinearTimer(), skip_ahead=skip
         )
-        assert max(served.log.kv_end_blocks) <= limits["blocks"]
+        assert max(served.log.column("kv_end_blocks")) <= limits["blocks"]

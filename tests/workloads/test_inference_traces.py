@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from clustersim.errors import InputError
-from clustersim.workloads.inference.demand.trace_files import read_trace
+from clustersim.workloads.inference.demand.trace_files import read_lengths, read_trace
 
 AZURE = "TIMESTAMP,ContextTokens,GeneratedTokens\n"
 
@@ -41,6 +41,53 @@ def test_the_usual_column_names_are_understood(tmp_path, header):
     assert trace.arrival_s.tolist() == [0.0, 1.5]
     assert trace.prompt.tolist() == [10, 30]
     assert trace.output.tolist() == [20, 40]
+
+
+AZURE_2024 = AZURE + "2024-05-10 00:00:00.009930+00:00,2162,5\n2024-05-10 00:00:00.017335+00:00,2399,6\n"
+BURST_GPT = (
+    "Timestamp,Session ID,Model,Request tokens,Response tokens,Total tokens,Log Type\n"
+    "5,a,ChatGPT,472,18,490,Conversation log\n"
+    "45,,GPT-4,1087,230,1317,Conversation log\n"
+    "118,a,ChatGPT,417,276,693,API log\n"
+)
+
+
+def test_the_azure_format_of_2024_is_understood(tmp_path):
+    trace = read_trace(write(tmp_path, AZURE_2024))
+    assert trace.arrival_s.tolist() == pytest.approx([0.0, 0.007405], abs=1e-9)
+    assert trace.prompt.tolist() == [2162, 2399]
+
+
+def test_burst_gpt_is_understood_with_its_sessions(tmp_path):
+    trace = read_trace(write(tmp_path, BURST_GPT))
+    assert trace.arrival_s.tolist() == [0.0, 40.0, 113.0]
+    assert trace.prompt.tolist() == [472, 1087, 417]
+    assert trace.output.tolist() == [18, 230, 276]
+    assert trace.session.tolist() == [0, -1, 0]
+
+
+def test_rows_with_a_value_in_a_column_are_kept_alone(tmp_path):
+    path = write(tmp_path, BURST_GPT)
+    assert read_trace(path, only=[("Model", "ChatGPT")]).prompt.tolist() == [472, 417]
+    assert read_trace(path, only=[("model", "ChatGPT"), ("Log Type", "API log")]).prompt.tolist() == [417]
+    with pytest.raises(InputError, match="no requests in it that the filter lets through"):
+        read_trace(path, only=[("Model", "Claude")])
+    with pytest.raises(InputError, match=r"trace\.csv:1: no column 'Modell'. Did you mean 'Model'"):
+        read_trace(path, only=[("Modell", "ChatGPT")])
+
+
+def test_a_file_of_lengths_needs_no_arrivals(tmp_path):
+    text = "num_prefill_tokens,num_decode_tokens,num_total_tokens,pd_ratio\n3772,54,3826,69.8\n2015,156,2171,12.9\n"
+    prompt, output = read_lengths(write(tmp_path, text))
+    assert (prompt.tolist(), output.tolist()) == ([3772, 2015], [54, 156])
+    with pytest.raises(InputError, match="no column for the output"):
+        read_lengths(write(tmp_path, "prompt\n5\n"))
+
+
+def test_the_public_file_of_arxiv_lengths_is_read(shared):
+    prompt, output = read_lengths(shared("traces/vidur_arxiv_summarization_llama2_tokenizer.csv.gz"))
+    assert len(prompt) == len(output) == 28257
+    assert prompt.max() == 4054
 
 
 def test_further_columns_comments_and_empty_lines_are_ignored(tmp_path):

@@ -48,9 +48,9 @@ def test_the_engine_runs_the_very_same_batches(shared, timer):
     requests = [(row["arrived_at"], int(row["prompt"]), int(row["output"])) for row in expected]
     log = serve_replicas(requests, [sarathi()], timer, skip_ahead=False).logs[0]
     assert len(log) == len(batches) == 33075
-    assert list(log.batch) == [int(batch["batch_size"]) for batch in batches]
-    assert list(log.tokens) == [int(batch["num_tokens"]) for batch in batches]
-    assert list(log.start_s) == pytest.approx([batch["start_s"] for batch in batches], abs=MICROSECOND)
+    assert list(log.column("batch")) == [int(batch["batch_size"]) for batch in batches]
+    assert list(log.column("tokens")) == [int(batch["num_tokens"]) for batch in batches]
+    assert list(log.column("start_s")) == pytest.approx([batch["start_s"] for batch in batches], abs=MICROSECOND)
 
 
 def test_ten_thousand_requests_on_eight_replicas_agree_within_a_microsecond(shared, timer):

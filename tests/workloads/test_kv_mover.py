@@ -56,7 +56,7 @@ def crossed(world):
 
 
 def of_tier(tier, blocks=1000, node=0):
-    return Fetch(100, (Move(tier, HBM, node, blocks),))
+    return Fetch(100, (Move(tier, HBM, blocks),))
 
 
 def test_a_swap_takes_what_pcie_takes(topology) -> None:
@@ -121,7 +121,7 @@ def test_a_remote_store_sends_over_the_network(topology) -> None:
 
 def test_the_parts_of_one_fetch_run_at_once_and_the_slowest_counts(topology) -> None:
     world, mover = a_mover(topology, drive=1e9)
-    moves = (Move(0, HBM, 0, 10), Move(1, HBM, 0, 500), Move(2, HBM, 1, 10))
+    moves = (Move(0, HBM, 10), Move(1, HBM, 500), Move(2, HBM, 10))
     (loaded,) = finish(world, mover.fetch(REQUEST, Fetch(100, moves)))
     assert world.env.now == pytest.approx(500 * BLOCK / 1e9)
     assert set(loaded.shares) == {STORAGE}
@@ -130,11 +130,11 @@ def test_the_parts_of_one_fetch_run_at_once_and_the_slowest_counts(topology) -> 
 @pytest.mark.parametrize(
     ("move", "moved"),
     [
-        (Move(HBM, 0, 0, 100), {"node0/gpu0>node0/pcie0"}),
-        (Move(0, 1, 0, 100), set()),
-        (Move(HBM, 2, 0, 100), {"node0/gpu0>node0/pcie0", "switch0>node1/nic0"}),
-        (Move(0, 2, 0, 100), {"node0/host0>node0/pcie0", "switch0>node1/nic0"}),
-        (Move(1, 2, 0, 100), {"node0/host0>node0/pcie0", "switch0>node1/nic0"}),
+        (Move(HBM, 0, 100), {"node0/gpu0>node0/pcie0"}),
+        (Move(0, 1, 100), set()),
+        (Move(HBM, 2, 100), {"node0/gpu0>node0/pcie0", "switch0>node1/nic0"}),
+        (Move(0, 2, 100), {"node0/host0>node0/pcie0", "switch0>node1/nic0"}),
+        (Move(1, 2, 100), {"node0/host0>node0/pcie0", "switch0>node1/nic0"}),
     ],
 )
 def test_what_goes_down_takes_the_links_from_where_it_is(topology, move, moved) -> None:
@@ -147,12 +147,27 @@ def test_what_goes_down_takes_the_links_from_where_it_is(topology, move, moved) 
 
 def test_each_gpu_writes_its_part_of_one_copy_and_reads_all_that_it_needs(topology) -> None:
     world, mover = a_mover(topology, gpus=4, stored=BLOCK)
-    mover.write([Move(HBM, 0, 0, 1000)])
+    mover.write([Move(HBM, 0, 1000)])
     world.env.run()
     assert world.env.now == pytest.approx(1000 * BLOCK / 4 / PCIE, rel=1e-3)
     start_s = world.env.now
     finish(world, mover.fetch(REQUEST, of_tier(0)))
     assert world.env.now - start_s == pytest.approx(1000 * BLOCK / PCIE, rel=1e-4)
+
+
+def test_every_byte_that_goes_to_a_store_leaves_the_node_once(topology) -> None:
+    world, mover = a_mover(topology, gpus=8)
+    mover.write([Move(0, 2, 1000), Move(HBM, 2, 500)])
+    world.env.run()
+    names = topology.link_names
+    uplinks = {link for link, name in enumerate(names) if name.startswith("switch0>node1/")}
+    moved = sum(
+        size * weight
+        for route, size in world.fabric.moved_bytes()
+        for link, weight in zip(route.links, route.weights, strict=True)
+        if link in uplinks
+    )
+    assert moved == pytest.approx(1500 * BLOCK)
 
 
 def test_drives_serve_in_order_and_read_beside_writing(topology) -> None:

@@ -13,12 +13,12 @@ from clustersim.workloads.inference.cache.tier import StoredTier
 from clustersim.workloads.inference.requests import Request
 
 
-def a_cache(blocks, *capacities, write="through", kinds=("host", "nvme", "remote"), tiers=None, nodes=1):
+def a_cache(blocks, *capacities, write="through", kinds=("host", "nvme", "remote"), tiers=None):
     tiers = tiers or [
         StoredTier(kind, capacity_blocks=capacity, shared=kind == "remote")
         for kind, capacity in zip(kinds, capacities, strict=False)
     ]
-    below = LowerTiers(tiers, write=write, nodes=nodes)
+    below = LowerTiers(tiers, write=write)
     cache = PrefixCache(blocks, block_tokens=2, watermark=0.0, below=below)
     moves: list[Move] = []
     below.on_moves = moves.extend
@@ -44,7 +44,7 @@ def test_written_through_blocks_go_down_once_when_they_are_computed() -> None:
     cache, moves = a_cache(20, 100)
     serve(cache, 0, (1, 2))
     serve(cache, 1, (1, 2, 3))
-    assert moves == [Move(HBM, 0, 0, 4), Move(HBM, 0, 0, 2)]
+    assert moves == [Move(HBM, 0, 4), Move(HBM, 0, 2)]
 
 
 def test_written_back_blocks_go_down_when_they_are_evicted() -> None:
@@ -52,14 +52,14 @@ def test_written_back_blocks_go_down_when_they_are_evicted() -> None:
     serve(cache, 0, (1, 2))
     assert not moves
     serve(cache, 1, (5, 6))
-    assert moves == [Move(HBM, 0, 0, 4)]
+    assert moves == [Move(HBM, 0, 4)]
 
 
 def test_what_the_tier_has_already_is_not_written_back_again() -> None:
     cache, moves = a_cache(6, 100, write="back")
     for index, first in enumerate((1, 5, 1, 5, 1)):
         serve(cache, index, (first, first + 1))
-    assert moves == [Move(HBM, 0, 0, 4), Move(HBM, 0, 0, 4)]
+    assert moves == [Move(HBM, 0, 4), Move(HBM, 0, 4)]
 
 
 @pytest.mark.parametrize("write", ["through", "back"])
@@ -69,7 +69,7 @@ def test_what_was_evicted_is_fetched(write) -> None:
     serve(cache, 1, (5, 6))
     found, fetch = serve(cache, 2, (1, 2))
     assert found == 0
-    assert fetch == (8, (Move(0, HBM, 0, 4),))
+    assert fetch == (8, (Move(0, HBM, 4),))
     assert cache.counts.fetched_tokens == 8
 
 
@@ -80,7 +80,7 @@ def test_what_is_above_is_not_fetched_and_what_follows_it_is() -> None:
     serve(cache, 2, (1,))
     found, fetch = serve(cache, 3, (1, 2))
     assert found == 4
-    assert fetch == (8, (Move(0, HBM, 0, 2),))
+    assert fetch == (8, (Move(0, HBM, 2),))
 
 
 def test_a_host_that_overflows_passes_on_to_the_drive_and_this_to_the_store() -> None:
@@ -97,26 +97,20 @@ def test_a_host_that_overflows_passes_on_to_the_drive_and_this_to_the_store() ->
 def test_through_every_tier_gets_its_copy_by_way_of_the_host() -> None:
     cache, moves = a_cache(20, 100, 100, 100)
     serve(cache, 0, (1, 2))
-    assert set(moves) == {Move(HBM, 0, 0, 4), Move(0, 1, 0, 4), Move(0, 2, 0, 4)}
+    assert set(moves) == {Move(HBM, 0, 4), Move(0, 1, 4), Move(0, 2, 4)}
 
 
 def test_without_a_host_tier_the_store_is_filled_by_the_gpus() -> None:
     cache, moves = a_cache(20, 100, kinds=("remote",))
     serve(cache, 0, (1, 2))
-    assert moves == [Move(HBM, 0, 0, 4)]
-
-
-def test_a_store_is_spread_over_its_nodes() -> None:
-    cache, moves = a_cache(20, 100, kinds=("remote",), nodes=2)
-    serve(cache, 0, (1, 2, 3))
-    assert sorted(moves) == [Move(HBM, 0, 0, 2), Move(HBM, 0, 1, 4)]
+    assert moves == [Move(HBM, 0, 4)]
 
 
 def test_replicas_find_each_others_blocks_in_a_shared_store_only() -> None:
     store = StoredTier("remote", capacity_blocks=100, shared=True)
     first, second = (a_cache(20, tiers=[StoredTier("host", capacity_blocks=100), store])[0] for _ in range(2))
     serve(first, 0, (1, 2))
-    assert serve(second, 1, (1, 2)) == (0, (8, (Move(1, HBM, 0, 4),)))
+    assert serve(second, 1, (1, 2)) == (0, (8, (Move(1, HBM, 4),)))
     looking = Request(2, 0.0, 9, 1, hashes=(7, 8), hash_tokens=4)
     serve(first, 3, (7, 8))
     assert (first.cached_tokens(looking), second.cached_tokens(looking)) == (8, 8)

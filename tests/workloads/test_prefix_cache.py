@@ -259,10 +259,22 @@ def test_usage_is_sampled_at_admissions_and_thinned_evenly(monkeypatch) -> None:
     for index in range(40):
         now[0] = float(index + 1)
         serve(cache, a_request(index, 9, (1, 2)))
-    table = usage.usage_table([cache])
+    table = usage.usage_table({3: cache})
     assert len(cache.usage) < 8
     assert np.diff(table["time_s"]).tolist() == [8.0] * (len(cache.usage) - 1)
     assert table["prompt_tokens"].tolist() == [9 * int(time) for time in table["time_s"]]
     assert table["found_tokens"][-1] == 8 * (int(table["time_s"][-1]) - 1)
     assert np.isnan(table["host_used_fraction"]).all()
     assert table["gpu_held_fraction"][-1] == 0.05
+    assert set(table["replica"]) == {3}
+
+
+def test_hit_rates_count_from_the_end_of_the_warm_up() -> None:
+    now = [0.0]
+    cache = PrefixCache(100, block_tokens=2, watermark=0.0, clock=lambda: now[0])
+    for index in range(4):
+        now[0] = float(index)
+        serve(cache, a_request(index, 10, (1, 2)))
+    rates = [usage.cache_metrics({0: cache}, since_s=since_s) for since_s in (0.0, 1.0, 9.0)]
+    assert [rate.get("cache_hit_rate.gpu") for rate in rates] == [pytest.approx(0.6), 0.8, None]
+    assert rates[0]["cache_hit_rate.lower"] == 0.0

@@ -53,6 +53,7 @@ def test_folded_is_unfolded(parallelism):
     ("fields", "why"),
     [
         ({"kernel_jitter": 0.1}, "kernel_jitter"),
+        ({"gpu_spread": 0.02}, "gpu_spread"),
         ({"stragglers": [{"gpu": 0, "slowdown": 2.0}]}, "stragglers"),
         ({"parallelism": {"pipeline": 2, "mapping": (0, 1, 2, 4, 3, 5, 6, 7)}}, "connected in another way"),
     ],

@@ -9,6 +9,7 @@ from training_jobs import cluster, job, kernels_s, run, workload
 from clustersim.engine.world import World
 from clustersim.errors import InputError
 from clustersim.workloads.training.pace import STEADY, Pacer
+from clustersim.workloads.training.stragglers import spread_slowdowns
 
 
 def pacer(
@@ -84,3 +85,21 @@ def test_more_ranks_wait_longer():
         return training.outcome().metrics["waiting_s"]
 
     assert mean_wait(2) < mean_wait(8) < mean_wait(32)
+
+
+def test_the_speeds_of_gpus_have_mean_one_and_the_given_spread():
+    factors = spread_slowdowns(40_000, 0.1, np.random.default_rng(5))
+    assert np.mean(factors) == pytest.approx(1.0, rel=0.005)
+    assert np.std(factors) == pytest.approx(0.1, rel=0.03)
+    assert (spread_slowdowns(8, 0.0, np.random.default_rng(5)) == 1.0).all()
+
+
+def test_a_gpu_that_is_slower_than_others_stays_so_and_holds_up_all():
+    topology = cluster(bandwidth="100 Tbit/s")
+    usual, _ = run(job(steps=3, overlap={"enabled": False}), topology)
+    spread, world = run(job(steps=3, overlap={"enabled": False}, gpu_spread=0.05), topology)
+    slowest = spread_slowdowns(8, 0.05, world.random("job", "spread")).max()
+    assert slowest > 1.0
+    times = [training.outcome().tables["iterations"]["duration_s"] for training in (usual, spread)]
+    assert np.ptp(times[1]) < 1e-12
+    assert times[1][0] - times[0][0] == pytest.approx((slowest - 1.0) * kernels_s(usual), rel=1e-9)

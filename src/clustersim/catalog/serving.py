@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from clustersim.catalog._store import Record, Shelf, Source
@@ -53,9 +53,10 @@ class InferenceEngine:
     captures_prompts
         Whether steps with prompts are captured, too.
     prompt_attention_times
-        How many times longer attention of prompts takes than with the kernels of the device's curves.
+        How many times longer attention of prompts takes than with the kernels of the device's curves, by
+        accelerator, with `all` for the rest.
     narrow_product_times
-        The same of 8-bit products.
+        How many times longer 8-bit products take.
     sources
         Field name to source.
     """
@@ -70,9 +71,14 @@ class InferenceEngine:
     prompt_operators_per_layer: int = 0
     captured_tokens: int = 0
     captures_prompts: bool = False
-    prompt_attention_times: float = 1.0
+    prompt_attention_times: Mapping[str, float] = field(default_factory=dict)
     narrow_product_times: float = 1.0
     sources: Mapping[str, Source]
+
+    def prompt_attention_on(self, accelerator: str) -> float:
+        """Return how many times longer attention of prompts takes on an accelerator."""
+        times = self.prompt_attention_times
+        return times.get(accelerator, times.get("all", 1.0))
 
 
 def _build(record: Record) -> InferenceEngine:

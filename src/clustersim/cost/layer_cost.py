@@ -123,10 +123,11 @@ class _Work(NamedTuple):
 
     @classmethod
     def of(cls, block: Block, recompute: Recompute, early_stop: bool) -> _Work:
+        again = Part(forward=block.part.again)
         if block.layer is None or recompute == "none":
-            return cls(block, Part(), block.activation_bytes)
+            return cls(block, again, block.activation_bytes)
         if recompute == "selective":
-            return cls(block, block.pairs, block.activation_bytes - block.pairs.kept_bytes)
+            return cls(block, block.pairs + again, block.activation_bytes - block.pairs.kept_bytes)
         if not early_stop or not block.tail:
             return cls(block, block.part, block.checkpoint_bytes)
         # The collective that ends the block adds up what its last product would give.
@@ -209,7 +210,7 @@ def _layer_cost(work: _Work, times: tuple[KernelTime, ...], timer: _Timer) -> La
         messages_recompute=messages_recompute,
         messages_backward=messages_recompute + timer.messages(part.exchanges_backward),
         activation_bytes=work.kept_bytes,
-        recomputed_bytes=block.activation_bytes - work.kept_bytes,
+        recomputed_bytes=block.activation_bytes + part.again_bytes - work.kept_bytes,
         output_bytes=block.output_bytes,
         host=timer.host(work),
     )

@@ -20,7 +20,8 @@ arXiv:2210.17323; AWQ, Lin et al., arXiv:2306.00978). mxfp4: groups of 32 with a
 Microscaling Formats, 2023). 8-bit formats have one scale per channel, which is left out."""
 
 _SPARSE_INDEX_BYTES = 2 / 8
-"""2:4 sparsity keeps two of four weights and two bits each for where they were (Mishra et al., arXiv:2104.08378)."""
+"""2:4 sparsity keeps two of four weights and two bits each for where they were (Mishra et al.,
+arXiv:2104.08378)."""
 
 _LAYER_PRODUCTS = ("attention.", "ffn.", "moe.up", "moe.down", "moe.shared")
 """Products that quantisation covers; router, embedding and logits keep the model's precision, as in vLLM,

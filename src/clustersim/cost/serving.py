@@ -18,6 +18,8 @@ from clustersim.cost.step_work import StepWork
 
 __all__ = ["ServingCost"]
 
+_KEPT_SIZES = 1 << 16
+
 
 class ServingCost:
     """Bytes and seconds of a model served by one replica, per GPU.
@@ -64,20 +66,22 @@ class ServingCost:
         self.layout = layout or ServingLayout(tensor=tensor)
         self.formats = formats or NumberFormats(precision=precision)
         self.draft = draft
-        self._kernels = {
-            "prompt_attention_times": prompt_attention_times,
-            "narrow_product_times": narrow_product_times,
-        }
+        self.prompt_attention_times = prompt_attention_times
+        self.narrow_product_times = narrow_product_times
         self.layers = LayerCost(
             model,
             accelerator,
             layout=self.layout,
             formats=self.formats,
             adapters=adapters,
-            **self._kernels,
+            prompt_attention_times=prompt_attention_times,
+            narrow_product_times=narrow_product_times,
         )
-        self._dense: dict[tuple[int, float, float, float], KernelTime] = {}
-        self._ends: dict[tuple[str, float], KernelTime] = {}
+        self._sizes = self.layout.stage_sizes(model.layers)
+        self._runs = self.layout.stages(model)
+        self._dense: dict[tuple[int, int, int, int, int], KernelTime] = {}
+        self._layers: dict[tuple[int, int, int, int], KernelTime] = {}
+        self._ends: dict[tuple[str, int], KernelTime] = {}
 
     def in_layout(self, layout: ServingLayout) -> ServingCost:
         """Return the cost of the same model in another layout."""
@@ -88,7 +92,8 @@ class ServingCost:
             formats=self.formats,
             adapters=self.layers.adapters,
             draft=self.draft,
-            **self._kernels,
+            prompt_attention_times=self.prompt_attention_times,
+            narrow_product_times=self.narrow_product_times,
         )
 
     # ---- memory
@@ -96,7 +101,7 @@ class ServingCost:
     @cached_property
     def stage_weight_bytes(self) -> tuple[float, ...]:
         """Bytes of weights on each GPU of each stage, with those of the draft model."""
-        runs = self.layout.stages(self.model)
+        runs = self._runs
         draft = self.draft.weight_bytes if self.draft else 0.0
         return tuple(
             serving_memory.stage_weight_bytes(
@@ -116,8 +121,7 @@ class ServingCost:
         adapters = self.layers.adapters
         if adapters is None:
             return 0.0
-        layers = self.layout.stage_sizes(self.model.layers)[stage]
-        return adapters.resident * layers * self._adapter_layer_bytes
+        return adapters.resident * self._sizes[stage] * self._adapter_layer_bytes
 
     @property
     def _adapter_layer_bytes(self) -> float:
@@ -132,9 +136,8 @@ class ServingCost:
 
     def stage_kv_bytes_per_token(self, stage: int) -> float:
         """Return the bytes of KV cache per token on each GPU of a stage."""
-        layers = self.layout.stage_sizes(self.model.layers)[stage]
         own = serving_memory.kv_bytes_per_token(
-            self.model, layers=layers, layout=self.layout, formats=self.formats
+            self.model, layers=self._sizes[stage], layout=self.layout, formats=self.formats
         )
         return own + (self.draft.kv_bytes_per_token if self.draft else 0.0)
 
@@ -174,13 +177,18 @@ class ServingCost:
         queries
             Tokens that each decode computes: more than 1 where guesses are checked.
         """
-        layers = self.layout.stage_sizes(self.model.layers)[stage]
-        total = self.stage_dense(stage, load, routed=routed)
-        total += self.layers.prefill(load.chunks) * layers
+        layers = self._sizes[stage]
+        dense = self.stage_dense(stage, load, routed=routed)
+        compute_s, memory_s = dense.compute_s, dense.memory_s
+        if load.chunks:
+            prompts = self.layers.prefill(load.chunks)
+            compute_s += layers * prompts.compute_s
+            memory_s += layers * prompts.memory_s
         if load.decodes:
             fixed, per_token = self.layers.decode_line(load.decodes, queries=queries)
-            total += (fixed + per_token * load.context_sum) * layers
-        return total
+            compute_s += layers * (fixed.compute_s + load.context_sum * per_token.compute_s)
+            memory_s += layers * (fixed.memory_s + load.context_sum * per_token.memory_s)
+        return KernelTime(compute_s, memory_s)
 
     def stage_dense(self, stage: int, load: GroupLoad, *, routed: int) -> KernelTime:
         """Return the time of all that does not depend on what was said before.
@@ -189,21 +197,30 @@ class ServingCost:
         the embedding in the first stage; logits and sampling of `load.sampled` rows in the last.
         """
         requests = load.decodes + len(load.chunks) if self.layers.adapters else 0
+        key = stage, load.tokens, routed, load.sampled, requests
+        known = self._dense.get(key)
+        if known is None:
+            if len(self._dense) >= _KEPT_SIZES:
+                self._dense.clear()
+            known = self._dense[key] = self._stage_dense(*key)
+        return known
+
+    def _stage_dense(self, stage: int, tokens: int, routed: int, sampled: int, requests: int) -> KernelTime:
         total = KernelTime.ZERO
-        for layer, alike in self.layout.stages(self.model)[stage]:
-            total += self._layer(layer, load.tokens, routed, requests) * alike
+        for layer, alike in self._runs[stage]:
+            total += self._layer(layer, tokens, routed, requests) * alike
         if stage == 0:
-            total += self._end("embedding", load.tokens)
-        if stage == self.layout.pipeline - 1 and load.sampled:
-            total += self._end("output", load.sampled)
+            total += self._end("embedding", tokens)
+        if stage == self.layout.pipeline - 1 and sampled:
+            total += self._end("output", sampled)
         return total
 
     def _layer(self, layer: int, tokens: int, routed: int, requests: int) -> KernelTime:
         key = layer, tokens, routed, requests
-        known = self._dense.get(key)
+        known = self._layers.get(key)
         if known is None:
             operators = self.layers.layer_operators(layer, tokens=tokens, routed=routed, requests=requests)
-            known = self._dense[key] = self.layers.seconds(operators)
+            known = self._layers[key] = self.layers.seconds(operators)
         return known
 
     def _end(self, name: str, rows: int) -> KernelTime:
@@ -256,7 +273,7 @@ class ServingCost:
         """
         groups, layers = self.layout.data, self.layers
         total = StepWork()
-        for runs in self.layout.stages(self.model):
+        for runs in self._runs:
             for layer, alike in runs:
                 operators = layers.layer_operators(layer, tokens=tokens / groups, routed=tokens, requests=0)
                 total = total.plus(StepWork.of(operators).times(alike))

@@ -222,7 +222,8 @@ class LayerCost:
         """
         if not chunks:
             return KernelTime.ZERO
-        kernel = self.roofline.attention(reduce(AttentionWork.beside, map(self._prompt, chunks)))
+        works = [self._prompt(chunk) for chunk in chunks]
+        kernel = self.roofline.attention(works[0] if len(works) == 1 else reduce(AttentionWork.beside, works))
         return kernel * self.prompt_attention_times
 
     def prefill_operator(self, chunk: tuple[int, int]) -> Operator:

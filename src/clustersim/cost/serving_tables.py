@@ -138,10 +138,10 @@ class TableTimer:
         self._factor = _GROUPED_QUERY_FACTOR if grouped_query else 1.0
         self._host_s = host_s
         self._tables = tables
-        rounded = tables.tokens_s.copy()
+        rounded = np.asarray(tables.tokens_s)
         if tensor > 1 and tables.all_reduce_s is not None:
             rounded = _added(rounded, 2.0 * (tables.all_reduce_s + _LAUNCH_S))
-        dense = _added(_at_rounded(rounded), tables.kv_save_s)
+        dense = _added(_at_rounded(rounded), np.asarray(tables.kv_save_s))
         self._dense_s: list[float] = (self._layers * dense).tolist()
         self._send_s: list[float] = [] if tables.send_s is None else _at_rounded(tables.send_s).tolist()
         self._decode: dict[tuple[int, int], KernelTime] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from clustersim.cost.data_groups import busiest_group
+from clustersim.cost.data_groups import GroupLoad, busiest_group
 from clustersim.cost.engine_host import EngineHost
 from clustersim.cost.roofline import KernelTime
 from clustersim.cost.serving import ServingCost
@@ -63,7 +63,7 @@ class RooflineTimer:
     ) -> KernelTime:
         """Return the time of one step; see `StepTimer.step`."""
         stages = self.stage_seconds(decodes=decodes, context_sum=context_sum, chunks=chunks, sampled=sampled)
-        return sum(stages, start=KernelTime.ZERO)
+        return stages[0] if len(stages) == 1 else sum(stages, start=KernelTime.ZERO)
 
     def stage_seconds(
         self, *, decodes: int, context_sum: int, chunks: Sequence[tuple[int, int]], sampled: int
@@ -71,14 +71,13 @@ class RooflineTimer:
         """Return the time of each pipeline stage, the first with the time that waits for the host."""
         gpu = self._gpu(decodes, context_sum, chunks, sampled)
         waiting_s, beside_s, network_s = self._host_times(decodes, chunks)
-        return tuple(
-            time
-            + KernelTime(
-                launch_s=max(0.0, part * (beside_s - network_s) - time.seconds)
-                + (waiting_s if stage == 0 else 0.0)
-            )
-            for stage, (time, part) in enumerate(zip(gpu, self._parts, strict=True))
-        )
+        times = []
+        for time, part in zip(gpu, self._parts, strict=True):
+            spare_s = part * (beside_s - network_s) - time.compute_s - time.memory_s
+            launch_s = waiting_s + spare_s if spare_s > 0.0 else waiting_s
+            times.append(KernelTime(time.compute_s, time.memory_s, launch_s))
+            waiting_s = 0.0
+        return tuple(times)
 
     def decode_run(self, *, decodes: int, context_sum: int) -> DecodeRun:
         """Return the line on which the times of decode steps lie, as far as it is one."""
@@ -110,30 +109,36 @@ class RooflineTimer:
         self, decodes: int, context_sum: int, chunks: Sequence[tuple[int, int]], sampled: int
     ) -> list[KernelTime]:
         """Return the time of each stage's GPUs, for as many tokens as the step is padded to."""
-        layout = self._cost.layout
-        load = busiest_group(
-            decodes=decodes,
-            context_sum=context_sum,
-            chunks=chunks,
-            sampled=sampled,
-            groups=layout.data,
-            queries=self._queries,
-        )
-        rows = self._host.rows(load.tokens, prompts=bool(chunks))
-        routed = rows * layout.data if not chunks else self._tokens(decodes, chunks)
-        load = load._replace(tokens=rows)
+        groups = self._cost.layout.data
+        tokens = self._tokens(decodes, chunks)
+        rows = self._host.rows(tokens, prompts=bool(chunks))
+        if groups == 1:
+            load = GroupLoad(decodes, context_sum, chunks, sampled, rows)
+        else:
+            load = busiest_group(
+                decodes=decodes,
+                context_sum=context_sum,
+                chunks=chunks,
+                sampled=sampled,
+                groups=groups,
+                queries=self._queries,
+            )
+            mine = self._host.rows(load.tokens, prompts=bool(chunks))
+            rows = tokens if chunks else mine * groups
+            load = load._replace(tokens=mine)
         return [
-            self._cost.stage_time(stage, load, routed=routed, queries=self._queries)
-            for stage in range(layout.pipeline)
+            self._cost.stage_time(stage, load, routed=rows, queries=self._queries)
+            for stage in range(len(self._parts))
         ]
 
     def _tokens(self, decodes: int, chunks: Sequence[tuple[int, int]]) -> int:
-        return decodes * self._queries + sum(new for new, _ in chunks)
+        return decodes * self._queries + sum([new for new, _ in chunks])
 
     def _host_times(self, decodes: int, chunks: Sequence[tuple[int, int]]) -> tuple[float, float, float]:
         """Return seconds that GPUs wait for the host, those of the host beside them, and the network's."""
         tokens, prompts = self._tokens(decodes, chunks), bool(chunks)
-        fresh = sum(past == 0 for _, past in chunks)
-        waiting_s = self._host.waiting_s(decodes + len(chunks)) + self._cost.adapter_swap_s(fresh)
+        waiting_s = self._host.waiting_s(decodes + len(chunks))
+        if self._cost.layers.adapters is not None:
+            waiting_s += self._cost.adapter_swap_s(sum(past == 0 for _, past in chunks))
         beside_s = self._host.beside_s(tokens, prompts=prompts)
         return waiting_s, beside_s, self._network_s(tokens) if beside_s else 0.0

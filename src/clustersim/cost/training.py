@@ -19,7 +19,7 @@ from clustersim.cost.optimizers import (
 from clustersim.cost.roofline import KernelTime, SustainedRoofline
 from clustersim.cost.shard import WHOLE, Shard
 from clustersim.cost.training_flops import Recompute, StepFlops, step_flops
-from clustersim.cost.training_pass import Attention, Captured, TransformerPass
+from clustersim.cost.training_pass import Attention, Captured, Module, TransformerPass
 from clustersim.cost.training_transformer import transformer_blocks
 from clustersim.errors import CannotRunError, InputError, Problem
 
@@ -86,6 +86,7 @@ def training_cost(
     adapters: Adapters | None = None,
     launches: LaunchTimes | None = None,
     captured: Collection[Captured] = (),
+    modules: Collection[Module] = (),
 ) -> TrainingCost:
     """Turn a model into times, bytes and messages on an accelerator.
 
@@ -123,6 +124,8 @@ def training_cost(
         Of one gradient; None takes `clustersim.cost.optimizers.GRADIENT_BYTES`.
     adapters
         Trains these beside frozen weights.
+    modules
+        What is recomputed besides.
     launches, captured
         What the host takes for each kernel, and which parts of layers it replays as CUDA graphs. None:
         what the accelerator's hosts take.
@@ -168,6 +171,7 @@ def training_cost(
             hopper=accelerator.vendor == "NVIDIA" and accelerator.efficiency == "h100",
             adapters=adapters,
             captured=frozenset(captured),
+            modules=frozenset(modules),
         )
         sequence = run.sequence
         blocks = transformer_blocks(run)

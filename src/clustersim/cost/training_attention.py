@@ -16,7 +16,7 @@ def attention_block(run: TransformerPass) -> Block:
     model = run.model
     heads = _heads(run) if model.mla is None else latent_heads(run)
     attention, pairs, pair_flops = pairs_part(run, heads)
-    before = _projections(run, heads) if model.mla is None else latent_projections(run)
+    before = _projections(run, heads) if model.mla is None else latent_projections(run, heads)
     output = row_linear(
         run,
         "projection",
@@ -27,7 +27,7 @@ def attention_block(run: TransformerPass) -> Block:
         kept_rows=0.0 if run.attention != "unfused" and run.arithmetic != "fp8" else None,
     )
     part = joined(
-        [run.norm("attention.norm"), before, attention, output, run.residual("attention.dropout_add")]
+        [run.block_norm("attention.norm"), before, attention, output, run.residual("attention.dropout_add")]
     )
     return Block(
         name="attention",

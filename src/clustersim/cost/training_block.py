@@ -9,7 +9,7 @@ from functools import reduce
 from clustersim.cost.operators import GemmShape, Operator, grouped_gemm
 from clustersim.cost.shard import Dimension
 
-__all__ = ["Block", "Exchange", "Operators", "Part", "gradient_products", "joined", "replayed"]
+__all__ = ["Block", "Exchange", "Operators", "Part", "gradient_products", "joined", "repeated", "replayed"]
 
 Operators = tuple[Operator, ...]
 
@@ -53,6 +53,9 @@ class Part:
         Of its matrix products in the forward pass.
     exchanges, exchanges_backward
         In the order of the pass.
+    again, again_bytes
+        Kernels of the forward pass that the backward pass repeats, and what they bring back, which is not in
+        `kept_bytes`.
     waits
         Times that the host waits for a result of the forward pass before it goes on.
     """
@@ -66,6 +69,8 @@ class Part:
     flops: float = 0.0
     exchanges: tuple[Exchange, ...] = ()
     exchanges_backward: tuple[Exchange, ...] = ()
+    again: Operators = ()
+    again_bytes: float = 0.0
     waits: int = 0
 
     def __add__(self, after: Part) -> Part:
@@ -80,8 +85,20 @@ class Part:
             flops=self.flops + after.flops,
             exchanges=self.exchanges + after.exchanges,
             exchanges_backward=after.exchanges_backward + self.exchanges_backward,
+            again=self.again + after.again,
+            again_bytes=self.again_bytes + after.again_bytes,
             waits=self.waits + after.waits,
         )
+
+
+def repeated(part: Part, again: Operators, dropped_bytes: float) -> Part:
+    """Return a part that keeps so much less, and repeats kernels backward to have it again."""
+    return replace(
+        part,
+        kept_bytes=part.kept_bytes - dropped_bytes,
+        again=part.again + again,
+        again_bytes=part.again_bytes + dropped_bytes,
+    )
 
 
 def replayed(part: Part) -> Part:
@@ -95,6 +112,7 @@ def replayed(part: Part) -> Part:
         forward=launched(part.forward),
         backward=launched(part.backward),
         weight=launched(part.weight),
+        again=launched(part.again),
         waits=0,
     )
 

@@ -17,13 +17,13 @@ MASKED_FRACTION = 0.15
 _LOGIT_BYTES = 4
 """Logits are turned to fp32 for the loss (Korthikanti et al., 2022, section 4.3)."""
 
-_LOSS_PASSES = 7
+_LOSS_PASSES = 9
 _LOSS_PASSES_BACKWARD = 3
-"""fp32 logits read or written by the loss (NVIDIA Megatron-LM, megatron/core/fusions/
-fused_cross_entropy.py): the conversion writes them (1), the maximum reads them (1), subtraction and
-exponential read and write both results (3), the division by the sum reads and writes (2); backward the
-factor of the sample reads and writes (2) and the conversion reads (1). Conversions also read or write
-the 16-bit logits once."""
+"""fp32 logits read or written by the loss (NVIDIA Megatron-LM, megatron/core/tensor_parallel/
+cross_entropy.py, without `--cross-entropy-loss-fusion`, which is the default): the conversion writes
+them (1), the maximum reads them (1), subtraction (2) and exponential (2) read and write them, the sum reads
+them (1), the division by it reads and writes them (2); backward the factor of the sample reads and writes (2)
+and the conversion reads (1). Conversions also read or write the 16-bit logits once."""
 
 _LOSS_SUMS = 3
 """All-reduces of one number per token: largest logit, that of the target, sum of exponentials

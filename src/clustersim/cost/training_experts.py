@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from clustersim.catalog.models import MoeConfig
-from clustersim.cost.operators import Operator, elementwise
-from clustersim.cost.training_block import Exchange, Operators, Part, joined, replayed
+from clustersim.cost.operators import GemmShape, Operator, elementwise
+from clustersim.cost.training_block import Exchange, Operators, Part, joined, repeated, replayed
 from clustersim.cost.training_ffn import activation, dense_part
 from clustersim.cost.training_linear import linear
 from clustersim.cost.training_pass import TransformerPass, divided
@@ -34,6 +34,10 @@ leave.
 **Source:** profile in NVIDIA-NeMo/Megatron-Bridge, skills/nemo-mbridge-perf-moe-comm-overlap/SKILL.md at
 067f987d; divided between the passes as `router.py`, `token_dispatcher.py` and `moe_utils.py` of Megatron-Core
 0.15 launch them."""
+
+
+_STREAMS = 4
+"""Products of experts that run at a time: `nvte_get_num_compute_streams` of Transformer Engine."""
 
 
 class MixtureParts(NamedTuple):
@@ -152,18 +156,42 @@ def _small(run: TransformerPass, moe: MoeConfig) -> Part:
 def _one_by_one(part: Part, groups: int) -> Part:
     """Return the products of experts as Transformer Engine launches them: each expert's, and its cast, alone.
 
+    Some run at a time, on streams of their own.
+
     **Source:** `general_grouped_gemm` (`nvte_multi_stream_cublas_gemm`) and `split_quantize` of Transformer
     Engine 2.9.
     """
+    sizes = [min(_STREAMS, groups - first) for first in range(0, groups, _STREAMS)]
 
     def launched(operators: Operators) -> Operators:
-        return tuple(replace(each, launches=groups) for each in operators)
+        return tuple(
+            each
+            for operator in operators
+            for each in (
+                [_some(operator, size, groups) for size in sizes]
+                if operator.kind == "gemm"
+                else [replace(operator, launches=groups)]
+            )
+        )
 
     return replace(
         part,
         forward=launched(part.forward),
         backward=launched(part.backward),
         weight=launched(part.weight),
+    )
+
+
+def _some(product: Operator, count: int, groups: int) -> Operator:
+    """Return so many of the products of a group."""
+    assert isinstance(product.shape, GemmShape)
+    part = count / groups
+    return replace(
+        product,
+        flops=product.flops * part,
+        bytes_moved=product.bytes_moved * part,
+        shape=replace(product.shape, groups=count),
+        launches=count,
     )
 
 
@@ -192,15 +220,11 @@ def _products(run: TransformerPass, moe: MoeConfig, routing: _Routing) -> Part:
     padding = _padding(run, routing)
     up = linear(run, "up", rows=rows, n=inputs * width, k=run.model.hidden, groups=groups)
     down = linear(run, "down", rows=rows, n=run.model.hidden, k=width, groups=groups)
-    return joined(
-        [
-            padding,
-            _one_by_one(up, groups),
-            activation(run, "activation", elements=routing.computed * width),
-            _one_by_one(down, groups),
-            padding,
-        ]
-    )
+    between = activation(run, "activation", elements=routing.computed * width)
+    if "expert_activation" in run.modules:
+        casts = tuple(each for each in down.forward if each.kind != "gemm")
+        between = repeated(between, between.forward + casts, down.kept_bytes)
+    return joined([padding, _one_by_one(up, groups), between, _one_by_one(down, groups), padding])
 
 
 def _padding(run: TransformerPass, routing: _Routing) -> Part:

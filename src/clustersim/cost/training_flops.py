@@ -82,9 +82,10 @@ def step_flops(blocks: Iterable[Block], *, recompute: Recompute, causal: bool) -
 def _recomputed(block: Block, recompute: Recompute) -> float:
     if recompute == "full" and block.layer is not None:
         return block.forward_flops
+    modules = sum(operator.flops for operator in block.part.again)
     if recompute == "selective":
-        return sum(operator.flops for operator in block.pairs.forward)
-    return 0.0
+        return modules + sum(operator.flops for operator in block.pairs.forward)
+    return modules
 
 
 def megatron_flops(*, batch: int, sequence: int, layers: int, hidden: int, vocab: int) -> float:

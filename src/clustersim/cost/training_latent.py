@@ -10,7 +10,7 @@ tokens, and what is gathered is their narrow result.
 from __future__ import annotations
 
 from clustersim.catalog.models import MlaConfig
-from clustersim.cost.training_block import Part, joined
+from clustersim.cost.training_block import Part, joined, repeated
 from clustersim.cost.training_linear import column_linear, linear
 from clustersim.cost.training_pairs import HeadShape
 from clustersim.cost.training_pass import TransformerPass
@@ -29,12 +29,15 @@ def latent_heads(run: TransformerPass) -> HeadShape:
     )
 
 
-def latent_projections(run: TransformerPass) -> Part:
-    """Return everything between the norm of the residual stream and attention."""
+def latent_projections(run: TransformerPass, heads: HeadShape) -> Part:
+    """Return everything between the norm of the residual stream and attention.
+
+    Recomputed, queries, keys and values are not kept for attention: compressed ones are expanded again.
+    """
     mla, hidden = _mla(run), run.model.hidden
     latent = mla.kv_lora_rank + mla.qk_rope_head_dim
     expanded = run.heads * (mla.qk_nope_head_dim + mla.v_head_dim)
-    return joined(
+    part = joined(
         [
             _query(run, mla),
             # Its input is the one that the compression of the queries keeps.
@@ -44,6 +47,10 @@ def latent_projections(run: TransformerPass) -> Part:
             _positions(run, mla),
         ]
     )
+    if "latent_projections" not in run.modules:
+        return part
+    again = tuple(each for each in part.forward if "_compress" not in each.name)
+    return repeated(part, again, run.tokens * (heads.query_elements + heads.kv_elements) * run.element)
 
 
 def _query(run: TransformerPass, mla: MlaConfig) -> Part:

@@ -9,14 +9,17 @@ from clustersim.catalog.models import TransformerModel
 from clustersim.cost.adapters import Adapters
 from clustersim.cost.operators import MemoryKind, Operator, element_bytes, elementwise
 from clustersim.cost.shard import WHOLE, Shard
-from clustersim.cost.training_block import Exchange, Operators, Part
+from clustersim.cost.training_block import Exchange, Operators, Part, repeated
 
-__all__ = ["Attention", "Captured", "TransformerPass", "divided"]
+__all__ = ["Attention", "Captured", "Module", "TransformerPass", "divided"]
 
 Attention = Literal["fused", "flash-2", "triton", "unfused"]
 """`fused`: one kernel that never writes the matrix of probabilities, the best of the GPU; `flash-2`:
 FlashAttention-2 (Dao, 2023), which is that until Ampere; `triton`: that of the first FlashAttention (Dao et al., NeurIPS 2022) in Triton;
 `unfused`: products, softmax and dropout one by one."""
+
+Module = Literal["norms", "expert_activation", "latent_projections", "feed_forward"]
+"""Modules that Megatron-LM recomputes by name: `layernorm`, `moe_act`, `mla_up_proj`, `mlp`."""
 
 Captured = Literal["attention", "routing", "experts"]
 """Parts of layers that frameworks capture in CUDA graphs."""
@@ -42,6 +45,8 @@ class TransformerPass:
         Of one element in the buffer that gradients of weights are added up in.
     adapters
         Low-rank adapters beside frozen weights; None trains the weights.
+    modules
+        Modules whose results are dropped in the forward pass and computed again in the backward pass.
     captured
         Parts of layers whose kernels the host replays as one.
     """
@@ -56,6 +61,7 @@ class TransformerPass:
     fp8_promotion: float = 1.0
     hopper: bool = False
     adapters: Adapters | None = None
+    modules: frozenset[Module] = frozenset()
     captured: frozenset[Captured] = frozenset()
 
     @property
@@ -137,6 +143,17 @@ class TransformerPass:
             parameters=trained,
             frozen_parameters=frozen,
         )
+
+    def block_norm(self, name: str, *, precision: str | None = None) -> Part:
+        """Return the norm at the start of a block; recomputed, its result is not kept for the product behind it.
+
+        `precision` is that of the product; None takes that of the linear layers.
+        """
+        norm = self.norm(name)
+        if "norms" not in self.modules:
+            return norm
+        size = 1 if (precision or self.arithmetic) == "fp8" else self.element
+        return repeated(norm, norm.forward, self.residual_elements * size)
 
     def residual(self, name: str) -> Part:
         """Return dropout, where there is any, and the addition to the residual stream, as one kernel."""

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from clustersim.cost.shard import Shard
 from clustersim.cost.training_attention import attention_block
-from clustersim.cost.training_block import Block, joined
+from clustersim.cost.training_block import Block, joined, repeated
 from clustersim.cost.training_ends import embedding_block, output_block
 from clustersim.cost.training_experts import mixture_parts
 from clustersim.cost.training_ffn import dense_part
@@ -86,16 +86,20 @@ def _ffn_block(run: TransformerPass, layer: int, attention: Block) -> Block:
     """Norm, dense part or experts, and residual addition."""
     model, experts, tail = run.model, 0, 0
     if model.moe is None or layer < model.moe.dense_layers:
-        inner = dense_part(run, width=model.ffn_hidden)
+        inner, norm = dense_part(run, width=model.ffn_hidden), run.block_norm("ffn.norm")
+        if "feed_forward" in run.modules:
+            kept_bytes = run.residual_elements * run.element
+            inner = repeated(inner, inner.forward, inner.kept_bytes - kept_bytes)
         # The last product and the addition, whose dropout mask would be kept.
         tail = 0 if run.has_dropout else 2
     else:
         mixture = mixture_parts(run, beside=attention.part)
         inner, experts = mixture.part, mixture.experts.parameters
+        norm = run.block_norm("ffn.norm", precision=run.precision)  # the router keeps it
     return Block(
         name="ffn",
         layer=layer,
-        part=joined([run.norm("ffn.norm"), inner, run.residual("ffn.dropout_add")]),
+        part=joined([norm, inner, run.residual("ffn.dropout_add")]),
         parameters_of_model=model.ffn_parameters(layer) + model.norm_parameters,
         expert_parameters=experts,
         tail=tail,

@@ -124,7 +124,6 @@ class World:
         connection: int = 0,
         owner: str = "",
         traffic: TrafficClass = DEFAULT_TRAFFIC,
-        shares: dict[str, float] | None = None,
     ) -> simpy.Process:
         """Move bytes from one vertex to another, sharing the links on the way.
 
@@ -140,8 +139,6 @@ class World:
             Whose bytes they are, for `Fabric.private` and reports.
         traffic
             Priority and weight of its bytes on links that others use as well.
-        shares
-            Filled with the seconds by resource, which a trace that keeps nothing does not tell.
 
         Returns
         -------
@@ -152,9 +149,7 @@ class World:
         """
         path = self._path(source, target, connection)
         label = label or f"{source}>{target}"
-        if shares is None:
-            shares = {}
-        return self.env.process(self._transfer(path, size_bytes, lane, label, cause, owner, traffic, shares))
+        return self.env.process(self._transfer(path, size_bytes, lane, label, cause, owner, traffic))
 
     def _path(self, source: str, target: str, connection: int) -> Path:
         if self.topology.routing != "adaptive":
@@ -173,7 +168,6 @@ class World:
         cause: int,
         owner: str,
         traffic: TrafficClass,
-        shares: dict[str, float],
     ) -> Generator[simpy.Event, Any, int]:
         start_s = self.env.now
         overhead_s = self.topology.message_overhead_s(path.links)
@@ -181,7 +175,7 @@ class World:
             yield self.env.timeout(overhead_s + path.latency_s)
         if self.topology.routing == "adaptive":
             self._use.started(path)
-        shares[NETWORK_LATENCY] = path.latency_s
+        shares = {NETWORK_LATENCY: path.latency_s}
         if overhead_s:
             shares[HOST] = overhead_s
         if path.links and size_bytes:

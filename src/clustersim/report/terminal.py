@@ -187,6 +187,9 @@ def _throughput(metrics: Mapping[str, float]) -> Iterable[str]:
 def _state(metrics: Mapping[str, float]) -> Iterable[str]:
     writers: Writers = (
         ("slo_attainment", lambda value: f"SLO attained by {percent(value)}"),
+        ("goodput_per_s", lambda value: f"goodput {rate(value, 'requests')}"),
+        ("usd_per_million_output_tokens", lambda value: f"{money(value)} per million output tokens"),
+        ("cache_hit_rate", lambda value: f"{percent(value)} of the prompts found in the cache"),
         ("kv_occupancy.mean", lambda value: f"KV cache {percent(value)} full on average"),
         ("kv_occupancy.max", lambda value: f"{percent(value)} at most"),
         ("batch.mean", lambda value: f"mean batch {value:.1f}"),

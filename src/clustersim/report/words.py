@@ -42,14 +42,15 @@ EXPOSED = (
 LATENCIES = (
     ("ttft_s", "time to first token"),
     ("tpot_s", "time per output token"),
+    ("itl_s", "time between tokens"),
     ("e2e_s", "end to end"),
     ("queue_s", "of it in the queue"),
 )
 """Latencies of a service, as metrics and in words."""
 
-LATENCY_SHORT = {"tpot_s": "TPOT", "ttft_s": "TTFT", "e2e_s": "end to end"}
+LATENCY_SHORT = {"itl_s": "ITL", "tpot_s": "TPOT", "ttft_s": "TTFT", "e2e_s": "end to end"}
 LATENCY_WORDS = {"ttft_s": "time to\nfirst token", "tpot_s": "time per\noutput token", "e2e_s": "end to end"}
-LATENCY_COLORS = {"tpot_s": "#228833", "ttft_s": "#4477AA", "e2e_s": "#AA3377"}
+LATENCY_COLORS = {"itl_s": "#CCBB44", "tpot_s": "#228833", "ttft_s": "#4477AA", "e2e_s": "#AA3377"}
 
 
 _MOST_SHARERS = 3

@@ -51,12 +51,13 @@ class FileReference:
     With `in_folder` set the text may be a name of the catalogue as well: it is a file
     where it ends as that file does (or in one of `suffixes`), or is a folder that holds such a file.
     With `numbered` set it is what the names of several files begin with, before `.0` and that ending, or
-    the folder that holds them.
+    the folder that holds them. With `folder` set it is a folder, of which the files with these endings count.
     """
 
     in_folder: str = ""
     suffixes: tuple[str, ...] = ()
     numbered: str = ""
+    folder: tuple[str, ...] = ()
 
 
 InputPath = Annotated[str, FileReference()]

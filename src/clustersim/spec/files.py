@@ -152,7 +152,10 @@ def digested(model: SpecModel, data: Any, *, base: Path | None) -> Any:
 
 
 def _digest(source: Path, mark: FileReference) -> str | dict[str, str]:
-    """Return the SHA-256 of a file, or those of numbered files."""
+    """Return the SHA-256 of a file, or those of numbered files or of the files of a folder."""
+    if mark.folder:
+        files = sorted(file for file in source.iterdir() if file.name.endswith(mark.folder))
+        return {file.name: _sha256(file) for file in files}
     if mark.numbered:
         numbered = numbered_files(source, mark.numbered)
         return {str(number): _sha256(numbered[number]) for number in sorted(numbered)}

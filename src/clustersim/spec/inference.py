@@ -18,6 +18,7 @@ from clustersim.spec.routing import RoutingPolicy
 from clustersim.spec.scheduler import SchedulerSpec
 from clustersim.spec.serving_parallelism import ServingParallelismSpec
 from clustersim.spec.serving_techniques import ServingTechniquesSpec
+from clustersim.spec.step_times import StepTimesSpec
 from clustersim.spec.tenants import TenantSpec
 from clustersim.spec.traffic import TrafficSpec
 from clustersim.spec.training import CollectiveSpec
@@ -73,6 +74,8 @@ class InferenceSpec(SpecModel):
     """Engine of the catalogue (`clustersim catalog engines`): what its host does in a step."""
     host_overhead: TimeQuantity | None = None
     """CPU time per engine step that GPUs wait for. Default: the engine's."""
+    step_times: StepTimesSpec | None = None
+    """Measured step times in place of the roofline's."""
     skip_ahead: bool = True
     """Runs of alike decode steps are computed in closed form; same answer, less time."""
     slo: SloSpec = SloSpec()
@@ -88,6 +91,14 @@ class InferenceSpec(SpecModel):
     """Send no more than this many requests."""
     warmup: TimeQuantity = quantity("0 s", TIME)
     """Requests that arrive earlier than this after `start` are served but not counted."""
+
+    @model_validator(mode="after")
+    def _measured_steps_are_as_measured(self) -> Self:
+        if self.step_times is not None and self.techniques != ServingTechniquesSpec():
+            raise FieldError("change what steps cost, which 'step_times' says; give one of them", "techniques")
+        if self.step_times is not None and self.parallelism.data > 1:
+            raise FieldError("'step_times' are of replicas without data parallelism", "parallelism", "data")
+        return self
 
     @model_validator(mode="after")
     def _speculates_on_one_stage(self) -> Self:

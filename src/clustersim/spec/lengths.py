@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -18,8 +18,9 @@ class LengthsSpec(SpecModel):
     table: str | None = None
     """Quantile table of the catalogue, e.g. `azure-conversation-2023`."""
     path: InputPath | None = None
-    """CSV or CSV.gz with a column each for prompt and output tokens, as traces have them; each
-    request takes a row at random."""
+    """CSV or CSV.gz with a column each for prompt and output tokens, as traces have them."""
+    order: Literal["random", "file"] = "random"
+    """Of a file: each request takes a row at random, or the next one, and after the last the first again."""
     prompt: Annotated[int, Field(ge=1)] | None = None
     """Every prompt has this many tokens; with `output`, in place of a table."""
     output: Annotated[int, Field(ge=1)] | None = None
@@ -35,6 +36,8 @@ class LengthsSpec(SpecModel):
         sources = (self.table is not None, self.path is not None, any(fixed))
         if sum(sources) != 1 or any(fixed) != all(fixed):
             raise ValueError("give either 'table', or 'path', or both 'prompt' and 'output'")
+        if self.path is None and self.order != "random":
+            raise FieldError("is for a file of lengths; give 'path'", "order")
         for name, scale in (("prompt_scale", self.prompt_scale), ("output_scale", self.output_scale)):
             if any(fixed) and scale != 1.0:
                 raise FieldError("lengths that are given need no scale", name)

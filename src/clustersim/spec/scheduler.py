@@ -19,7 +19,7 @@ _WATERMARK = 0.01
 """vLLM before version 1, and Sarathi-Serve; version 1 has none."""
 
 _ONLY_WITH = {
-    "pad_prompts": ("vllm",),
+    "vidur_rules": ("vllm", "sarathi"),
     "long_prefill": ("vllm-v1",),
     "reserved_tokens": ("orca", "static"),
 }
@@ -44,8 +44,9 @@ class SchedulerSpec(SpecModel):
     together (`vllm-v1`, `sarathi`). Default: 8192; 512 for `sarathi`."""
     long_prefill: Annotated[int, Field(ge=1)] | None = None
     """`vllm-v1`: most prompt tokens of one request in a step. Default: all that the step has left."""
-    pad_prompts: bool = False
-    """`vllm`: each prompt of a step counts as the longest of them, as in the first vLLM and in Vidur."""
+    vidur_rules: bool = False
+    """`vllm`, `sarathi`: as the simulator Vidur has them. Each prompt of a `vllm` step counts as the longest
+    of them; of a `sarathi` prompt that loses its blocks half computed the rest is generated token by token."""
     reserved_tokens: Annotated[int, Field(ge=1)] | None = None
     """`orca`, `static`: tokens whose KV blocks each request reserves. Default: the longest request's."""
     preemption: Literal["recompute", "swap"] = "recompute"
@@ -55,6 +56,8 @@ class SchedulerSpec(SpecModel):
     """Host memory per GPU for `preemption: swap`; beyond it requests are computed again."""
     block_tokens: Annotated[int, Field(ge=1)] = 16
     """Tokens in one KV block."""
+    kv_blocks: Annotated[int, Field(ge=1)] | None = None
+    """KV blocks of a replica. Default: what weights and activations leave room for."""
     memory_utilization: Annotated[float, Field(gt=0.0, le=1.0)] = 0.9
     """Fraction of GPU memory that weights, activations and KV blocks may fill."""
     watermark: Annotated[float, Field(ge=0.0, lt=1.0)] | None = None
@@ -64,7 +67,8 @@ class SchedulerSpec(SpecModel):
     @model_validator(mode="after")
     def _fields_of_the_policy(self) -> Self:
         for name, policies in _ONLY_WITH.items():
-            if name in self.model_fields_set and self.policy not in policies:
+            default = type(self).model_fields[name].default
+            if getattr(self, name) != default and self.policy not in policies:
                 raise FieldError(f"only for policy {' or '.join(policies)}, not '{self.policy}'", name)
         if self.preemption == "swap" and self.policy not in ("vllm", "sarathi"):
             raise FieldError(f"'{self.policy}' does not swap; 'vllm' and 'sarathi' do", "preemption")

@@ -112,8 +112,9 @@ class TrainingSpec(SpecModel):
     precision: Literal["fp32", "tf32", "fp16", "bf16", "fp8"] = "bf16"
     """Arithmetic of matrix products; master weights and optimizer states are fp32. With `fp8` the linear
     layers alone are fp8, all else bf16."""
-    gradients: Literal["half", "fp32"] | None = None
-    """Mixed precision: gradients are kept and reduced in 2 bytes or in 4. Default: `half` with fp16, `fp32`
+    gradients: Literal["half", "fp32", "both"] | None = None
+    """Mixed precision: gradients are kept and reduced in 2 bytes or in 4; `both` keeps bf16 ones beside those in
+    fp32 that they are added to, as DeepSpeed's BF16_Optimizer does. Default: `half` with fp16, `fp32`
     with bf16 and fp8, as Megatron-LM does unless told otherwise."""
     optimizer: Literal["adam", "adam-8bit", "adafactor", "lamb", "sgd"] = "adam"
     """Decides the optimizer's state per parameter and its memory traffic."""
@@ -127,11 +128,16 @@ class TrainingSpec(SpecModel):
     recompute: Literal["none", "selective", "full"] = "none"
     """`full`: activations of each layer are computed again in the backward pass; `selective`: those of
     attention's inner part only (Korthikanti et al., 2022)."""
+    recompute_modules: Annotated[
+        tuple[Literal["norms", "expert_activation", "latent_projections", "feed_forward"], ...], LIST
+    ] = ()
+    """Modules of each layer whose results are computed again where `recompute` is not `full`: Megatron-LM's
+    `layernorm`, `moe_act`, `mla_up_proj` and `mlp`."""
     recompute_layers: Annotated[int, Field(ge=1)] | None = None
     """`full` for so many layers of each stage only. Default: all."""
     attention: Literal["fused", "flash-2", "triton", "unfused"] = "fused"
-    """`fused`: the best kernel of the GPU that stores no sequence × sequence matrix (cuDNN, FlashAttention-3 on
-    Hopper); `flash-2`: FlashAttention-2, which is slower from Hopper on; `triton`: the first FlashAttention
+    """`fused`: the best kernel of the GPU that stores no sequence × sequence matrix (cuDNN, FlashAttention-3
+    on Hopper); `flash-2`: FlashAttention-2, which is slower from Hopper on; `triton`: the first FlashAttention
     as written in Triton, slower still; `unfused`: matrix products, softmax and dropout one by
     one, as scripts before 2022 did."""
     host: HostSpec = HostSpec()
@@ -169,6 +175,9 @@ class TrainingSpec(SpecModel):
     kernel_jitter: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
     """Coefficient of variation of each GPU's compute time per pass (log-normal): the
     collective waits for the slowest GPU."""
+    gpu_spread: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
+    """Coefficient of variation of the GPUs' speeds (log-normal): each GPU's factor is drawn once and kept.
+    0.02 to 0.03 where chips of one cluster differ by 8 % (Sinha et al., SC22)."""
     economics: EconomicsSpec = EconomicsSpec()
     """The run that these steps are a part of, prices and power."""
     start: TimeQuantity = quantity("0 s", TIME)

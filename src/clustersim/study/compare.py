@@ -93,23 +93,23 @@ def _records(
     found = {} if kept is None else kept.get_all(identities)
     missing = {key: scenario for key, scenario in zip(identities, scenarios, strict=True) if key not in found}
     _report(progress, identities, found)
-    for record in _run(missing, jobs):
-        found[record.identity] = record
-        if kept is not None:
+    for identity, record in _run(missing, jobs):
+        found[identity] = record
+        if kept is not None and record.identity == identity:  # not so if the library changed meanwhile
             kept.put(record)
         _report(progress, identities, found)
     return [found[key] for key in identities]
 
 
-def _run(missing: Mapping[str, Scenario], jobs: int | None) -> Iterator[RunRecord]:
+def _run(missing: Mapping[str, Scenario], jobs: int | None) -> Iterator[tuple[str, RunRecord]]:
+    """Yield what each run is known by, and its record."""
     keys, scenarios = list(missing), list(missing.values())
     for position, answer in call_all(simulate, scenarios, jobs=usable_cores() if jobs is None else jobs):
         if isinstance(answer, Exception):
-            yield RunRecord(
+            answer = RunRecord(
                 keys[position], scenarios[position].seed, error=f"{type(answer).__name__}: {answer}"
             )
-        else:
-            yield answer
+        yield keys[position], answer
 
 
 def _report(progress: Progress | None, identities: Sequence[str], found: Mapping[str, RunRecord]) -> None:

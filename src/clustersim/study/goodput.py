@@ -131,7 +131,7 @@ def _describe(scenario: Scenario, index: int, prepared: Prepared, iteration_s: f
 
 def _simulated_iteration_s(spec: TrainingSpec, prepared: Prepared, workload: TrainingWorkload) -> float:
     """Return the time of an iteration of the job alone: of several, and unfolded, where GPUs differ."""
-    if not spec.kernel_jitter and not spec.stragglers:
+    if not (spec.kernel_jitter or spec.gpu_spread or spec.stragglers):
         base = prepared.scenario.base_dir
         found = predict(spec, prepared.topology, base=base, gpus=workload.gpus, job=workload.job)
         return found.iteration_s

@@ -50,7 +50,7 @@ class ResultPlots:
         return memory(self.result, name)
 
     def latency_cdf(self, name: str) -> Picture:
-        """Draw the distributions of TTFT, TPOT and end-to-end time of a service."""
+        """Draw the distributions of TTFT, TPOT, times between tokens and end-to-end time of a service."""
         from clustersim.report.plots.latency_cdf import latency_cdf
 
         return latency_cdf(self.result, name)
@@ -66,6 +66,18 @@ class ResultPlots:
         from clustersim.report.plots.kv_occupancy import kv_occupancy
 
         return kv_occupancy(self.result, name)
+
+    def engine_use(self, name: str) -> Picture:
+        """Draw how many requests waited, and how well FLOPs and memory bandwidth were used, over time."""
+        from clustersim.report.plots.engine_use import engine_use
+
+        return engine_use(self.result, name)
+
+    def cache_hits(self, name: str) -> Picture:
+        """Draw which share of the prompts a prefix cache found, over time."""
+        from clustersim.report.plots.cache_hits import cache_hits
+
+        return cache_hits(self.result, name)
 
     def link_utilization(self, *, links: int = 24) -> Picture:
         """Draw the busiest links over time as a heat map, grouped by tier."""
@@ -149,6 +161,9 @@ class ResultPlots:
             yield "latency_timeline", self.latency_timeline
         if rows.get("steps"):
             yield "kv_occupancy", self.kv_occupancy
+            yield "engine_use", self.engine_use
+        if rows.get("kv_cache"):
+            yield "cache_hits", self.cache_hits
         if any(series.workload == name for series in self.result.flows.series):
             yield "flow_rates", self.flow_rates
 

@@ -31,11 +31,18 @@ class Bracket:
         """The highest factor at which the objective was kept; 0 for none."""
         self.missed = math.inf
         """The lowest factor at which it was missed."""
+        self._hopeless = False
         self._least, self._most = 2.0**-doublings, 2.0**doublings
+
+    def give_up(self) -> None:
+        """End the search: no load is low enough."""
+        self._hopeless = True
 
     @property
     def next_factor(self) -> float | None:
         """The factor to try next; None where the search is over."""
+        if self._hopeless:
+            return None
         if self.kept == 0.0 and math.isinf(self.missed):
             return 1.0
         if self.kept == 0.0:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
@@ -22,7 +22,7 @@ class Configuration:
     Parameters
     ----------
     name
-        What was varied: `parallelism.tensor=2, model=llama-3.1-8b`; the scenario's own name where nothing is.
+        What was varied: `tensor=2, model=llama-3.1-8b`; the scenario's own name where nothing is.
     changes
         Value by dotted path.
     scenario
@@ -83,7 +83,7 @@ def configurations(
 
 def _configuration(scenario: Scenario, service: str, changes: Mapping[str, Any]) -> Configuration:
     name = ", ".join(
-        f"{path.removeprefix(f'workloads.{service}.')}={value}" for path, value in changes.items()
+        f"{label}={value}" for label, value in zip(_labels(changes), changes.values(), strict=True)
     )
     empty = Configuration(name or scenario.name, changes, service, None)
     try:
@@ -93,6 +93,12 @@ def _configuration(scenario: Scenario, service: str, changes: Mapping[str, Any])
     made = replace(empty, scenario=changed)
     _check_objectives(made.spec)
     return made
+
+
+def _labels(paths: Iterable[str]) -> list[str]:
+    """Return the last part of each path, or the whole path where parts would be alike."""
+    last = [path.rpartition(".")[2] for path in paths]
+    return last if len(set(last)) == len(last) else list(paths)
 
 
 def _service(scenario: Scenario, name: str | None) -> str:

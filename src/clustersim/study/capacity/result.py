@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Capacity", "Searched"]
 
+
 @dataclass(frozen=True, eq=False)
 class Searched:
     """One configuration.

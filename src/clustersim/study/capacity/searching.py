@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,8 @@ __all__ = ["Progress", "capacity"]
 Progress = Callable[[float, float], None]
 """Called with the fraction of the search that is done and the simulated seconds of all runs."""
 
+_ALONE = 1.1
+"""Mean batch at which requests are served one by one: where none is in time, a lower load will not help."""
 _LOWEST_OF_CURVE = 0.2
 _HIGHEST_OF_CURVE = 1.15
 """Range of the loads that latency is drawn over, in times of the capacity."""
@@ -188,6 +191,8 @@ class _Runs:
         metrics = [record.metrics[search.configuration.service] for record in records]
         point = search.points[factor] = point_of(factor, metrics, attainment=attainment)
         search.bracket.tell(factor, kept=point.kept)
+        if point.attainment == 0.0 and point.metrics.get("batch.mean", math.inf) < _ALONE:
+            search.bracket.give_up()
 
     def _records(self, scenarios: Sequence[Scenario]) -> list[RunRecord]:
         identities = [scenario.content_hash() for scenario in scenarios]
@@ -202,7 +207,7 @@ class _Runs:
                 )
             found[identities[n]] = answer
             self._simulated_s += answer.simulated_s
-            if self._store is not None:
+            if self._store is not None and answer.identity == identities[n]:
                 self._store.put(answer)
             self._report(self._simulated_s)
         return [found[identity] for identity in identities]

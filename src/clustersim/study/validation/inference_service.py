@@ -20,11 +20,13 @@ __all__ = ["service_of", "simulate"]
 
 _NAME = "service"
 _AT_ONCE_PER_S = 1e9
-_OFFLINE_WAVES = 6
+_OFFLINE_WAVES = 4
 """A batch of more requests than this many times those that run at once is cut: its rate is steady by then."""
-_SERVED_S = 120.0
-_WARMUP_S = 30.0
+_SERVED_S = 600.0
+_WARMUP_S = 200.0
 """Length of open loads without a number of requests, and what is left out at their beginning."""
+_MOST_REPLICAS = 4
+"""Of more replicas, which share no link, so many are simulated, with their share of the load."""
 _REQUESTS_PER_CLIENT = 12
 _TENSOR_SIZES = (1, 2, 4, 8)
 
@@ -49,6 +51,11 @@ def simulate(row: ServingRow) -> dict[str, float]:
 
 
 def _simulate(row: ServingRow) -> dict[str, float]:
+    most = 1 if row.batch is not None else _MOST_REPLICAS
+    if row.replicas > most and row.concurrency is None:
+        part = most / row.replicas
+        found = _simulate(_part(row, part))
+        return {name: value / part if name.endswith("_per_s") else value for name, value in found.items()}
     from clustersim.engine.world import World
     from clustersim.study.validation.training_cluster import topology_of
     from clustersim.workloads.inference import InferenceWorkload
@@ -61,6 +68,17 @@ def _simulate(row: ServingRow) -> dict[str, float]:
     world.undisturbed = True
     world.env.run(until=workload.start(world))
     return _measured(row, workload.outcome())
+
+
+def _part(row: ServingRow, part: float) -> ServingRow:
+    """Return a row with this part of the GPUs and of the load."""
+    return replace(
+        row,
+        gpus=round(row.gpus * part),
+        batch=None if row.batch is None else max(1, round(row.batch * part)),
+        rate_per_s=None if row.rate_per_s is None else row.rate_per_s * part,
+        requests=None if row.requests is None else max(1, round(row.requests * part)),
+    )
 
 
 def service_of(row: ServingRow) -> InferenceSpec:
@@ -166,7 +184,7 @@ def _metric(
     if name == "first_tokens_s":
         return float(np.max(table["first_token_s"] - table["arrival_s"]))
     if name == "output_tokens_per_s":
-        return _steady_rate(table) if row.batch is not None else metrics.get(name, np.nan)
+        return _steady_rate(table)
     if name == "requests_per_s":
         return metrics.get(name, np.nan)
     base, _, percentile = name.removesuffix("_s").partition("_")

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from clustersim.engine.collection import rare_collection
 from clustersim.study.executor import call_all, usable_cores
 from clustersim.study.validation.framework import Row, Validation
 from clustersim.study.validation.training_columns import renamed
@@ -80,7 +81,9 @@ def _predict_each(rows: Sequence[dict[str, str]]) -> Iterator[TrainingResult]:
             remembered[key] = simulate(specs, model, hardware)
         return remembered[key]
 
-    return (predict_row(row, simulator=once) for row in rows)
+    with rare_collection():
+        for row in rows:
+            yield predict_row(row, simulator=once)
 
 
 def _plot(rows: Sequence[Row]) -> Figure:

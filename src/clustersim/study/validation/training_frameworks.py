@@ -25,6 +25,20 @@ _TRANSFORMER_ENGINE = MappingProxyType({"product_factor": 2.7})
 """Its modules take the host that much longer than PyTorch's (NVIDIA/TransformerEngine issue 2053)."""
 
 
+_MEGATRON_DEEPSPEED: Mapping[str, Any] = MappingProxyType(
+    {
+        "attention": "unfused",
+        "gradients": "both",
+        "zero": 1,
+        "recompute": ("full",),
+        "overlap": _SERIAL,
+        "sequence_parallel": False,
+        "uneven": "last",
+        "dtype": "fp16",
+    }
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Framework:
     """What a framework does where a row does not say.
@@ -35,6 +49,8 @@ class Framework:
         As the report calls it.
     words
         Regular expression of what tables call it.
+    where
+        Regular expression of the systems that it is for; empty: all.
     before
         Only on GPUs announced before this year: where a name has no version, the GPU dates it.
     attention, context_exchange, gradients
@@ -73,10 +89,11 @@ class Framework:
 
     name: str
     words: str
+    where: str = ""
     before: int | None = None
     attention: Literal["fused", "flash-2", "triton", "unfused"] = "fused"
     context_exchange: Literal["ring", "all-gather"] = "ring"
-    gradients: Literal["half", "fp32"] | None = None
+    gradients: Literal["half", "fp32", "both"] | None = None
     zero: int = 0
     always_divides: bool = False
     zero_with_stages: int = 2
@@ -203,20 +220,24 @@ FRAMEWORKS = (
         "DeepSpeed runtime/pipe/engine.py: gradients are reduced after the schedule, sends block",
     ),
     Framework(
+        name="Megatron-DeepSpeed on Jean Zay",
+        words=r"megatron-?\s*deep-?speed|bigscience|bloom",
+        where="jean zay",
+        before=2022,
+        host={"launch": "blocking"},
+        **_MEGATRON_DEEPSPEED,
+        source="bigscience-workshop/bigscience chronicles-prequel.md (ZeRO stage 1, activation checkpoints; "
+        "78 layers on 12 stages are 7 each and 1 on the last; CUDA_LAUNCH_BLOCKING=1, 'dealing with JZ "
+        "hanging') and as elsewhere",
+    ),
+    Framework(
         name="Megatron-DeepSpeed (2022)",
         words=r"megatron-?\s*deep-?speed|bigscience|bloom",
         before=2022,
-        attention="unfused",
-        zero=1,
-        recompute=("full",),
-        overlap=_SERIAL,
-        host={"launch": "blocking"},
-        sequence_parallel=False,
-        uneven="last",
-        dtype="fp16",
-        source="bigscience-workshop/bigscience chronicles-prequel.md (ZeRO stage 1, activation checkpoints; "
-        "78 layers on 12 stages are 7 each and 1 on the last); DeepSpeed runtime/pipe/engine.py: gradients "
-        "are reduced after the schedule, sends block; Megatron's fused softmax kernel",
+        **_MEGATRON_DEEPSPEED,
+        source="DeepSpeed runtime/pipe/engine.py: gradients are reduced after the schedule, sends block; "
+        "runtime/bf16_optimizer.py: bf16 gradients and undivided fp32 sums; Megatron's fused softmax kernel; "
+        "Smith et al., arXiv:2201.11990, section 2: activation checkpoints",
     ),
     Framework(
         name="DeepSpeed ZeRO",
@@ -326,16 +347,20 @@ FRAMEWORKS = (
 """Rules in the order in which they are tried; the first whose words are found counts."""
 
 
-def framework_of(words: str, *, year: int) -> Framework:
+def framework_of(words: str, *, year: int, system: str = "") -> Framework:
     """Return the rule for a framework as a table names it.
 
     Parameters
     ----------
     year
         When the GPU was announced.
+    system
+        Where it ran, as a table names it.
     """
     return next(
         rule
         for rule in FRAMEWORKS
-        if re.search(rule.words, words, re.IGNORECASE) and (rule.before is None or year < rule.before)
+        if re.search(rule.words, words, re.IGNORECASE)
+        and re.search(rule.where, system, re.IGNORECASE)
+        and (rule.before is None or year < rule.before)
     )

@@ -1,9 +1,9 @@
-"""Picture of predicted against measured iteration times: a colour per system."""
+"""Picture of predicted against measured iteration times: a colour per system, hollow where held out."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,12 @@ __all__ = ["plot_training"]
 _COLOURS = ("#4477AA", "#EE6677", "#228833", "#AA3377", "#66CCEE", "#CCBB44", "#EE7733", "#777777")
 _MARKS = {False: "o", True: "^"}
 _BAND = 0.15
+
+
+def _look(colour: str, *, hollow: bool) -> dict[str, Any]:
+    if hollow:
+        return {"facecolors": "none", "edgecolors": colour, "linewidths": 1.1}
+    return {"facecolors": colour, "edgecolors": "white", "linewidths": 0.4}
 
 
 def plot_training(rows: Sequence[TrainingResult]) -> Figure:
@@ -39,10 +45,8 @@ def plot_training(rows: Sequence[TrainingResult]) -> Figure:
             predicted,
             s=26,
             marker=_MARKS[experts],
-            color=_COLOURS[systems.index(system) % len(_COLOURS)],
             alpha=0.8,
-            linewidths=0.4,
-            edgecolors="white",
+            **_look(_COLOURS[systems.index(system) % len(_COLOURS)], hollow=members[0].held_out),
             label=f"{system}{', mixture of experts' if experts else ''} ({len(members)})",
         )
     axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends)

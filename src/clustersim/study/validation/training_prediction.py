@@ -170,7 +170,8 @@ def _peak_flops(row: TrainingRow, hardware: Hardware) -> float:
 def _framework(row: TrainingRow, hardware: Hardware) -> Framework:
     """Return the rule of a row; NVIDIA's entries of MLPerf are NeMo whatever they call it."""
     words = f"{row.framework} MLPerf" if row.table.startswith("MLPerf") else row.framework
-    return framework_of(words, year=catalog.accelerator(hardware.node.accelerator).year)
+    year = catalog.accelerator(hardware.node.accelerator).year
+    return framework_of(words, year=year, system=row.system)
 
 
 def _layout_text(spec: TrainingSpec) -> str:

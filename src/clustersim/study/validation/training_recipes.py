@@ -38,6 +38,8 @@ class Recipe:
         `overlap_moe_expert_parallel_comm`: the exchange runs beside the other pass.
     captured
         As in `clustersim.spec.host.HostSpec`.
+    modules
+        What is recomputed: as `recompute_modules` of `clustersim.spec.training.TrainingSpec`.
     drops
         Experts take their balanced share of tokens, padded to it; the rest is dropped.
     """
@@ -49,6 +51,7 @@ class Recipe:
     overlap: bool = False
     drops: bool = False
     captured: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
 
     def applied(self, spec: TrainingSpec) -> TrainingSpec:
         """Return a job as the recipe runs it."""
@@ -59,6 +62,7 @@ class Recipe:
             "parallelism": spec.parallelism.model_copy(update=layout),
             "overlap": spec.overlap.model_copy(update={"expert": self.overlap}),
             "host": spec.host.model_copy(update={"captured": self.captured}),
+            "recompute_modules": self.modules,
         }
         return spec.model_copy(update=update)
 
@@ -79,6 +83,14 @@ _CAPTURED = {
 }
 """`cuda_graph_scope`: moe_router and moe_preprocess; attn too; the whole iteration."""
 
+_RECOMPUTED = {
+    "up": "latent_projections",
+    "mlp": "feed_forward",
+    "act": "expert_activation",
+    "norm": "norms",
+}
+"""`recompute_modules`: mla_up_proj, mlp, moe_act, layernorm."""
+
 
 def _recipe(since: str, model: str, gpus: str, how: str) -> Recipe:
     words = how.split()
@@ -89,6 +101,7 @@ def _recipe(since: str, model: str, gpus: str, how: str) -> Recipe:
         dispatch="deduplicated" if "ep" in words else "all-to-all",
         overlap="beside" in words,
         drops="drops" in words,
+        modules=tuple(_RECOMPUTED[word] for word in words if word in _RECOMPUTED),
         captured=next((_CAPTURED[word] for word in words if word in _CAPTURED), ()),
     )
 
@@ -100,19 +113,19 @@ def _release(text: str) -> tuple[int, ...]:
 RECIPES = tuple(
     _recipe(*line)
     for line in (
-        ("25.09", _DEEPSEEK, _HOPPER, "ep beside"),
-        ("26.02", _DEEPSEEK, _HOPPER, "ep"),
-        ("25.09", _DEEPSEEK, _BLACKWELL, "drops"),
-        ("25.11", _DEEPSEEK, _BLACKWELL, ""),
-        ("26.02", _DEEPSEEK, _BLACKWELL, "ep"),
-        ("26.04.01", _DEEPSEEK, r"\bb200", "ep beside attention"),
-        ("26.04.01", _DEEPSEEK, r"\bb300", "ep attention"),
-        ("26.06.01", _DEEPSEEK, r"\bb300", "ep beside iteration"),
-        ("25.11", _DEEPSEEK, r"gb200", "ep router"),
-        ("25.11", _DEEPSEEK, r"gb300", "ep attention"),
-        ("26.02", _DEEPSEEK, r"gb300", "ep"),
-        ("26.02", _DEEPSEEK, r"gb200", "ep attention"),
-        ("26.06", _DEEPSEEK, _RACKS, "ep beside iteration"),
+        ("25.09", _DEEPSEEK, _HOPPER, "ep beside up mlp"),
+        ("26.02", _DEEPSEEK, _HOPPER, "ep up mlp"),
+        ("25.09", _DEEPSEEK, _BLACKWELL, "drops up"),
+        ("25.11", _DEEPSEEK, _BLACKWELL, "up"),
+        ("26.02", _DEEPSEEK, _BLACKWELL, "ep up"),
+        ("26.04.01", _DEEPSEEK, r"\bb200", "ep beside attention up mlp"),
+        ("26.04.01", _DEEPSEEK, r"\bb300", "ep attention up"),
+        ("26.06.01", _DEEPSEEK, r"\bb300", "ep beside iteration up"),
+        ("25.11", _DEEPSEEK, r"gb200", "ep router up"),
+        ("25.11", _DEEPSEEK, r"gb300", "ep attention act"),
+        ("26.02", _DEEPSEEK, r"gb300", "ep up"),
+        ("26.02", _DEEPSEEK, r"gb200", "ep attention up"),
+        ("26.06", _DEEPSEEK, _RACKS, "ep beside iteration up"),
         ("25.09", _LARGE_QWEN, "", "drops"),
         ("25.11", _LARGE_QWEN, _HOPPER, "beside"),
         ("26.02.01", _LARGE_QWEN, _HOPPER, "ep beside"),
@@ -139,18 +152,19 @@ RECIPES = tuple(
         ("26.06.01", _SMALL_QWEN, _BLACKWELL, "ep beside iteration"),
         ("25.11", _SMALL_QWEN, _RACKS, "ep router"),
         ("26.06", _SMALL_QWEN, _RACKS, "ep beside iteration"),
-        ("25.11", _GPT_OSS, r"b200|h[12]00", ""),
+        ("25.11", _GPT_OSS, r"b200|h[12]00", "norm act"),
         ("25.11", _GPT_OSS, r"b300", "attention"),
-        ("26.04", _GPT_OSS, r"\bb200", "ep"),
+        ("26.04", _GPT_OSS, r"\bb200", "ep norm act"),
         ("26.04", _GPT_OSS, r"\bb300", "ep attention"),
-        ("26.04.01", _GPT_OSS, r"\bb200", ""),
-        ("26.04", _GPT_OSS, r"gb200", "ep beside"),
-        ("26.04.01", _GPT_OSS, r"gb200", "beside"),
+        ("26.04.01", _GPT_OSS, r"\bb200", "norm act"),
+        ("26.04", _GPT_OSS, r"gb200", "ep beside norm act"),
+        ("26.04.01", _GPT_OSS, r"gb200", "beside norm act"),
         ("26.06", _GPT_OSS, _RACKS, "ep beside iteration"),
     )
 )
 """Lines of release, model, GPUs, and how: `ep` for DeepEP or HybridEP, `beside` for an exchange that runs
-beside computation, `drops` for experts with a capacity, and what is captured. The newest line that a row is
+beside computation, `drops` for experts with a capacity, and what is captured
+and recomputed. The newest line that a row is
 not older than counts."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -10,6 +11,8 @@ from clustersim.workloads.training.ledger import CATEGORIES
 
 __all__ = ["PARTS", "TrainingResult"]
 
+_MAKERS = re.compile(r"^(?:(?:nvidia|amd|intel|google|tesla|instinct)\s+)+", re.IGNORECASE)
+_NUMBERED = re.compile(r"(?:TPU\s*v?\w+|Gaudi\s*\d)", re.IGNORECASE)
 PARTS = CATEGORIES
 """What an iteration is made of; they add up to it."""
 
@@ -67,10 +70,14 @@ class TrainingResult(Row):
 
     @property
     def ran_on(self) -> str:
-        """Its system, or the round of MLPerf, where every entry has a system of its own."""
+        """Its system, the round of MLPerf, where every entry has its own, or `other systems` by GPU."""
+        if self.held_out:
+            return f"other systems: {self.generation}"
         return self.table if self.table.startswith("MLPerf") else self.system
 
     @property
     def generation(self) -> str:
-        """The GPU without form and memory: `A100`."""
-        return self.gpu.removeprefix("NVIDIA ").split("-")[0].split(" ")[0]
+        """The GPU without maker, form and memory: `A100`, `TPU v5p`."""
+        words = _MAKERS.sub("", self.gpu.replace("_", " "))
+        known = _NUMBERED.match(words)
+        return known[0] if known else words.split("-")[0].split(" ")[0].upper()

@@ -151,7 +151,6 @@ REQUEST_COLUMNS: tuple[ColumnInfo, ...] = (
     ColumnInfo(
         "host_share", "1", "Share of e2e in which its engine was held by host work and kernel launches."
     ),
-    ColumnInfo("storage_share", "1", "Share of e2e in which its KV was read from drives."),
 )
 
 STEP_COLUMNS: tuple[ColumnInfo, ...] = (
@@ -189,11 +188,28 @@ FLEET_COLUMNS: tuple[ColumnInfo, ...] = (
     ColumnInfo("replica", "", "Which replica."),
 )
 
+CACHE_COLUMNS: tuple[ColumnInfo, ...] = (
+    ColumnInfo("replica", "", "Which replica."),
+    ColumnInfo("time_s", "s", "An admission; of many, evenly chosen ones."),
+    ColumnInfo(
+        "prompt_tokens", "tokens", "Tokens to compute of all admissions so far, had nothing been kept."
+    ),
+    ColumnInfo("found_tokens", "tokens", "Of these, found in GPU memory."),
+    ColumnInfo("fetched_tokens", "tokens", "Of these, fetched from lower tiers."),
+    ColumnInfo("evicted_blocks", "blocks", "KV blocks evicted from GPU memory so far."),
+    ColumnInfo("gpu_held_fraction", "1", "Share of the KV blocks that running requests hold."),
+    ColumnInfo("gpu_idle_fraction", "1", "Share of the KV blocks that are kept for others."),
+    ColumnInfo("host_used_fraction", "1", "Share of the host tier that is full; empty: there is none."),
+    ColumnInfo("nvme_used_fraction", "1", "Share of the drives' tier that is full; empty: there is none."),
+    ColumnInfo("remote_used_fraction", "1", "Share of the remote store that is full; empty: there is none."),
+)
+
 TABLES: dict[str, tuple[ColumnInfo, ...]] = {
     "requests": REQUEST_COLUMNS,
     "steps": STEP_COLUMNS,
     "statistics": STATISTIC_COLUMNS,
     "inter_token": INTER_TOKEN_COLUMNS,
     "fleet": FLEET_COLUMNS,
+    "kv_cache": CACHE_COLUMNS,
 }
 """Columns of each table of `Outcome.tables`."""

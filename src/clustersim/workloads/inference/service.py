@@ -13,6 +13,7 @@ from clustersim.engine.world import World
 from clustersim.spec.inference import InferenceSpec
 from clustersim.topology import Topology
 from clustersim.workloads.base import Outcome
+from clustersim.workloads.inference.cache.prefix_cache import PrefixCache
 from clustersim.workloads.inference.demand.load import ServiceLoad
 from clustersim.workloads.inference.demand.plan import plan_demand
 from clustersim.workloads.inference.fleet.facts import service_facts
@@ -163,14 +164,15 @@ class InferenceWorkload:
 
     def _record(self, member: Member) -> ReplicaRecord:
         now_s = self._world.env.now if self._world else 0.0
-        cost = member.replica.cost
+        cost, cache = member.replica.cost, member.engine.scheduler.cache
         return ReplicaRecord(
             log=member.engine.log,
-            kv_blocks=member.engine.scheduler.cache.total_blocks,
+            kv_blocks=cache.total_blocks,
             gpus=len(member.replica.gpus),
             gpu_seconds=member.gpu_seconds(now_s),
             cost=cost,
             running=self._running_costs[cost.accelerator.name],
+            cache=cache if isinstance(cache, PrefixCache) else None,
         )
 
     @property

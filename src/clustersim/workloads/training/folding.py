@@ -59,6 +59,8 @@ def _varies(spec: TrainingSpec, *, changes: bool) -> str:
         return "kernels vary from GPU to GPU ('kernel_jitter')"
     if spec.distillation is not None and spec.distillation.gpus is not None:
         return "a teacher on other GPUs sends to each ('distillation.gpus')"
+    if spec.gpu_spread:
+        return "GPUs are not equally fast ('gpu_spread')"
     if spec.stragglers:
         return "some GPUs are slow ('stragglers')"
     return "links change while the job runs ('cluster.changes')" if changes else ""

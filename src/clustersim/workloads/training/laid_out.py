@@ -10,7 +10,7 @@ from clustersim.catalog.accelerators import Accelerator
 from clustersim.catalog.layer_tables import LayerTableModel
 from clustersim.catalog.models import TransformerModel
 from clustersim.cost.launches import LaunchTimes
-from clustersim.cost.optimizers import optimizer_bytes
+from clustersim.cost.optimizers import StateBytes, optimizer_bytes
 from clustersim.cost.training import LayerCost, TrainingCost, training_cost
 from clustersim.spec.host import HostSpec
 from clustersim.spec.training import TrainingSpec
@@ -96,6 +96,7 @@ class LaidOut:
             adapters=adapters_of(spec.lora),
             launches=_launches(spec.host, accelerator),
             captured=spec.host.captured,
+            modules=spec.recompute_modules,
         )
         chunks = divide(cost.layers, layout, spec)
         if teacher is not None:
@@ -128,9 +129,7 @@ def _memory(
         layout=layout,
         schedule=spec.parallelism.chosen_schedule,
         micro_batches=passes,
-        per_parameter=optimizer_bytes(
-            spec.optimizer, spec.precision, gradient_bytes=cost.gradient_bytes_per_parameter
-        ),
+        per_parameter=_state_bytes(spec, cost.gradient_bytes_per_parameter),
         overlap=spec.overlap,
     )
     memory = with_feedback(spec, with_outer_states(spec, memory, chunks, layout))
@@ -151,4 +150,14 @@ def _gradient_bytes(spec: TrainingSpec) -> float | None:
     """Return the width that the job asks for; None where it leaves that to the precision."""
     if spec.gradients is None or spec.precision in ("fp32", "tf32"):
         return None
+    if spec.gradients == "both" and spec.precision == "fp16":
+        return None
     return 2.0 if spec.gradients == "half" else 4.0
+
+
+def _state_bytes(spec: TrainingSpec, gradient_bytes: float) -> StateBytes:
+    """Return the bytes of a parameter, with bf16 gradients beside those in fp32 where both are kept."""
+    states = optimizer_bytes(spec.optimizer, spec.precision, gradient_bytes=gradient_bytes)
+    if spec.gradients == "both" and spec.precision in ("bf16", "fp8"):
+        return states._replace(gradients=states.gradients + 2.0)
+    return states

@@ -82,11 +82,12 @@ def predict(
     InputError, CannotRunError
         As `TrainingWorkload`.
 
-    **Valid when** replicas are alike; jitter and stragglers are left out.
+    **Valid when** replicas are alike; jitter, spread and stragglers are left out.
     **Checked by:** tests/workloads/test_training_predict.py, against a run.
     """
     once = {"steps": 1, "duration": None, "start": 0.0}
-    spec = spec.model_copy(update={"fold": "always", "kernel_jitter": 0.0, "stragglers": (), **once})
+    alike = {"fold": "always", "kernel_jitter": 0.0, "gpu_spread": 0.0, "stragglers": ()}
+    spec = spec.model_copy(update={**alike, **once})
     gpus = topology.gpus[: spec.gpus] if gpus is None else gpus
     with rare_collection():
         job = describe_job(spec, topology=topology, gpus=gpus, base=base) if job is None else job

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 
 import numpy as np
@@ -11,7 +12,7 @@ from clustersim.spec.stragglers import StragglerSpec
 from clustersim.topology import Topology
 from clustersim.workloads.training.layout import Layout
 
-__all__ = ["rank_slowdowns"]
+__all__ = ["rank_slowdowns", "spread_slowdowns"]
 
 
 def rank_slowdowns(
@@ -31,6 +32,22 @@ def rank_slowdowns(
         slow = _slow_gpus(number, straggler, topology, gpus)
         slowdown[[rank for rank in range(layout.ranks) if layout.gpu(rank) in slow]] *= straggler.slowdown
     return slowdown
+
+
+def spread_slowdowns(ranks: int, spread: float, random: np.random.Generator) -> np.ndarray:
+    """Return how many times longer each rank's kernels take where GPUs of a kind are not equally fast.
+
+    *Equation.* exp(σ·z − σ²/2) with σ² = ln(1 + c²) and z standard normal: mean 1, coefficient of variation
+    c. A job waits for its slowest GPU: about 1 + c·√(2·ln n) of n.
+
+    **Source:** Sinha et al., "Not all GPUs are created equal", SC22: GPUs of one cluster differ by 8 % on
+    average and 22 % at most in the time of one program (from memory).
+    **Checked by:** tests/workloads/test_training_pace.py.
+    """
+    if not spread:
+        return np.ones(ranks)
+    sigma = math.sqrt(math.log1p(spread**2))
+    return np.exp(sigma * random.standard_normal(ranks) - sigma**2 / 2)
 
 
 def _slow_gpus(

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import simpy
 
 from clustersim.collectives.lockstep import LockstepCommunicator
@@ -28,6 +29,7 @@ from clustersim.workloads.training.program import Program
 from clustersim.workloads.training.programs import Programs
 from clustersim.workloads.training.repetition import Repetition
 from clustersim.workloads.training.span import Span, critical_shares
+from clustersim.workloads.training.stragglers import spread_slowdowns
 from clustersim.workloads.training.tables import memory_table, passes_table, stages_table
 from clustersim.workloads.training.techniques.loading import Feed, Loading
 from clustersim.workloads.training.techniques.teacher import Lessons
@@ -238,10 +240,15 @@ class TrainingWorkload:
         layout = self.job.layout
         return Pacer(
             [layout.lane_ranks(lane.stage, lane.replica) for lane in crew.lanes],
-            slowdown=self.job.slowdown,
+            slowdown=self.job.slowdown * self._spread(world),
             passes=max(map(len, self.job.orders)),
             jitter=self.spec.kernel_jitter,
             random=world.random(self.name, "jitter"),
+        )
+
+    def _spread(self, world: World) -> np.ndarray:
+        return spread_slowdowns(
+            self.job.layout.ranks, self.spec.gpu_spread, world.random(self.name, "spread")
         )
 
     def _goes_on(self, now_s: float) -> bool:

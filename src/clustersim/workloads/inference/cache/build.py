@@ -97,7 +97,7 @@ class Caches:
                 tiers.append(self._remote)
             else:
                 tiers.append(StoredTier(tier.kind, capacity_blocks=blocks))
-        return LowerTiers(tiers, write=spec.write, nodes=max(1, len(self._stores)))
+        return LowerTiers(tiers, write=spec.write)
 
     def _stored_bytes(self, replica: Replica) -> float:
         """Return the bytes of one token in a lower tier: one copy of what the GPUs have."""

@@ -17,8 +17,6 @@ class Move(NamedTuple):
     source: int
     """Number of the tier that they are read from, from 0; or `HBM`."""
     target: int
-    node: int
-    """Which of the nodes of a remote store holds them (by its place among these); 0 where there is none."""
     blocks: int
 
 

@@ -26,8 +26,6 @@ class LowerTiers:
         From the fastest; a shared one is the same object for all replicas.
     write
         When segments are copied down.
-    nodes
-        Nodes of the cluster among which a remote store spreads its segments; their number.
 
     **Valid when** copies are short against the time that a segment stays above: it counts as stored, and
     its blocks above as free, from when its copy begins.
@@ -36,9 +34,7 @@ class LowerTiers:
     **Checked by:** tests/workloads/test_kv_tiers.py.
     """
 
-    def __init__(
-        self, tiers: Sequence[StoredTier], *, write: Literal["through", "back"], nodes: int = 1
-    ) -> None:
+    def __init__(self, tiers: Sequence[StoredTier], *, write: Literal["through", "back"]) -> None:
         self.tiers = tuple(tiers)
         self.written_blocks = [0] * len(self.tiers)
         self.fetched_blocks = [0] * len(self.tiers)
@@ -46,8 +42,7 @@ class LowerTiers:
         """Told what is copied down, once per occasion."""
         self.through = write == "through"
         """Whether evicting moves nothing."""
-        self._nodes = nodes
-        self._moves: dict[tuple[int, int, int], int] = {}
+        self._moves: dict[tuple[int, int], int] = {}
 
     def find(self, segments: Sequence[Segment]) -> list[int]:
         """Return the uppermost tier of each segment, up to the first that no tier has."""
@@ -64,13 +59,12 @@ class LowerTiers:
 
         Their prefix counts as used now.
         """
-        moves: dict[tuple[int, int], int] = {}
-        for (segment, blocks), tier in zip(segments[start:], found, strict=False):
-            place = (tier, self._node_of(tier, segment))
-            moves[place] = moves.get(place, 0) + blocks
+        moves: dict[int, int] = {}
+        for (_, blocks), tier in zip(segments[start:], found, strict=False):
+            moves[tier] = moves.get(tier, 0) + blocks
             self.fetched_blocks[tier] += blocks
         self._touch(segments[: start + len(found)])
-        return tuple(Move(tier, HBM, node, blocks) for (tier, node), blocks in moves.items())
+        return tuple(Move(tier, HBM, blocks) for tier, blocks in moves.items())
 
     def computed(self, path: Sequence[Segment], new: int) -> None:
         """Note that the last `new` segments of a prefix have come into GPU memory."""
@@ -126,12 +120,8 @@ class LowerTiers:
         """Note a copy to a tier that has taken the segment; one that is too small for it has not."""
         if not self.tiers[target].holds(segment, blocks):
             return
-        key = (source, target, self._node_of(target, segment))
-        self._moves[key] = self._moves.get(key, 0) + blocks
+        self._moves[source, target] = self._moves.get((source, target), 0) + blocks
         self.written_blocks[target] += blocks
-
-    def _node_of(self, tier: int, segment: int) -> int:
-        return segment % self._nodes if self.tiers[tier].kind == "remote" else 0
 
     def _tell(self) -> None:
         moves = [Move(*places, blocks) for places, blocks in self._moves.items()]

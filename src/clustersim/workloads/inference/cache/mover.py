@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import product
 
 import simpy
 
 from clustersim.engine.fabric import DEFAULT_TRAFFIC, TrafficClass
-from clustersim.engine.trace import NO_CAUSE, STORAGE
+from clustersim.engine.trace import STORAGE
 from clustersim.engine.world import World
 from clustersim.topology.hosts import hosts_of
 from clustersim.workloads.inference.cache.drives import NodeDrives
 from clustersim.workloads.inference.cache.fetch import HBM, Fetch, Loaded, Move
 from clustersim.workloads.inference.cache.tier import TierKind
+from clustersim.workloads.inference.fleet.bulk_flow import BulkFlow, BulkRoute, Sent
 from clustersim.workloads.inference.requests import Request
 
 __all__ = ["KvMover", "TierPlaces"]
@@ -39,28 +41,28 @@ class TierPlaces:
     stores: tuple[str, ...] = ()
 
 
-class _Part:
-    """One of several transfers that are waited for together."""
+class _Arrival:
+    """Waits for all parts of what moves together, and tells how the last of them came."""
 
-    def __init__(self, event: simpy.Event, shares: dict[str, float]) -> None:
-        self.event = event
-        self.shares = shares
-        self.end_s = 0.0
-        assert event.callbacks is not None
-        event.callbacks.append(self._note)
+    def __init__(self, env: simpy.Environment, parts: int) -> None:
+        self.event = env.event()
+        self._missing = parts
 
-    def _note(self, event: simpy.Event) -> None:
-        self.end_s = event.env.now
+    def part(self, row: int, shares: Mapping[str, float]) -> None:
+        """Note that one more part is there."""
+        self._missing -= 1
+        if not self._missing:
+            self.event.succeed(Loaded(row, shares))
 
 
 class KvMover:
     """Moves KV blocks of one replica as flows over the links, where they meet everybody else's.
 
-    *Equation.* Each GPU's part of the blocks is a flow of its own between the GPU and its host (PCIe), or
-    the host that a remote store keeps them on; all parts run at once, and the slowest counts. What drives
-    hold is read while it goes on to the GPUs, so that the longer of the two counts. On the way down
-    each GPU sends an equal part of one copy; on the way up each gets all that it needs, which is more
-    where GPUs keep the same (latent caches, fewer KV heads than GPUs).
+    *Equation.* Blocks go between each GPU and its host (PCIe), or the hosts that a remote store is striped
+    over, as one flow in equal parts: T = overhead + latency + u·S/x, with x the max-min fair rate. What
+    drives hold is read while it goes on to the GPUs, so that the longer of the two counts. On the way
+    down each GPU sends an equal part of one copy; on the way up each gets all that it needs, which is
+    more where GPUs keep the same (latent caches, fewer KV heads than GPUs).
 
     Parameters
     ----------
@@ -85,9 +87,10 @@ class KvMover:
     CannotRunError
         For a GPU whose node has no host.
 
-    **Valid when** the host's memory is not what limits, and copies are of many blocks, so that one copy's
-    start costs nothing beside it. **Source:** Qin et al., "Mooncake", FAST 2025 (stores over RDMA between
-    host memory and GPU memory). **Checked by:** tests/workloads/test_kv_mover.py.
+    **Valid when** the host's memory is not what limits, and a store's host sends over the adapter that is
+    nearest to it.
+    **Source:** Qin et al., "Mooncake", FAST 2025, section 4 (a store in host memory, striped, over RDMA).
+    **Checked by:** tests/workloads/test_kv_mover.py.
     """
 
     def __init__(
@@ -109,81 +112,116 @@ class KvMover:
         self._places = places or TierPlaces()
         self._traffic = traffic
         self._hosts = hosts_of(world.topology, gpus)
+        self._routes: dict[tuple[str, str], BulkRoute] = {}
 
-    def fetch(self, request: Request, fetch: Fetch) -> simpy.Process:
+    def fetch(self, request: Request, fetch: Fetch) -> simpy.Event:
         """Bring up what a request waits for; the event's value is a `Loaded`."""
+        kinds = self._places.kinds
+        from_drives = sum(move.blocks for move in fetch.moves if kinds[move.source] == "nvme")
+        nodes = self._drives_of(from_drives)
+        arrival = _Arrival(self._world.env, len(fetch.moves) + len(nodes))
+        for drives, size in nodes:
+            self._after(drives.read(size), arrival, "read from drives")
         label = f"{fetch.tokens} tokens of request {request.index}"
-        return self._run([part for move in fetch.moves for part in self._up(move, label)])
+        for move in fetch.moves:
+            source = "remote" if kinds[move.source] == "remote" else "host"
+            size = move.blocks * self._block_bytes * len(self._gpus)
+            self._send(source, "gpu", size, "fetch", label, arrival)
+        return arrival.event
 
     def write(self, moves: Sequence[Move]) -> None:
         """Copy blocks down; nobody waits for it."""
-        for move in moves:
-            self._down(move)
-
-    def swap_out(self, blocks: int) -> simpy.Process:
-        """Move blocks of a preempted request to host memory; the event's value is a `Loaded`."""
-        size = blocks * self._block_bytes
-        return self._run([self._part(gpu, self._hosts[gpu], size, "swap", "swap out") for gpu in self._gpus])
-
-    def swap_in(self, blocks: int) -> simpy.Process:
-        """Move blocks of a preempted request back; the event's value is a `Loaded`."""
-        size = blocks * self._block_bytes
-        return self._run([self._part(self._hosts[gpu], gpu, size, "swap", "swap in") for gpu in self._gpus])
-
-    def _up(self, move: Move, label: str) -> list[_Part]:
-        size = move.blocks * self._block_bytes
-        kind = self._places.kinds[move.source]
-        if kind == "remote":
-            store = self._places.stores[move.node]
-            return [self._part(store, gpu, size, "fetch", label) for gpu in self._gpus]
-        parts = [self._part(self._hosts[gpu], gpu, size, "fetch", label) for gpu in self._gpus]
-        return parts + self._on_drives(move.blocks, NodeDrives.read) if kind == "nvme" else parts
-
-    def _down(self, move: Move) -> None:
-        """Copy to a host or a store; to drives over the host, unless it has the blocks already."""
         kinds = self._places.kinds
-        size = move.blocks * self._stored_bytes / len(self._gpus)
-        if move.source != HBM and kinds[move.source] == "nvme":
-            self._on_drives(move.blocks, NodeDrives.read)
-        if kinds[move.target] == "nvme":
-            self._on_drives(move.blocks, NodeDrives.write)
-        for gpu in self._gpus:
-            source = gpu if move.source == HBM else self._hosts[gpu]
-            remote = kinds[move.target] == "remote"
-            target = self._places.stores[move.node] if remote else self._hosts[gpu]
-            if source != target:
-                self._part(source, target, size, "store", "store")
+        for source, target, blocks in moves:
+            size = blocks * self._stored_bytes
+            if source != HBM and kinds[source] == "nvme":
+                for drives, part in self._drives_of(blocks):
+                    drives.read(part)
+            if kinds[target] == "nvme":
+                for drives, part in self._drives_of(blocks):
+                    drives.write(part)
+            start = "gpu" if source == HBM else "host"
+            end = "remote" if kinds[target] == "remote" else "host"
+            if start != end:
+                self._send(start, end, size, "store", "store")
 
-    def _on_drives(self, blocks: int, job: Callable[[NodeDrives, float], float]) -> list[_Part]:
-        """Let each node's drives do their part of a job."""
-        node_of = self._world.topology.node_of
-        nodes = [node_of(gpu) for gpu in self._gpus]
-        parts = []
-        for node in dict.fromkeys(nodes):
-            size = blocks * self._stored_bytes * nodes.count(node) / len(nodes)
-            seconds = job(self._places.drives[node], size)
-            parts.append(_Part(self._world.env.timeout(seconds), {STORAGE: seconds}))
-        return parts
+    def swap_out(self, blocks: int) -> simpy.Event:
+        """Move blocks of preempted requests to host memory; the event's value is a `Loaded`."""
+        return self._swap("gpu", "host", blocks, "swap out")
 
-    def _part(self, source: str, target: str, size_bytes: float, kind: str, label: str) -> _Part:
-        shares: dict[str, float] = {}
-        done = self._world.transfer(
-            source,
-            target,
-            size_bytes,
-            lane=f"{self._name}/kv-{kind}",
-            label=label,
-            owner=f"{self._name}/kv",
-            traffic=self._traffic,
-            shares=shares,
-        )
-        return _Part(done, shares)
+    def swap_in(self, blocks: int) -> simpy.Event:
+        """Move blocks of preempted requests back; the event's value is a `Loaded`."""
+        return self._swap("host", "gpu", blocks, "swap in")
 
-    def _run(self, parts: Sequence[_Part]) -> simpy.Process:
-        return self._world.env.process(self._together(parts))
+    def _swap(self, source: str, target: str, blocks: int, label: str) -> simpy.Event:
+        arrival = _Arrival(self._world.env, 1)
+        size = blocks * self._block_bytes * len(self._gpus)
+        self._send(source, target, size, "swap", label, arrival)
+        return arrival.event
 
-    def _together(self, parts: Sequence[_Part]) -> Generator[simpy.Event, Any, Loaded]:
-        yield self._world.env.all_of([part.event for part in parts])
-        last = max(parts, key=lambda part: part.end_s)
-        row = last.event.value
-        return Loaded(NO_CAUSE if row is None else row, last.shares)
+    def _send(
+        self,
+        source: str,
+        target: str,
+        size_bytes: float,
+        lane: str,
+        label: str,
+        arrival: _Arrival | None = None,
+    ) -> None:
+        """Start a flow between GPUs, their hosts and the remote store's."""
+
+        def arrived(sent: Sent) -> None:
+            row = self._world.trace.record(
+                "transfer",
+                f"{self._name}/kv-{lane}",
+                label,
+                sent.start_s,
+                sent.end_s,
+                shares=sent.shares,
+            )
+            if arrival is not None:
+                arrival.part(row, sent.shares)
+
+        BulkFlow(self._world, self._route(source, target), size_bytes, arrived=arrived)
+
+    def _route(self, source: str, target: str) -> BulkRoute:
+        if (source, target) not in self._routes:
+            pairs = Counter(
+                ends for gpu in self._gpus for ends in product(self._at(source, gpu), self._at(target, gpu))
+            )
+            self._routes[source, target] = BulkRoute.of(
+                self._world,
+                {ends: count / pairs.total() for ends, count in pairs.items()},
+                owner=f"{self._name}/kv",
+                purpose="KV",
+                traffic=self._traffic,
+            )
+        return self._routes[source, target]
+
+    def _at(self, place: str, gpu: str) -> Sequence[str]:
+        """Return the vertices that stand for a place, as one GPU sees it."""
+        if place == "remote":
+            return self._places.stores
+        return (gpu if place == "gpu" else self._hosts[gpu],)
+
+    def _drives_of(self, blocks: int) -> list[tuple[NodeDrives, float]]:
+        """Return the drives of each node with their part of so many blocks, in bytes."""
+        if not blocks:
+            return []
+        nodes = [self._world.topology.node_of(gpu) for gpu in self._gpus]
+        size = blocks * self._stored_bytes / len(nodes)
+        return [(self._places.drives[node], count * size) for node, count in Counter(nodes).items()]
+
+    def _after(self, seconds: float, arrival: _Arrival, label: str) -> None:
+        """Note a part that drives have done so many seconds from now."""
+        env, start_s = self._world.env, self._world.env.now
+
+        def done(_: simpy.Event) -> None:
+            shares = {STORAGE: env.now - start_s}
+            row = self._world.trace.record(
+                "transfer", f"{self._name}/drives", label, start_s, env.now, shares=shares
+            )
+            arrival.part(row, shares)
+
+        timer = env.timeout(seconds)
+        timer.callbacks.append(done)

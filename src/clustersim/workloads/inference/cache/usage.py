@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,11 +13,12 @@ from clustersim.workloads.inference.cache.tier import TierKind
 if TYPE_CHECKING:
     from clustersim.workloads.inference.cache.prefix_cache import PrefixCache
 
-__all__ = ["CacheUsage", "usage_table"]
+__all__ = ["CacheUsage", "cache_metrics", "usage_table"]
 
 _MOST_ROWS = 1 << 15
 _TIERS: tuple[TierKind, ...] = ("host", "nvme", "remote")
-_COLUMNS = ("prompt_tokens", "found_tokens", "fetched_tokens", "evicted_blocks", "used", "idle", *_TIERS)
+_COUNTS = ("prompt_tokens", "found_tokens", "fetched_tokens", "evicted_blocks")
+_COLUMNS = (*_COUNTS, "used", "idle", *_TIERS)
 
 
 class CacheUsage:
@@ -65,29 +66,46 @@ class CacheUsage:
         self._stride *= 2
 
 
-def usage_table(caches: Sequence[PrefixCache]) -> dict[str, np.ndarray]:
+def usage_table(caches: Mapping[int, PrefixCache]) -> dict[str, np.ndarray]:
     """Return the samples of all replicas in order of time; see `columns.CACHE_COLUMNS`."""
     parts: dict[str, list[np.ndarray]] = {}
-    for replica, cache in enumerate(caches):
+    for replica, cache in caches.items():
         usage = cache.usage
-        sizes = {tier.kind: tier.capacity_blocks for tier in cache.below.tiers} if cache.below else {}
         columns = {
             "replica": np.full(len(usage), replica),
             "time_s": np.array(usage.time_s),
-            **{name: usage.column(name) for name in _COLUMNS[:4]},
+            **{name: usage.column(name) for name in _COUNTS},
             "gpu_held_fraction": usage.column("used") / cache.total_blocks,
             "gpu_idle_fraction": usage.column("idle") / cache.total_blocks,
-            **{
-                f"{tier}_used_fraction": usage.column(tier) / sizes[tier]
-                if sizes.get(tier)
-                else np.full(len(usage), np.nan)
-                for tier in _TIERS
-            },
+            **_tier_fractions(cache),
         }
         for name, column in columns.items():
             parts.setdefault(name, []).append(column)
     table = {name: np.concatenate(columns) for name, columns in parts.items()}
-    if not table:
-        return {}
     order = np.argsort(table["time_s"], kind="stable")
     return {name: column[order] for name, column in table.items()}
+
+
+def cache_metrics(caches: Mapping[int, PrefixCache], *, since_s: float) -> dict[str, float]:
+    """Return the shares of prompt tokens that were found in GPU memory and in lower tiers, from a time on."""
+    counts = dict.fromkeys(_COUNTS, 0)
+    for cache in caches.values():
+        usage = cache.usage
+        before = int(np.searchsorted(np.array(usage.time_s), since_s))
+        for name in _COUNTS:
+            column = usage.column(name)
+            counts[name] += int(column[-1] - (column[before - 1] if before else 0)) if len(column) else 0
+    if not counts["prompt_tokens"]:
+        return {}
+    return {
+        "cache_hit_rate.gpu": counts["found_tokens"] / counts["prompt_tokens"],
+        "cache_hit_rate.lower": counts["fetched_tokens"] / counts["prompt_tokens"],
+    }
+
+
+def _tier_fractions(cache: PrefixCache) -> dict[str, np.ndarray]:
+    """How full each kind of tier was; NaN where there is none."""
+    sizes = {tier.kind: tier.capacity_blocks for tier in cache.below.tiers} if cache.below else {}
+    return {
+        f"{tier}_used_fraction": cache.usage.column(tier) / (sizes.get(tier) or np.nan) for tier in _TIERS
+    }

@@ -17,6 +17,7 @@ __all__ = [
     "FixedLengths",
     "LengthStream",
     "Lengths",
+    "ListedLengths",
     "ScaledLengths",
     "TableLengths",
     "lengths_of",
@@ -71,6 +72,22 @@ class DrawnLengths:
     def sample(self, rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Draw `count` requests, each as likely as any."""
         places = rng.integers(len(self._prompt), size=count)
+        return self._prompt[places], self._output[places]
+
+
+class ListedLengths:
+    """Lengths of given requests in their order, and after the last from the first again."""
+
+    def __init__(self, prompt: np.ndarray, output: np.ndarray) -> None:
+        self._prompt = prompt
+        self._output = output
+        self._next = 0
+        self.longest = (int(prompt.max()), int(output.max()))
+
+    def sample(self, rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the next `count` requests."""
+        places = (self._next + np.arange(count)) % len(self._prompt)
+        self._next += count
         return self._prompt[places], self._output[places]
 
 
@@ -143,7 +160,8 @@ def lengths_of(spec: LengthsSpec, *, base: Path | None = None) -> Lengths:
 
 def _listed(spec: LengthsSpec, base: Path | None) -> Lengths:
     if spec.path is not None:
-        return DrawnLengths(*read_lengths((base or Path()) / spec.path))
+        prompt, output = read_lengths((base or Path()) / spec.path)
+        return DrawnLengths(prompt, output) if spec.order == "random" else ListedLengths(prompt, output)
     try:
         return TableLengths(spec.table or "")
     except CatalogError as error:

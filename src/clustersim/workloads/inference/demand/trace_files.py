@@ -12,9 +12,10 @@ import numpy as np
 from clustersim.workloads.inference.demand.csv_rows import OUTPUT, PROMPT, read_rows, tokens
 from clustersim.workloads.inference.demand.request_set import RequestSet
 
-__all__ = ["read_lengths", "read_trace"]
+__all__ = ["ARRIVAL", "read_lengths", "read_trace", "time_reader"]
 
-_ARRIVAL = ("timestamp", "arrived_at", "arrival_time", "arrival_s", "arrival", "time")
+ARRIVAL = ("timestamp", "arrived_at", "arrival_time", "arrival_s", "arrival", "time")
+"""Names of the column of arrival times, in lower case."""
 _SESSION = ("session id", "session_id", "session", "conversation_id")
 _SECONDS_PER_DAY = 86_400
 
@@ -40,7 +41,7 @@ def read_trace(path: Path, *, only: Sequence[tuple[str, str]] = ()) -> RequestSe
 
     Checked by: tests/workloads/test_inference_traces.py.
     """
-    seconds = _clock()
+    seconds = time_reader()
     sessions: dict[str, int] = {}
 
     def parse(row: Sequence[str]) -> tuple[float, int, int, int]:
@@ -48,7 +49,7 @@ def read_trace(path: Path, *, only: Sequence[tuple[str, str]] = ()) -> RequestSe
         place = sessions.setdefault(session, len(sessions)) if session else -1
         return (seconds(arrival), *_lengths((prompt, output)), place)
 
-    columns = {"arrival": _ARRIVAL, "prompt": PROMPT, "output": OUTPUT}
+    columns = {"arrival": ARRIVAL, "prompt": PROMPT, "output": OUTPUT}
     rows = read_rows(path, columns, parse, optional={"session": _SESSION}, only=only)
     arrival_s = np.fromiter((row[0] for row in rows), float, len(rows))
     numbers = np.array([row[1:] for row in rows], dtype=np.int64)
@@ -79,7 +80,7 @@ def _lengths(row: Sequence[str]) -> tuple[int, int]:
     return tokens(prompt, "prompt", least=1), max(1, tokens(output, "output", least=0))
 
 
-def _clock() -> Callable[[str], float]:
+def time_reader() -> Callable[[str], float]:
     """Return a reader of times; dates are counted from the first one read, to keep all digits."""
     days: dict[str, int] = {}
 

@@ -150,9 +150,10 @@ class Disaggregation:
         transfer = self._transfers[request.index]
         if transfer.lost:
             del self._transfers[request.index]
-            return self._world.env.event().succeed(0)
+            return self._world.env.event().succeed(request.prefilled)
         source = self._prefill.member_of(transfer.twin)
-        return transfer.grant(self._routes.between(source, self._decode.member_of(request)))
+        route = self._routes.between(source, self._decode.member_of(request))
+        return transfer.grant(route, cached=request.prefilled)
 
     def _kv_arrived(self, transfer: KvTransfer, last: Sent) -> None:
         request, twin = transfer.request, transfer.twin

@@ -77,5 +77,5 @@ def _groups(replica: Replica) -> list[KvShards]:
 
 
 def _bytes_per_token(replica: Replica) -> float:
-    cost = replica.cost
-    return cost.model.layers * cost.formats.kv_token_bytes(cost.model, kv_heads=cost.model.kv_heads)
+    model = replica.cost.model
+    return model.layers * replica.cost.formats.kv_token_bytes(model, kv_heads=model.kv_heads)

@@ -75,11 +75,13 @@ class KvTransfer:
         """What is computed now."""
         self._route: KvRoute | None = None
         self.there = world.env.event()
-        """Happens when all is there, or lost; its value is how many tokens' KV came."""
+        """Happens when all is there, or lost; its value is how many tokens' KV the other side has then."""
         self._begin_life()
 
     def _begin_life(self) -> None:
+        self._cached = 0
         self._sent = 0.0
+        """Tokens that are sent, or that the other side has."""
         self._under_way = 0
         self._life = object()
         """Parts that were sent in an earlier life count no more when they arrive."""
@@ -87,7 +89,8 @@ class KvTransfer:
     @property
     def size_bytes(self) -> float:
         """Bytes of the whole transfer."""
-        return self.twin.prompt * self._route.bytes_per_token if self._route else 0.0
+        tokens = self.twin.prompt - self._cached
+        return tokens * self._route.bytes_per_token if self._route else 0.0
 
     @property
     def granted(self) -> bool:
@@ -112,10 +115,17 @@ class KvTransfer:
         self._done, self._chunk = self.twin.prompt, None
         self._send_what_is_done()
 
-    def grant(self, route: KvRoute) -> simpy.Event:
-        """Begin, now that there are blocks; return `there`."""
+    def grant(self, route: KvRoute, *, cached: int) -> simpy.Event:
+        """Begin, now that there are blocks; return `there`.
+
+        Parameters
+        ----------
+        cached
+            Tokens, from the first on, whose KV the other side had in its prefix cache.
+        """
         self.granted_s = self._world.env.now
         self._route = route
+        self._sent = self._cached = cached
         self._send_what_is_done()
         if self._chunk is not None:
             self._send_layers(self._chunk)
@@ -123,9 +133,10 @@ class KvTransfer:
 
     def lose_source(self) -> None:
         """Give up: the replica that had the KV has failed, and the other one computes the prompt."""
+        cached = self._cached
         self._begin_life()
         self.request.generated = 0
-        self.there.succeed(0)
+        self.there.succeed(cached)
 
     def lose_target(self) -> None:
         """Begin anew with another replica: the one that the KV went to has failed."""
@@ -149,7 +160,7 @@ class KvTransfer:
 
     def _send(self, tokens: float, *, wait_s: float = 0.0, bound_s: float = 0.0) -> None:
         assert self._route is not None
-        if not self._sent:
+        if self._sent == self._cached:
             self.begun_s = self._world.env.now + wait_s
         self._sent += tokens
         self._under_way += 1

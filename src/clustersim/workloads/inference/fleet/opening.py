@@ -18,6 +18,8 @@ from clustersim.workloads.inference.replica.engine import ReplicaEngine
 from clustersim.workloads.inference.replica.exchanges import step_network
 from clustersim.workloads.inference.replica.layout import Replica, engine_of
 from clustersim.workloads.inference.replica.network import StepNetwork
+from clustersim.workloads.inference.replica.pipelined_engine import PipelinedEngine
+from clustersim.workloads.inference.replica.table_times import exchanges_measured, table_timer
 from clustersim.workloads.inference.requests import Request
 from clustersim.workloads.inference.scheduling.decode_batch import DecodeBatch
 from clustersim.workloads.inference.scheduling.make import make_scheduler
@@ -65,21 +67,31 @@ def open_engine(
     """
     name = f"{spec.name}.{number}"
     cache = caches.cache(replica, spec.scheduler)
-    network = step_network(
-        world,
-        replica.gpus,
-        replica.cost,
-        owner=name,
-        collective=spec.collective,
-        traffic=TrafficClass(spec.traffic.priority, spec.traffic.weight),
-        base=base,
-    )
-    return ReplicaEngine(
+    network = None
+    if not exchanges_measured(spec, base=base):
+        network = step_network(
+            world,
+            replica.gpus,
+            replica.cost,
+            owner=name,
+            collective=spec.collective,
+            traffic=TrafficClass(spec.traffic.priority, spec.traffic.weight),
+            base=base,
+        )
+    engine = PipelinedEngine if spec.parallelism.pipeline > 1 else ReplicaEngine
+    return engine(
         world,
         name=name,
         arrivals_lane=f"{spec.name}/arrivals",
-        scheduler=make_scheduler(spec.scheduler, cache, decoding=_decoding(world, spec)),
-        timer=timer or _timer(replica, spec, network),
+        scheduler=make_scheduler(
+            spec.scheduler,
+            cache,
+            longest_tokens=replica.memory.longest_tokens,
+            decoding=_decoding(world, spec),
+            pipeline=spec.parallelism.pipeline,
+            weights={number: tenant.weight for number, tenant in enumerate(spec.tenants)},
+        ),
+        timer=timer or _timer(replica, spec, network, base),
         network=network,
         skip_ahead=spec.skip_ahead,
         on_finish=hooks.on_finish,
@@ -106,7 +118,11 @@ def engine_host(spec: InferenceSpec, replica: Replica) -> EngineHost:
     )
 
 
-def _timer(replica: Replica, spec: InferenceSpec, network: StepNetwork | None) -> StepTimer:
+def _timer(
+    replica: Replica, spec: InferenceSpec, network: StepNetwork | None, base: Path | None
+) -> StepTimer:
+    if spec.step_times is not None:
+        return table_timer(spec, replica.cost.model, base=base)
     host = engine_host(spec, replica)
     network_s = (lambda tokens: network.alone(tokens).seconds) if network is not None else None
     speculation = spec.techniques.speculation

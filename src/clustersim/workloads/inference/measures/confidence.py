@@ -21,8 +21,6 @@ _BATCHES = 20
 _LEAST_PER_BATCH = 5
 _STUDENT = 2.0930
 """97.5 % quantile of Student's t with 19 degrees of freedom."""
-_NORMAL = 1.9600
-"""97.5 % quantile of the normal distribution."""
 
 
 class Estimate(NamedTuple):
@@ -48,18 +46,20 @@ def least_samples(level: float) -> int:
 def estimates(values: np.ndarray) -> dict[str, Estimate]:
     """Return mean and percentiles of samples in the order of time, with intervals.
 
-    *Equation.* The samples are cut in 20 batches of equal length. Mean: x̄ ± t·s/√20, with s the standard
-    deviation of the batches' means and t Student's for 19 degrees of freedom. Percentile p with value
-    q: the share of samples at most q is estimated batch by batch in the same way, h = t·s/√20, at least
-    that of independent samples, 1.96·√(p(1 − p)/n); the limits are the percentiles p − h and
-    p + h of all samples. Percentiles interpolate linearly between sorted samples.
+    *Equation.* The samples are cut in 20 batches of equal length; s is the standard deviation of the
+    batches' means over √20, t Student's quantile for 19 degrees of freedom. Mean: x̄ ± t·s. Percentile p
+    with value q: of the share of samples at most q, s is found in the same way. p(1 − p)/s², at most n, is
+    the number of independent samples that would be worth as much; for that many, Wilson's limits of
+    the share p, with t in place of the normal quantile, are the percentiles of all samples that limit q.
+    Percentiles interpolate linearly between sorted samples.
 
     **Valid when** a batch is long against the time over which queues keep their length, and there is
     no trend: cut the start-up off (`warmup`). With fewer than 100 samples there are no limits; there is no
-    upper limit where p + h is beyond all samples.
+    upper limit where it would lie beyond the second largest sample.
 
     **Source:** Law, Simulation Modeling and Analysis, 5th ed., section 9.5.3 (batch means); Heidelberger and
-    Lewis, Operations Research 32, 1984 (percentiles of correlated samples by their indicator).
+    Lewis, Operations Research 32, 1984 (percentiles of correlated samples by their indicator); Wilson,
+    Journal of the American Statistical Association 22, 1927.
     **Checked by:** tests/workloads/test_inference_confidence.py (coverage on correlated samples).
     """
     if not len(values):
@@ -74,28 +74,36 @@ def estimates(values: np.ndarray) -> dict[str, Estimate]:
 
 def _mean(values: np.ndarray) -> Estimate:
     mean = float(values.mean())
-    half = _half_width(values)
+    half = _STUDENT * _standard_error(values)
     return Estimate(mean, mean - half, mean + half)
 
 
 def _percentile(values: np.ndarray, ordered: np.ndarray, level: float) -> Estimate:
     value = _at(ordered, level)
-    independent = _NORMAL * math.sqrt(level * (1.0 - level) / len(values))
-    half = max(_half_width((values <= value).astype(float)), independent)
-    if math.isnan(half):
+    error = _standard_error((values <= value).astype(float))
+    if math.isnan(error):
         return Estimate(value, math.nan, math.nan)
-    low = _at(ordered, level - half) if level - half > 0.0 else math.nan
-    high = _at(ordered, level + half) if level + half < 1.0 else math.nan
-    return Estimate(value, low, high)
+    independent = level * (1.0 - level)
+    low, high = _wilson(level, min(float(len(values)), independent / max(error**2, 1e-300)))
+    beyond = high > 1.0 - 1.0 / len(values)
+    return Estimate(value, _at(ordered, low), math.nan if beyond else _at(ordered, high))
 
 
-def _half_width(values: np.ndarray) -> float:
-    """Half of the interval of a mean; NaN for too few samples."""
+def _wilson(level: float, samples: float) -> tuple[float, float]:
+    """Limits of a share that was found to be `level` in so many independent samples."""
+    spread = _STUDENT**2 / samples
+    middle = level + 0.5 * spread
+    half = math.sqrt(level * (1.0 - level) * spread + 0.25 * spread**2)
+    return (middle - half) / (1.0 + spread), (middle + half) / (1.0 + spread)
+
+
+def _standard_error(values: np.ndarray) -> float:
+    """Standard error of a mean; NaN for too few samples."""
     if len(values) < _BATCHES * _LEAST_PER_BATCH:
         return math.nan
     edges = np.linspace(0, len(values), _BATCHES + 1).astype(int)
     means = np.add.reduceat(values, edges[:-1]) / np.diff(edges)
-    return _STUDENT * float(means.std(ddof=1)) / math.sqrt(_BATCHES)
+    return float(means.std(ddof=1)) / math.sqrt(_BATCHES)
 
 
 def _at(ordered: np.ndarray, level: float) -> float:

@@ -84,7 +84,7 @@ def price_metrics(served: Served, rates: Mapping[str, float]) -> dict[str, float
 
 def _span_s(served: Served) -> float:
     since_s = served.counted_from_s
-    return max((log.end_s[-1] for log in served.logs if len(log)), default=since_s) - since_s
+    return max((log.end_of(len(log) - 1) for log in served.logs if len(log)), default=since_s) - since_s
 
 
 def _sums(replica: ReplicaRecord, since_s: float) -> _Sums:

@@ -98,9 +98,7 @@ def _last_tokens(log: StepLog, spans: _Spans, rows: Mapping[int, np.ndarray]) ->
     return last_s
 
 
-def _computed_again(
-    columns: RequestColumns, replica: int, spans: _Spans, last_s: np.ndarray
-) -> Progressions:
+def _computed_again(columns: RequestColumns, replica: int, spans: _Spans, last_s: np.ndarray) -> Progressions:
     """Gaps that end with the token of a prompt that was computed again."""
     same = spans.request[1:] == spans.request[:-1]
     between_s = (spans.since_s[1:] - last_s[:-1])[same]

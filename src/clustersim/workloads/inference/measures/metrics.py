@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from clustersim.workloads.inference.cache.usage import cache_metrics
 from clustersim.workloads.inference.measures.confidence import estimates
 from clustersim.workloads.inference.measures.engine_metrics import engine_metrics, price_metrics
 from clustersim.workloads.inference.measures.groups import Group, groups, metric_name
@@ -45,6 +46,7 @@ def metrics(served: Served, table: Columns, statistics: Sequence[Statistic]) -> 
         **_fleet(served),
         **_transfers(served),
         **engine_metrics(served),
+        **cache_metrics(served.caches, since_s=served.counted_from_s),
         **price_metrics(served, values),
     }
 

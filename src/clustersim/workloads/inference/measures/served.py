@@ -8,6 +8,7 @@ from functools import cached_property
 
 from clustersim.cost.serving import ServingCost
 from clustersim.spec.objectives import SloSpec
+from clustersim.workloads.inference.cache.prefix_cache import PrefixCache
 from clustersim.workloads.inference.fleet.fleet_log import FleetLog
 from clustersim.workloads.inference.measures.request_columns import RequestColumns
 from clustersim.workloads.inference.replica.step_log import StepLog
@@ -43,6 +44,8 @@ class ReplicaRecord:
         Counts the work of a step; None where nobody can.
     running
         Price and power of its GPUs; None: unknown.
+    cache
+        Its prefix cache, if it has one.
     """
 
     log: StepLog
@@ -51,6 +54,7 @@ class ReplicaRecord:
     gpu_seconds: float | None = None
     cost: ServingCost | None = None
     running: RunningCost | None = None
+    cache: PrefixCache | None = None
 
 
 @dataclass(frozen=True)
@@ -102,3 +106,10 @@ class Served:
     def logs(self) -> list[StepLog]:
         """Step log of each replica."""
         return [replica.log for replica in self.replicas]
+
+    @property
+    def caches(self) -> dict[int, PrefixCache]:
+        """Prefix cache of each replica that has one, by number."""
+        return {
+            number: replica.cache for number, replica in enumerate(self.replicas) if replica.cache is not None
+        }

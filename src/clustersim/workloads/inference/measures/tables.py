@@ -7,9 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from clustersim.workloads.base import Table
+from clustersim.workloads.inference.cache.usage import usage_table
 from clustersim.workloads.inference.fleet.fleet_log import FleetLog
 from clustersim.workloads.inference.measures.attribution import request_shares
 from clustersim.workloads.inference.measures.inter_token import inter_token_times
+from clustersim.workloads.inference.measures.progressions import Progressions
 from clustersim.workloads.inference.measures.served import ReplicaRecord, Served
 from clustersim.workloads.inference.measures.statistics import Statistic, statistics_table
 from clustersim.workloads.inference.measures.step_work import row_work
@@ -22,7 +24,8 @@ _POINTS = 100
 
 
 def service_tables(served: Served, requests: Table, statistics: Sequence[Statistic]) -> dict[str, Table]:
-    """Return all tables; that of the fleet only where a replica started, stopped or failed."""
+    """Return all tables; that of the fleet only where a replica started, stopped or failed, that of KV
+    caches only where prefixes are kept."""
     tables = {
         "requests": requests,
         "steps": step_table(served),
@@ -31,6 +34,8 @@ def service_tables(served: Served, requests: Table, statistics: Sequence[Statist
     }
     if served.fleet is not None and served.fleet.events:
         tables["fleet"] = _fleet_table(served.fleet)
+    if served.caches:
+        tables["kv_cache"] = usage_table(served.caches)
     return tables
 
 
@@ -103,16 +108,23 @@ def _steps(number: int, replica: ReplicaRecord) -> dict[str, np.ndarray]:
 
 
 def _inter_token_table(served: Served) -> dict[str, np.ndarray]:
-    """Return the distribution of times between tokens of the requests that count, at 100 times."""
+    """Return the distribution of times between tokens of the requests that count, at up to 200 times."""
     counted = served.columns.arrival_s >= served.counted_from_s
     gaps = inter_token_times(served.columns, served.logs, counted)
     if not gaps.total:
         return {"itl_s": np.empty(0), "share": np.empty(0)}
-    least = max(float(gaps.first.min()), 1e-9)
-    times_s = np.geomspace(least, max(gaps.largest, least), _POINTS)
-    times_s[-1] = gaps.largest
-    share = np.array([gaps.at_most(time_s) for time_s in times_s.tolist()]) / gaps.total
-    return {"itl_s": times_s, "share": share}
+    least, most = max(float(gaps.first.min()), 1e-9), gaps.largest
+    times_s = np.append(np.geomspace(least, max(most, least), _POINTS)[:-1], most)
+    share = _shares(gaps, times_s)
+    # Where many values are close together, as many points again by share.
+    between_s = np.interp(np.linspace(share[0], 1.0, _POINTS), share, times_s)
+    times_s = np.unique(np.concatenate([times_s, between_s]))
+    return {"itl_s": times_s, "share": _shares(gaps, times_s)}
+
+
+def _shares(gaps: Progressions, times_s: np.ndarray) -> np.ndarray:
+    """Share of the values that are at most each time."""
+    return np.array([gaps.at_most(time_s) for time_s in times_s.tolist()]) / gaps.total
 
 
 def _fleet_table(log: FleetLog) -> dict[str, np.ndarray]:

@@ -231,7 +231,7 @@ class ReplicaEngine:
                     shares[resource] = shares.get(resource, 0.0) + seconds
                 if not self._under_way(run):
                     return
-        self._log(run, (0.0, 0.0, 0.0), shares, tokens=0, kv_end_blocks=run.kv_start_blocks)
+        self._log(run, (0.0, 0.0, 0.0), shares, kv_end_blocks=run.kv_start_blocks, computes=False)
         run.start_s = self._env.now
         self._start_run(run)
 
@@ -272,13 +272,13 @@ class ReplicaEngine:
     def _run_on_fabric(self, run: Run, network: StepNetwork) -> Steps:
         """Run one step in slices: each computes, then its exchanges are flows among others."""
         plan, shares = run.plan, dict[str, float]()
-        own_s = tuple(seconds / network.slices for seconds in run.own_seconds())
+        compute_s, memory_s, host_s = (seconds / network.slices for seconds in run.own_seconds())
         for part in range(network.slices):
             start_s = self._env.now
             yield self._env.timeout(run.first_s / network.slices)
             if not self._under_way(run):
                 return
-            computed = self._trace.ran(run, own_s, start_s=start_s)
+            computed = self._trace.ran(run, (compute_s, memory_s, host_s), start_s=start_s)
             record = yield network.run(plan.tokens, cause=computed, part=part, sampled=plan.sampled)
             if not self._under_way(run):
                 return
@@ -351,26 +351,15 @@ class ReplicaEngine:
 
     def _last_token_s(self, request: Request) -> float:
         """When the last token was out before the request was preempted, or brought here."""
-        return self.log.end_s[request.waits[-1][0] - 1] if request.waits else request.first_token_s
+        return self.log.end_of(request.waits[-1][0] - 1) if request.waits else request.first_token_s
 
     def _book(self, run: Run, own_s: OwnSeconds, network_s: Mapping[str, float] | None) -> None:
         """Bring scheduler, log and requests to the end of the steps that ran."""
-        plan, steps = run.plan, run.steps
-        tokens, pairs, kv_tokens = plan.tokens * steps, plan.pairs(steps), plan.kv_tokens(steps)
-        done = self.scheduler.complete(plan, steps)
+        done = self.scheduler.complete(run.plan, run.steps)
         row = len(self.log)
-        self._log(
-            run,
-            own_s,
-            network_s,
-            tokens=tokens,
-            kv_end_blocks=done.peak_blocks,
-            decodes=plan.decodes,
-            pairs=pairs,
-            kv_tokens=kv_tokens,
-        )
+        self._log(run, own_s, network_s, kv_end_blocks=done.peak_blocks)
         for request in done.answered:
-            self._answer(request)
+            self._answer(request, run.slot)
         for request in done.finished:
             self._finish(request, row)
         for request in done.handed_over:
@@ -382,37 +371,37 @@ class ReplicaEngine:
         own_s: OwnSeconds,
         network_s: Mapping[str, float] | None,
         *,
-        tokens: int,
         kv_end_blocks: int,
-        decodes: int = 0,
-        pairs: int = 0,
-        kv_tokens: int = 0,
+        computes: bool = True,
     ) -> None:
+        """Add a row to the log; `computes` is False for one in which KV was moved before the step."""
+        plan, steps = run.plan, run.steps if computes else 0
+        pairs, kv_tokens = plan.attention(steps) if computes else (0, 0)
         self.log.append(
             start_s=run.start_s,
             end_s=self._env.now,
             first_s=run.first_s,
-            steps=run.steps,
-            batch=run.plan.batch,
-            decodes=decodes,
-            tokens=tokens,
+            own_s=own_s,
+            steps=max(1, steps),
+            tokens=plan.tokens * steps,
+            pairs=pairs,
+            kv_tokens=kv_tokens,
+            batch=plan.batch,
+            decodes=plan.decodes if computes else 0,
             kv_start_blocks=run.kv_start_blocks,
             kv_end_blocks=kv_end_blocks,
             queued=len(self.scheduler.queue),
-            own_s=own_s,
-            network_s=network_s,
-            pairs=pairs,
-            kv_tokens=kv_tokens,
             slot=run.slot,
+            network_s=network_s,
         )
 
-    def _answer(self, request: Request) -> None:
+    def _answer(self, request: Request, slot: int) -> None:
         """A prefill ended: a token came out, and the request decodes from the next row on."""
         now_s = self._env.now
         if math.isnan(request.first_token_s):
             request.first_token_s = now_s
         if request.generated < request.output:
-            self.log.join(request.index, now_s)
+            self.log.join(request.index, now_s, slot=slot)
 
     def _finish(self, request: Request, row: int) -> None:
         request.finish_s = self._env.now

@@ -42,21 +42,14 @@ class EngineTrace:
         """Record a step, a part of it or a run of steps that ends now; return the row."""
         if not self._trace.keep:
             return NO_CAUSE
-        plan = run.plan
-        prompts = sum(chunk.new for chunk in plan.chunks)
-        parts = (
-            f"prefill {prompts} tokens" if prompts else "",
-            f"decode {plan.decodes}" if plan.decodes else "",
-            f"{run.steps} steps" if run.steps > 1 else "",
-        )
         self.cause = self._trace.record(
             "compute",
             self._lane,
-            ", ".join(part for part in parts if part),
+            _label(run),
             run.start_s if start_s is None else start_s,
             self._env.now,
             cause=self.cause,
-            shares={COMPUTE: own_s[0], MEMORY_BANDWIDTH: own_s[1], HOST: own_s[2], **(network_s or {})},
+            shares=_shares(own_s, network_s),
         )
         return self.cause
 
@@ -73,3 +66,16 @@ class EngineTrace:
             now_s,
             shares={QUEUEING: 0.0},
         )
+
+
+def _label(run: Run) -> str:
+    plan, steps = run.plan, run.steps
+    if not plan.chunks:
+        return f"decode {plan.decodes}, {steps} steps" if steps > 1 else f"decode {plan.decodes}"
+    prompts = sum([chunk[1] for chunk in plan.chunks])
+    return f"prefill {prompts} tokens, decode {plan.decodes}" if plan.decodes else f"prefill {prompts} tokens"
+
+
+def _shares(own_s: OwnSeconds, network_s: Mapping[str, float] | None) -> dict[str, float]:
+    shares = {COMPUTE: own_s[0], MEMORY_BANDWIDTH: own_s[1], HOST: own_s[2]}
+    return {**shares, **network_s} if network_s else shares

@@ -18,6 +18,7 @@ from clustersim.errors import CannotRunError, CatalogError, InputError, Problem
 from clustersim.spec.inference import InferenceSpec
 from clustersim.topology import Topology
 from clustersim.workloads.inference.replica.memory import MemoryPlan, plan_memory
+from clustersim.workloads.inference.replica.table_times import check_step_times
 
 __all__ = ["Replica", "engine_of", "plan_replicas"]
 
@@ -70,6 +71,7 @@ def plan_replicas(
             )
         )
     model = _model(spec, base)
+    check_step_times(spec, model, base=base)
     layout = _layout(spec, model)
     groups = [gpus[start : start + each] for start in range(0, len(gpus), each)]
     costs = {
@@ -145,7 +147,7 @@ def _cost(
         formats=_formats(spec),
         adapters=_adapters(spec),
         draft=_draft(spec, draft, device, base) if draft is not None else None,
-        prompt_attention_times=engine_of(spec).prompt_attention_times,
+        prompt_attention_times=engine_of(spec).prompt_attention_on(device.name),
         narrow_product_times=engine_of(spec).narrow_product_times,
     )
     try:

@@ -100,10 +100,25 @@ def plan_memory(
                 f"{_advice(cost, fitting)}",
             )
         )
+    if scheduler.kv_blocks is not None:
+        blocks = _asked_for(scheduler.kv_blocks, blocks, groups=cost.layout.data)
     kv_bytes = blocks * scheduler.block_tokens * cost.kv_bytes_per_token
     return MemoryPlan(
         cost.weight_bytes, activation_bytes, kv_bytes, blocks * cost.layout.data, scheduler, prompt + output
     )
+
+
+def _asked_for(asked: int, room: int, *, groups: int) -> int:
+    """Return the KV blocks of each data group where the scenario says how many there are."""
+    if asked > room * groups:
+        raise CannotRunError(
+            Problem(
+                ("scheduler", "kv_blocks"),
+                f"{asked} blocks do not fit; there is room for {room * groups}; "
+                "raise scheduler.memory_utilization, or take larger GPUs",
+            )
+        )
+    return max(1, asked // groups)
 
 
 def _blocks(cost: ServingCost, scheduler: SchedulerSpec, budget_bytes: float) -> int:

@@ -63,6 +63,8 @@ class DecodeBatch:
 
     def blocks_needed(self, steps: int) -> int:
         """Return the new blocks that the next `steps` steps take."""
+        if steps == 1:
+            return self._phases[self.step % self.block_tokens]
         cycles, rest = divmod(steps, self.block_tokens)
         start = self.step % self.block_tokens
         phases = self._phases

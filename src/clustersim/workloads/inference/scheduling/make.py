@@ -61,12 +61,12 @@ def make_scheduler(
     }
     tokens = spec.step_tokens
     if spec.policy == "sarathi":
-        return ChunkedPrefillScheduler(cache, token_budget=tokens, **options)
+        return ChunkedPrefillScheduler(cache, token_budget=tokens, vidur_rules=spec.vidur_rules, **options)
     if spec.policy == "vllm-v1":
         return UnifiedScheduler(cache, token_budget=tokens, long_prefill=spec.long_prefill, **options)
     if spec.policy == "vllm":
         return PrefillFirstScheduler(
-            cache, max_batched_tokens=tokens, pad_prompts=spec.pad_prompts, **options
+            cache, max_batched_tokens=tokens, pad_prompts=spec.vidur_rules, **options
         )
     kind = OrcaScheduler if spec.policy == "orca" else StaticScheduler
     reserved = spec.reserved_tokens or longest_tokens
@@ -78,8 +78,9 @@ def _queue(spec: SchedulerSpec, cache: KvCache, weights: Mapping[int, float] | N
         return FairShare(weights)
     if spec.order == "longest-prefix":
         return LongestPrefixFirst(cache.cached_tokens)
-    kinds = {"fcfs": FirstComeFirstServed, "priority": PriorityFirst, "shortest-job": ShortestJobFirst}
-    return kinds[spec.order]()
+    if spec.order == "priority":
+        return PriorityFirst()
+    return ShortestJobFirst() if spec.order == "shortest-job" else FirstComeFirstServed()
 
 
 def _swap_space(spec: SchedulerSpec, cache: KvCache) -> SwapSpace | None:

@@ -52,17 +52,19 @@ class StepPlan(NamedTuple):
         decoded = self.decodes * self.lane.decode_tokens
         return decoded + sum([chunk.completes_prompt for chunk in self.chunks])
 
-    def kv_tokens(self, steps: int) -> int:
-        """Tokens whose keys and values `steps` repetitions read; each decode reads one more every time."""
-        decoded = self.context_sum * steps + self.decodes * (steps * (steps - 1) // 2)
-        return decoded + sum([chunk.past + chunk.new for chunk in self.chunks]) if self.chunks else decoded
-
-    def pairs(self, steps: int) -> int:
-        """Pairs of a token and one that it attends to, in `steps` repetitions."""
-        decoded = self.context_sum * steps + self.decodes * (steps * (steps - 1) // 2)
+    def attention(self, steps: int) -> tuple[int, int]:
+        """Return what attention works on in `steps` repetitions: pairs of a token and one that it attends
+        to, and tokens whose keys and values are read; each decode reads one more every time."""
+        decoded = self.context_sum * steps
+        if steps > 1:
+            decoded += self.decodes * (steps * (steps - 1) // 2)
         if not self.chunks:
-            return decoded
-        return decoded + sum([chunk.new * (2 * chunk.past + chunk.new + 1) // 2 for chunk in self.chunks])
+            return decoded, decoded
+        pairs, read = decoded, decoded
+        for _, new, past in self.chunks:
+            pairs += new * (2 * past + new + 1) // 2
+            read += past + new
+        return pairs, read
 
     @property
     def batch(self) -> int:

@@ -39,7 +39,8 @@ class OrcaScheduler(Scheduler):
 
     A step has all decodes and the whole prompts of requests that are new (selective batching:
     attention runs request by request, everything else on all tokens together). Nobody is
-    preempted, for each has reserved the memory of the longest request.
+    preempted, for each has reserved the memory of the longest request. With several pipeline stages
+    each of the steps under way may have `max_batch` requests.
 
     Parameters
     ----------
@@ -65,7 +66,7 @@ class OrcaScheduler(Scheduler):
         **options: Any,
     ) -> None:
         options["decoding"] = ReservedDecodes(cache.block_tokens)
-        super().__init__(cache, max_batch=max_batch, **options)
+        super().__init__(cache, max_batch=max_batch * options.get("pipeline", 1), **options)
         self.max_batched_tokens = max_batched_tokens
         self._reserved_tokens = reserved_tokens
 

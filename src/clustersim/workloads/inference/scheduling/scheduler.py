@@ -122,13 +122,13 @@ class Scheduler(ABC):
     def complete(self, plan: StepPlan, steps: int = 1) -> Completed:
         """Book `steps` repetitions of a plan as done (more than one only without chunks)."""
         lane, cache = plan.lane, self.cache
-        if self._under_way:
-            self._land(plan)
+        grown = bool(self._under_way) and self._land(plan)
         finished: list[Request] = []
         if plan.decodes:
             if self.queue.counts_tokens:
                 self.queue.generated(lane.requests, steps)
-            cache.grow(lane.blocks_needed(steps))
+            if not grown:
+                cache.grow(lane.blocks_needed(steps))
             finished = lane.advance(steps)
         peak_blocks = cache.used_blocks
         answered: list[Request] = []
@@ -292,7 +292,7 @@ class Scheduler(ABC):
 
     def _lane(self) -> DecodeBatch:
         """Return the decodes of the next step: all that are not under way, or the first of them."""
-        if len(self.decoding) <= self._most_together:
+        if self.pipeline == 1 or len(self.decoding) <= self._most_together:
             return self.decoding
         in_order = sorted(self.decoding.requests, key=self._place)
         return self.decoding.part(set(in_order[: self._most_together]))
@@ -360,7 +360,9 @@ class Scheduler(ABC):
         return moved
 
     def _launch(self, plan: StepPlan) -> None:
-        """Set the requests of a step aside until it is done."""
+        """Set the requests of a step aside until it is done, its decodes with the blocks that they need."""
+        if plan.decodes:
+            self.cache.grow(plan.lane.blocks_needed(1))
         if plan.lane is self.decoding:
             self.decoding = plan.lane.alike()
         for chunk in plan.chunks:
@@ -368,10 +370,12 @@ class Scheduler(ABC):
         self._under_way[id(plan)] = plan
         self._left_over = {*self.decoding.requests, *self.prefilling}
 
-    def _land(self, plan: StepPlan) -> None:
-        """Put the prompts of a step that is done among the others again."""
-        if self._under_way.pop(id(plan), None) is not None:
-            self.prefilling += [chunk.request for chunk in plan.chunks]
+    def _land(self, plan: StepPlan) -> bool:
+        """Put the prompts of a step that was set aside among the others again."""
+        if self._under_way.pop(id(plan), None) is None:
+            return False
+        self.prefilling += [chunk.request for chunk in plan.chunks]
+        return True
 
     def _merge(self, lane: DecodeBatch) -> None:
         """Bring decodes back to the others."""

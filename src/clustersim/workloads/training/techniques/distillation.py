@@ -129,6 +129,7 @@ def _frozen(block: LayerCost, first: LayerCost, *, copies: bool) -> LayerCost:
         recompute=KernelTime.ZERO,
         backward_input=KernelTime.ZERO,
         backward_weight=KernelTime.ZERO,
+        host=block.host._replace(recompute=0.0, backward_input=0.0, backward_weight=0.0),
         messages_recompute=(),
         messages_backward=(),
         activation_bytes=0.0,
