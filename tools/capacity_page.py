@@ -20,7 +20,9 @@ def main() -> None:
     """Search every configuration, draw the picture, and write the table."""
     found = cs.capacity(cs.load(ROOT / SCENARIO), vary=VARY, tolerance=0.05, curve=6)
     found.plot.latency().save(ROOT / "docs" / "images" / "capacity-100-ms.png")
-    options = " ".join(f"--vary {path}={','.join(map(str, values))}" for path, values in VARY.items())
+    options = " ".join(
+        f"--vary {path}={','.join(str(value) for value in values)}" for path, values in VARY.items()
+    )
     text = (
         f"```sh no-run a minute on two cores\nclustersim capacity {SCENARIO} {options} --tolerance 0.05\n```\n\n"
         f"```text\n{found.summary(width=118)}\n```\n\n"

@@ -8,7 +8,7 @@ from statistics import fmean
 
 import clustersim as cs
 from clustersim.report.numbers import duration, percent
-from clustersim.report.style import BLUE, RED, Picture, house_style, legend_below, log_seconds, stacked_picture
+from clustersim.report.style import BLUE, RED, Picture, house_style, legend_below, stacked_picture
 
 ROOT = Path(__file__).parents[1]
 SCENARIO = "scenarios/disaggregated-tail.yaml"
@@ -56,17 +56,19 @@ def _simulated() -> Series:
 @house_style
 def _picture(found: Series) -> Picture:
     """Draw each metric over the oversubscription; a dot per seed, a line through their mean."""
-    picture, stacked = stacked_picture(len(METRICS), 7.6, 7.6)
+    picture, stacked = stacked_picture(len(METRICS), 7.6, 2.5)
     for axes, (name, words) in zip(stacked, METRICS.items(), strict=True):
         for tenant, color, mark in ((ALONE, BLUE, "o"), (BESIDE, RED, "s")):
             seeds = found[tenant][name]
-            axes.plot(OVERSUBSCRIPTION, [fmean(each) for each in seeds], color=color, lw=1.6, label=tenant)
+            axes.plot(
+                OVERSUBSCRIPTION, [1e3 * fmean(each) for each in seeds], color=color, lw=1.6, label=tenant
+            )
             for ratio, each in zip(OVERSUBSCRIPTION, seeds, strict=True):
-                axes.plot([ratio] * len(each), each, mark, color=color, ms=4)
-        axes.set(yscale="log", xscale="log", ylabel=words)
+                axes.plot([ratio] * len(each), [1e3 * value for value in each], mark, color=color, ms=4)
+        axes.set(xscale="log", ylabel=f"{words} (ms)")
+        axes.set_ylim(bottom=0)
         axes.set_xticks(OVERSUBSCRIPTION, [f"{ratio}:1" for ratio in OVERSUBSCRIPTION], minor=False)
         axes.minorticks_off()
-        log_seconds(axes.yaxis)
     stacked[0].set_title("A disaggregated service and the fabric between its pools", loc="left")
     stacked[-1].set_xlabel("oversubscription of the leaves")
     legend_below(stacked[-1])
@@ -83,7 +85,10 @@ def _table(found: Series) -> str:
             cells = [duration(_mean(found[tenant][name], place)) for name in METRICS]
             kept = percent(_mean(found[tenant]["slo_attainment"], place))
             lines.append(f"| {ratio}:1 | {beside} | {' | '.join(cells)} | {kept} |")
-    return "\n".join(lines) + f"\n\nMeans over {SEEDS} seeds.\n\n![Tail over oversubscription](images/tail-study.png)\n"
+    return (
+        "\n".join(lines)
+        + f"\n\nMeans over {SEEDS} seeds.\n\n![Tail over oversubscription](images/tail-study.png)\n"
+    )
 
 
 def _mean(values: Sequence[Sequence[float]], place: int) -> float:

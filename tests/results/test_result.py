@@ -142,6 +142,7 @@ def test_saving_writes_every_part_and_leaves_no_temporary_file(saved: Path) -> N
         "chat.latency_cdf",
         "chat.latency_timeline",
         "chat.kv_occupancy",
+        "chat.engine_use",
     )
     assert names == {
         "scenario.yaml",

@@ -125,7 +125,8 @@ def test_every_combination_is_searched_and_ranked(tmp_path):
     kept = json.loads((tmp_path / "capacity.json").read_text())
     assert [each["name"] for each in kept["configurations"]] == names
     assert (tmp_path / "latency.png").stat().st_size > 10_000
-    assert names[0] in found.summary(width=200) and "TTFT within 300 ms" in found.summary()
+    assert names[0] in found.summary(width=200)
+    assert "TTFT within 300 ms" in found.summary()
 
 
 def test_a_configuration_that_cannot_run_is_told_beside_the_others():
@@ -138,7 +139,8 @@ def test_a_configuration_that_cannot_run_is_told_beside_the_others():
 
 def test_objectives_that_no_load_keeps_are_told():
     found = cs.capacity(scenario(slo={"ttft": "1 us"}, requests=5), curve=0, jobs=1)
-    assert found.best is None and found.searched[0].factor == 0.0
+    assert found.best is None
+    assert found.searched[0].factor == 0.0
     assert len(found.searched[0].points) < 5  # an idle service that is late is not tried at ever lower loads
     assert "at no load" in found.summary(width=200)
 

@@ -71,4 +71,6 @@ def serve_requests(sent, schedulers, timer, *, skip_ahead=True, mover=None):
     env.process(send())
     env.run()
     logs = [engine.log for engine in engines]
-    return SimpleNamespace(requests=sent, logs=logs, trace=world.trace, finishes=dict(finishes))
+    return SimpleNamespace(
+        requests=sent, logs=logs, trace=world.trace, finishes=dict(finishes), events=next(env._eid)
+    )

@@ -12,6 +12,9 @@ from inference_world import serve
 from clustersim.engine.trace import QUEUEING
 from clustersim.workloads.inference.cache.kv_cache import KvCache
 from clustersim.workloads.inference.measures.attribution import CLASSES, request_shares, service_shares
+from clustersim.workloads.inference.measures.request_columns import RequestColumns
+from clustersim.workloads.inference.replica.step_log import StepLog
+from clustersim.workloads.inference.requests import Request
 from clustersim.workloads.inference.scheduling.chunked import ChunkedPrefillScheduler
 from clustersim.workloads.inference.scheduling.prefill_first import PrefillFirstScheduler
 
@@ -30,6 +33,14 @@ def served(seed, *, chunked, skip_ahead=True):
         else PrefillFirstScheduler(cache, max_batch=16, max_batched_tokens=128)
     )
     return serve(requests, scheduler, LinearTimer(), skip_ahead=skip_ahead)
+
+
+def of_requests(run):
+    return request_shares(run.requests, RequestColumns.of(run.requests), run.logs)
+
+
+def of_service(run):
+    return service_shares(run.requests, RequestColumns.of(run.requests), run.logs)
 
 
 def row_by_row(run):
@@ -51,18 +62,18 @@ def row_by_row(run):
 @given(seed=st.integers(0, 2**32 - 1), chunked=st.booleans())
 def test_shares_of_every_request_sum_to_one(seed, chunked):
     run = served(seed, chunked=chunked)
-    shares = request_shares(run.requests, run.logs)
+    shares = of_requests(run)
     total = sum(shares.values())
     assert total == pytest.approx(np.ones(len(run.requests)), abs=1e-9)
     assert all((column >= 0).all() for column in shares.values())
-    assert sum(service_shares(run.requests, run.logs).values()) == pytest.approx(1.0, abs=1e-12)
+    assert sum(of_service(run).values()) == pytest.approx(1.0, abs=1e-12)
 
 
 @pytest.mark.parametrize("chunked", [False, True])
 def test_prefix_sums_give_what_adding_up_row_by_row_gives(chunked):
     run = served(3, chunked=chunked)
     assert sum(request.preemptions for request in run.requests) > 0
-    shares = request_shares(run.requests, run.logs)
+    shares = of_requests(run)
     total = dict.fromkeys(CLASSES, 0.0)
     for place, (request, seconds) in enumerate(zip(run.requests, row_by_row(run), strict=True)):
         e2e_s = request.finish_s - request.arrival_s
@@ -70,13 +81,13 @@ def test_prefix_sums_give_what_adding_up_row_by_row_gives(chunked):
             assert shares[name][place] == pytest.approx(seconds[name] / e2e_s, abs=1e-9)
             total[name] += seconds[name]
     whole_s = sum(total.values())
-    for name, share in service_shares(run.requests, run.logs).items():
+    for name, share in of_service(run).items():
         assert share == pytest.approx(total[name] / whole_s, abs=1e-9)
 
 
 def test_the_wait_before_admission_is_queueing():
     run = served(3, chunked=False)
-    shares = request_shares(run.requests, run.logs)[QUEUEING]
+    shares = of_requests(run)[QUEUEING]
     for request, share in zip(run.requests, shares, strict=True):
         if not request.preemptions:
             e2e_s = request.finish_s - request.arrival_s
@@ -86,5 +97,44 @@ def test_the_wait_before_admission_is_queueing():
 def test_skipping_ahead_leaves_the_shares_as_they_are():
     skipping, stepping = (served(9, chunked=False, skip_ahead=skip) for skip in (True, False))
     for name in CLASSES:
-        first, second = (request_shares(run.requests, run.logs)[name] for run in (skipping, stepping))
+        first, second = (of_requests(run)[name] for run in (skipping, stepping))
         np.testing.assert_allclose(first, second, atol=1e-9)
+
+
+def test_time_in_which_kv_comes_from_elsewhere_is_told_by_what_brought_it():
+    run = served(3, chunked=False)
+    first = run.requests[0]
+    first.loading_s = {"network_bandwidth:a>b": 0.001, "storage": 0.002}
+    alone = of_requests(served(3, chunked=False))
+    shares = of_requests(run)
+    e2e_s = first.finish_s - first.arrival_s
+    assert shares["storage"][0] == pytest.approx(0.002 / e2e_s)
+    assert shares["network_bandwidth"][0] == pytest.approx(0.001 / e2e_s)
+    assert shares[QUEUEING][0] == pytest.approx(max(0.0, alone[QUEUEING][0] - 0.003 / e2e_s), abs=1e-9)
+    assert shares["storage"][1:].sum() == 0.0
+
+
+def test_rows_of_another_batch_in_flight_are_not_those_of_a_request():
+    log = StepLog()
+    for row in range(6):
+        log.append(
+            start_s=row,
+            end_s=row + 1.0,
+            first_s=1.0,
+            steps=1,
+            batch=1,
+            decodes=1,
+            tokens=1,
+            kv_start_blocks=0,
+            kv_end_blocks=0,
+            queued=0,
+            own_s=(1.0, 0.0, 0.0),
+            slot=row % 2,
+        )
+    request = Request(0, 0.0, 1, 3)
+    request.replica, request.first_row, request.last_row, request.finish_s = 0, 1, 5, 6.0
+    shares = request_shares([request], RequestColumns.of([request]), [log])
+    assert shares["compute"][0] == pytest.approx(3 / 6)
+    assert shares[QUEUEING][0] == pytest.approx(3 / 6)
+    whole = service_shares([request], RequestColumns.of([request]), [log])
+    assert whole["compute"] == pytest.approx(3 / 6)

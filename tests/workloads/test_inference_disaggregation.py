@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from inference_fleets import SPLIT, placed, requests_of, run_service, service_spec, star, uplinks
 
 from clustersim.engine.world import World
 from clustersim.errors import CannotRunError
+from clustersim.results.paths import request_path
 from clustersim.spec.training import TrainingSpec
+from clustersim.workloads.inference.columns import TABLES
 
 KV_PER_TOKEN = 2 * 32 * 4096 * 2
 """Llama-2-7B in bf16: keys and values of 32 layers."""
@@ -222,3 +226,29 @@ def test_a_pool_that_cannot_lie_as_it_says_is_refused_where_it_says_so():
     with pytest.raises(CannotRunError, match="3 GPUs do not divide the 32 heads") as caught:
         placed(star(), spec)
     assert caught.value.problems[0].path == ("disaggregation", "decode", "parallelism", "tensor")
+
+
+def test_the_critical_path_of_a_request_goes_through_both_replicas_and_the_network():
+    outcome, workload, world = run_service(star(bandwidth="10 Gbit/s"), **split())
+    request = requests_of(workload)[20]
+    path = request_path(world.trace.rows, outcome, 20)
+    assert path[0].start_s == pytest.approx(request.arrival_s)
+    assert path[-1].end_s == pytest.approx(request.finish_s)
+    for one, other in pairwise(path):
+        assert one.end_s == pytest.approx(other.start_s)
+    lanes = list(dict.fromkeys(segment.lane for segment in path))
+    replica = request.handover.replica
+    engines = [lane for lane in lanes if lane.endswith(("/engine", "/transfers"))]
+    assert engines == [f"chat.{replica}/engine", "chat.kv/transfers", "chat.2/engine"]
+
+
+def test_the_table_of_transfers_says_what_every_request_waited_for():
+    outcome, workload, _ = run_service(**split())
+    table = outcome.tables["kv_transfers"]
+    assert list(table) == [column.name for column in TABLES["kv_transfers"]]
+    np.testing.assert_allclose(
+        table["exposed_s"], [request.handover.exposed_s for request in requests_of(workload)]
+    )
+    assert set(table["from_replica"]) == {0, 1}
+    assert set(table["to_replica"]) == {2}
+    assert outcome.metrics["kv_exposed_s.mean"] == pytest.approx(table["exposed_s"].mean())

@@ -159,9 +159,7 @@ def test_whatever_fails_whenever_each_request_is_answered_or_given_up_exactly_on
     shape = data.draw(st.sampled_from(["together", "whole", "layer-wise", "scaled"]))
     talk = data.draw(st.booleans())
     fields = BUSY | {"requests": 30, "arrivals": {"kind": "poisson", "rate": "15 req/s"}}
-    fields |= {
-        "scheduler": data.draw(st.sampled_from([{}, {"policy": "sarathi", "max_batched_tokens": 256}]))
-    }
+    fields |= {"scheduler": data.draw(st.sampled_from(SCHEDULERS))}
     if talk:
         fields |= {"arrivals": CONVERSATIONS, "kv_cache": {"prefix_caching": True}, "routing": "prefix-aware"}
     if shape == "together":
@@ -197,6 +195,12 @@ def test_whatever_fails_whenever_each_request_is_answered_or_given_up_exactly_on
         assert all(member.engine.scheduler.cache.used_blocks == 0 for member in pool.members)
 
 
+SCHEDULERS = [
+    {},
+    {"policy": "vllm-v1", "max_batched_tokens": 200},
+    {"policy": "sarathi", "max_batched_tokens": 256},
+    {"policy": "static"},
+]
 CONVERSATIONS = {
     "kind": "sessions",
     "starts": {"kind": "poisson", "rate": "10 req/s"},

@@ -121,7 +121,10 @@ def test_preemptions_happen_in_these_tests(policy):
 def test_swapped_requests_are_not_computed_again(policy):
     limits = {"blocks": 40, "block_tokens": 8, "watermark": 0.0, "max_batch": 64}
     served = check(policy, crowd(), limits, tokens=128, swap_blocks=1000)
-    decodes = sum(steps * decodes for steps, decodes in zip(served.log.column("steps"), served.log.column("decodes"), strict=True))
+    decodes = sum(
+        steps * decodes
+        for steps, decodes in zip(served.log.column("steps"), served.log.column("decodes"), strict=True)
+    )
     assert sum(request.preemptions for request in served.requests) > 10
     assert decodes == sum(request.output - 1 for request in served.requests)
 

@@ -1,52 +1,16 @@
-"""A replica as a queue: closed forms, closed loops, routing."""
+"""Closed loops and routing."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import simpy
-from inference_reference import LinearTimer
-from inference_world import serve
 
 from clustersim.spec.lengths import LengthsSpec
-from clustersim.workloads.inference.cache.kv_cache import KvCache
 from clustersim.workloads.inference.demand.desk import Desk
 from clustersim.workloads.inference.demand.lengths import LengthStream, lengths_of
 from clustersim.workloads.inference.demand.load import ClosedLoad
 from clustersim.workloads.inference.fleet.router import make_router
-from clustersim.workloads.inference.scheduling.chunked import ChunkedPrefillScheduler
-from clustersim.workloads.inference.scheduling.prefill_first import PrefillFirstScheduler
-
-
-def single_server(*, chunked):
-    cache = KvCache(1000, block_tokens=16, watermark=0.0)
-    if chunked:
-        return ChunkedPrefillScheduler(cache, max_batch=1, token_budget=64)
-    return PrefillFirstScheduler(cache, max_batch=1, max_batched_tokens=8192)
-
-
-@pytest.mark.parametrize("chunked", [False, True])
-@pytest.mark.parametrize("load", [0.3, 0.7])
-def test_mean_wait_is_that_of_an_m_d_1_queue(chunked, load):
-    prompt, output = 100, 5
-    timer = LinearTimer()
-    alone = serve([(0.0, prompt, output)], single_server(chunked=chunked), timer).requests[0]
-    service_s = alone.finish_s
-    rng = np.random.default_rng(11)
-    arrivals = np.cumsum(rng.exponential(service_s / load, 15_000)).tolist()
-    requests = [(arrival_s, prompt, output) for arrival_s in arrivals]
-    served = serve(requests, single_server(chunked=chunked), timer)
-    waits = np.array([request.admitted_s - request.arrival_s for request in served.requests])
-    assert waits.mean() == pytest.approx(load * service_s / (2 * (1 - load)), rel=0.06)
-    assert (waits < 1e-9).mean() == pytest.approx(1 - load, abs=0.02)
-
-
-def test_the_longest_queue_waits_for_those_before_it():
-    requests = [(0.0, 100, 1)] * 10
-    served = serve(requests, single_server(chunked=False), LinearTimer())
-    service_s = served.requests[0].finish_s
-    finishes = [request.finish_s for request in served.requests]
-    assert finishes == pytest.approx([service_s * (i + 1) for i in range(10)])
 
 
 def closed_loop(clients, *, think_s=0.0, requests=None, duration_s=None, answer_s=0.1):

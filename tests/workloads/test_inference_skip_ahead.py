@@ -116,7 +116,11 @@ def test_every_request_finishes_once_and_all_blocks_come_back(requests, limits, 
     assert served.scheduler.decoding.context_sum == 0
     recomputed = sum(request.preemptions for request in served.requests) > 0
     tokens = sum(prompt + output - 1 for _, prompt, output in requests)
-    assert sum(served.log.column("tokens")) > tokens if recomputed else sum(served.log.column("tokens")) == tokens
+    assert (
+        sum(served.log.column("tokens")) > tokens
+        if recomputed
+        else sum(served.log.column("tokens")) == tokens
+    )
 
 
 def test_preemption_happens_in_these_tests_and_is_exact():

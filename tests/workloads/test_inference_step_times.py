@@ -104,8 +104,14 @@ def test_a_mean_context_is_rounded_down_and_then_up_to_64():
     ("spoil", "says"),
     [
         (lambda folder: (folder / "attn_rope.csv.gz").unlink(), "no attn_rope.csv"),
-        (lambda folder: rewrite(folder / "add.csv.gz", lambda text: text.replace("prediction", "ms")), "'prediction'"),
-        (lambda folder: rewrite(folder / "add.csv.gz", lambda text: text + "7,x\n"), "add.csv.gz:290: expected numbers"),
+        (
+            lambda folder: rewrite(folder / "add.csv.gz", lambda text: text.replace("prediction", "ms")),
+            "'prediction'",
+        ),
+        (
+            lambda folder: rewrite(folder / "add.csv.gz", lambda text: text + "7,x\n"),
+            "add.csv.gz:290: expected numbers",
+        ),
         (lambda folder: rewrite(folder / "add.csv.gz", lambda text: text + "7,-1\n"), "at least 0"),
         (shutil.rmtree, "cannot be read|no such folder"),
     ],

@@ -77,8 +77,8 @@ def test_rows_with_a_value_in_a_column_are_kept_alone(tmp_path):
 
 
 def test_a_file_of_lengths_needs_no_arrivals(tmp_path):
-    text = "num_prefill_tokens,num_decode_tokens,num_total_tokens,pd_ratio\n3772,54,3826,69.8\n2015,156,2171,12.9\n"
-    prompt, output = read_lengths(write(tmp_path, text))
+    vidur = "num_prefill_tokens,num_decode_tokens,pd_ratio\n3772,54,69.8\n2015,156,12.9\n"
+    prompt, output = read_lengths(write(tmp_path, vidur))
     assert (prompt.tolist(), output.tolist()) == ([3772, 2015], [54, 156])
     with pytest.raises(InputError, match="no column for the output"):
         read_lengths(write(tmp_path, "prompt\n5\n"))

@@ -57,7 +57,13 @@ def compare(policy, requests, *, blocks, stages):
     """Serve the load by their rules and by ours; return both."""
     timer = StagedTimer(stages)
     theirs = VidurReplica(
-        policy, timer.stage_seconds, blocks=blocks, cap=CAP, tokens=TOKENS[policy], stages=stages, longest=LONGEST
+        policy,
+        timer.stage_seconds,
+        blocks=blocks,
+        cap=CAP,
+        tokens=TOKENS[policy],
+        stages=stages,
+        longest=LONGEST,
     )
     jobs = theirs.serve(requests)
     ours = serve(requests, scheduler(policy, blocks=blocks, stages=stages), timer)

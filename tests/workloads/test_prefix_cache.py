@@ -252,7 +252,7 @@ def test_a_repeated_conversation_is_found_up_to_its_last_answer(turns) -> None:
         assert serve(cache, request) == (prompt - 4 if turn else 0)
 
 
-def test_usage_is_sampled_at_admissions_and_thinned_evenly(monkeypatch) -> None:
+def test_usage_is_sampled_as_requests_leave_and_thinned_evenly(monkeypatch) -> None:
     monkeypatch.setattr(usage, "_MOST_ROWS", 8)
     now = [0.0]
     cache = PrefixCache(100, block_tokens=2, watermark=0.0, clock=lambda: now[0])
@@ -265,7 +265,7 @@ def test_usage_is_sampled_at_admissions_and_thinned_evenly(monkeypatch) -> None:
     assert table["prompt_tokens"].tolist() == [9 * int(time) for time in table["time_s"]]
     assert table["found_tokens"][-1] == 8 * (int(table["time_s"][-1]) - 1)
     assert np.isnan(table["host_used_fraction"]).all()
-    assert table["gpu_held_fraction"][-1] == 0.05
+    assert (table["gpu_held_fraction"][-1], table["gpu_idle_fraction"][-1]) == (0.0, 0.04)
     assert set(table["replica"]) == {3}
 
 

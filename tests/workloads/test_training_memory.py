@@ -310,3 +310,31 @@ def bloom_job(row: dict[str, str]) -> TrainingSpec:
         recompute="full",
         attention="unfused",
     )
+
+
+@pytest.mark.parametrize(("precision", "more"), [("bf16", 2.0), ("fp16", 0.0)])
+def test_deepspeed_keeps_bf16_gradients_beside_their_undivided_sums(precision: str, more: float) -> None:
+    gpus = [f"gpu{number}" for number in range(8)]
+    fields: dict[str, Any] = {
+        "kind": "training",
+        "name": "job",
+        "model": "llama-2-7b",
+        "gpus": 8,
+        "micro_batch": 1,
+        "steps": 1,
+        "parallelism": {"zero": 1},
+        "precision": precision,
+    }
+    alone, both = (
+        LaidOut.of(
+            TrainingSpec.model_validate(fields | {"gradients": gradients}),
+            model=catalog.model("llama-2-7b"),
+            accelerator=catalog.accelerator("a100-sxm4-80gb"),
+            gpus=gpus,
+        )
+        for gradients in (None, "both")
+    )
+    parameters = sum(layer.parameters for chunk in alone.chunks for layer in chunk)
+    spared = both.memory[0].gradients - alone.memory[0].gradients
+    assert spared == pytest.approx(more * parameters)
+    assert both.cost.gradient_bytes_per_parameter == alone.cost.gradient_bytes_per_parameter

@@ -15,7 +15,8 @@ __all__ = ["Attention", "Captured", "Module", "TransformerPass", "divided"]
 
 Attention = Literal["fused", "flash-2", "triton", "unfused"]
 """`fused`: one kernel that never writes the matrix of probabilities, the best of the GPU; `flash-2`:
-FlashAttention-2 (Dao, 2023), which is that until Ampere; `triton`: that of the first FlashAttention (Dao et al., NeurIPS 2022) in Triton;
+FlashAttention-2 (Dao, 2023), which is that until Ampere; `triton`: that of the first FlashAttention (Dao et
+al., NeurIPS 2022) in Triton;
 `unfused`: products, softmax and dropout one by one."""
 
 Module = Literal["norms", "expert_activation", "latent_projections", "feed_forward"]
@@ -145,7 +146,7 @@ class TransformerPass:
         )
 
     def block_norm(self, name: str, *, precision: str | None = None) -> Part:
-        """Return the norm at the start of a block; recomputed, its result is not kept for the product behind it.
+        """Return the norm at the start of a block; recomputed, its result is not kept for the product behind.
 
         `precision` is that of the product; None takes that of the linear layers.
         """

@@ -49,7 +49,10 @@ def iteration_path(trace: Sequence[Activity], outcome: Outcome, iteration: int) 
 
 
 def request_path(trace: Sequence[Activity], outcome: Outcome, request: int) -> tuple[Segment, ...]:
-    """Return the critical path of one request: the wait for admission, then the engine's steps."""
+    """Return the critical path of one request: the wait for admission, then the engine's steps.
+
+    Where another replica computed the prompt, its steps come first, then the KV on the network.
+    """
     table = _table(outcome, "requests")
     row = _row_of(table, "request", request, outcome.name)
     arrival_s, admitted_s, finish_s = (
@@ -61,11 +64,24 @@ def request_path(trace: Sequence[Activity], outcome: Outcome, request: int) -> t
     end_row = int(table["trace_row"][row]) if "trace_row" in table and trace else -1
     if end_row < 0:
         end_row = _row_ending_at(trace, owner, finish_s)
-    path = critical_path(trace, end_row, since_s=admitted_s, until_s=finish_s)
+    since_s, before = _handed_over(trace, outcome, request, admitted_s)
+    path = (*before, *critical_path(trace, end_row, since_s=since_s, until_s=finish_s))
     if admitted_s <= arrival_s:
         return path
     label = f"request {request} in the queue"
     return (waiting(arrival_s, admitted_s, lane=f"{owner}/queue", label=label), *path)
+
+
+def _handed_over(
+    trace: Sequence[Activity], outcome: Outcome, request: int, admitted_s: float
+) -> tuple[float, tuple[Segment, ...]]:
+    """Return when a request came to the replica that answered it, and the path up to then."""
+    transfers = outcome.tables.get("kv_transfers")
+    found = np.flatnonzero(transfers["request"] == request) if transfers is not None else ()
+    if transfers is None or not len(found) or not trace:
+        return admitted_s, ()
+    arrived_s, row = float(transfers["arrived_s"][found[0]]), int(transfers["trace_row"][found[0]])
+    return arrived_s, critical_path(trace, row, since_s=admitted_s, until_s=arrived_s)
 
 
 def _table(outcome: Outcome, name: str) -> Table:

@@ -45,8 +45,9 @@ class SchedulerSpec(SpecModel):
     long_prefill: Annotated[int, Field(ge=1)] | None = None
     """`vllm-v1`: most prompt tokens of one request in a step. Default: all that the step has left."""
     vidur_rules: bool = False
-    """`vllm`, `sarathi`: as the simulator Vidur has them. Each prompt of a `vllm` step counts as the longest
-    of them; of a `sarathi` prompt that loses its blocks half computed the rest is generated token by token."""
+    """`vllm`, `sarathi`: as the simulator Vidur has them. Each prompt of a `vllm` step counts as the
+    longest of them; of a `sarathi` prompt that loses its blocks half computed the rest is generated token
+    by token."""
     reserved_tokens: Annotated[int, Field(ge=1)] | None = None
     """`orca`, `static`: tokens whose KV blocks each request reserves. Default: the longest request's."""
     preemption: Literal["recompute", "swap"] = "recompute"

@@ -113,9 +113,9 @@ class TrainingSpec(SpecModel):
     """Arithmetic of matrix products; master weights and optimizer states are fp32. With `fp8` the linear
     layers alone are fp8, all else bf16."""
     gradients: Literal["half", "fp32", "both"] | None = None
-    """Mixed precision: gradients are kept and reduced in 2 bytes or in 4; `both` keeps bf16 ones beside those in
-    fp32 that they are added to, as DeepSpeed's BF16_Optimizer does. Default: `half` with fp16, `fp32`
-    with bf16 and fp8, as Megatron-LM does unless told otherwise."""
+    """Mixed precision: gradients are kept and reduced in 2 bytes or in 4; `both` keeps bf16 ones beside those
+    in fp32 that they are added to, as DeepSpeed's BF16_Optimizer does (with fp16 as `half`). Default: `half`
+    with fp16, `fp32` with bf16 and fp8, as Megatron-LM does unless told otherwise."""
     optimizer: Literal["adam", "adam-8bit", "adafactor", "lamb", "sgd"] = "adam"
     """Decides the optimizer's state per parameter and its memory traffic."""
     micro_batch: Annotated[int, Field(ge=1)]
@@ -137,9 +137,9 @@ class TrainingSpec(SpecModel):
     """`full` for so many layers of each stage only. Default: all."""
     attention: Literal["fused", "flash-2", "triton", "unfused"] = "fused"
     """`fused`: the best kernel of the GPU that stores no sequence × sequence matrix (cuDNN, FlashAttention-3
-    on Hopper); `flash-2`: FlashAttention-2, which is slower from Hopper on; `triton`: the first FlashAttention
-    as written in Triton, slower still; `unfused`: matrix products, softmax and dropout one by
-    one, as scripts before 2022 did."""
+    on Hopper); `flash-2`: FlashAttention-2, which is slower from Hopper on; `triton`: the first
+    FlashAttention as written in Triton, slower still; `unfused`: matrix products, softmax and dropout one
+    by one, as scripts before 2022 did."""
     host: HostSpec = HostSpec()
     """How the host launches kernels, and what that takes."""
     lora: LoraSpec | None = None

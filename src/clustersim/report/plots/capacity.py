@@ -69,7 +69,7 @@ def latency_over_load(study: Capacity) -> Picture:
     if not shown:
         raise InputError("no configuration keeps the objectives at any load, so there is nothing to draw")
     panels = [panel for panel in _PANELS if _limit(study, panel[1]) is not None]
-    picture, stacked = stacked_picture(len(panels), 8.4, 2.0 + 2.4 * len(panels))
+    picture, stacked = stacked_picture(len(panels), 8.4, 4.2 if len(panels) == 1 else 2.6)
     for axes, (metric, objective, words) in zip(stacked, panels, strict=True):
         for number, each in enumerate(shown):
             _draw(axes, each, metric, number)

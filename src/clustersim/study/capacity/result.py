@@ -52,7 +52,7 @@ class Searched:
 
     @property
     def usd_per_million_requests(self) -> float | None:
-        """Price of the service's GPUs over the requests answered, at the highest load; None without a price."""
+        """Price of the GPUs over the requests answered, at the highest load; None without a price."""
         price_per_h = None if self.best is None else self.best.metrics.get("price_usd_per_h")
         if price_per_h is None or self.requests_per_s <= 0.0:
             return None

@@ -199,7 +199,7 @@ def _steady_rate(table: Mapping[str, np.ndarray]) -> float:
     finish_s = np.sort(table["finish_s"])
     order = np.argsort(table["finish_s"])
     tokens = np.cumsum(table["output_tokens"][order])
-    first, last = len(finish_s) // 4, 3 * len(finish_s) // 4
-    if last <= first:
+    first, last = len(finish_s) // 4, min(3 * len(finish_s) // 4, len(finish_s) - 1)
+    if finish_s[last] <= finish_s[first]:
         return float(tokens[-1] / finish_s[-1])
     return float((tokens[last] - tokens[first]) / (finish_s[last] - finish_s[first]))

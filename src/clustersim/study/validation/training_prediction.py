@@ -17,6 +17,7 @@ from clustersim.study.validation.training_model import complete, model_of
 from clustersim.study.validation.training_recipes import recipe_of
 from clustersim.study.validation.training_result import PARTS, TrainingResult
 from clustersim.study.validation.training_row import TrainingRow, read_row
+from clustersim.study.validation.training_torus import Slice, over_all_links
 
 if TYPE_CHECKING:
     from clustersim.catalog.hardware import Hardware
@@ -113,7 +114,7 @@ def predict_row(cells: Mapping[str, str], *, simulator: Simulator = simulate) ->
     try:
         return _predicted(row, known, simulator)
     except ClusterSimError as error:
-        return replace(known, reason=str(error))
+        return replace(known, reason="; ".join(str(error).splitlines()))
 
 
 def _described(row: TrainingRow) -> TrainingResult:
@@ -148,6 +149,7 @@ def _predicted(row: TrainingRow, known: TrainingResult, simulator: Simulator) ->
     known = replace(known, framework=framework.name)
     recipe = recipe_of(row.framework, row.model, row.gpu)
     jobs = [recipe.applied(job) if recipe else job for job in candidates(row, model, framework)]
+    jobs = list(map(over_all_links, jobs)) if isinstance(hardware, Slice) else jobs
     found = simulator(jobs, model, hardware)
     return replace(
         known,

@@ -108,7 +108,7 @@ def read_row(row: Mapping[str, str]) -> TrainingRow:
         raise InputError("the number of GPUs is not given")
     return TrainingRow(
         id=text("row_id"),
-        table=text("table") or f"MLPerf {text('round')}".strip(),
+        table=text("table") or (f"MLPerf {text('round')}" if text("round") else "runs"),
         system=text("system"),
         gpu=text("gpu"),
         gpus=gpus,

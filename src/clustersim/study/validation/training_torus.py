@@ -5,13 +5,17 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from clustersim import catalog
 from clustersim.catalog.hardware import Hardware
 from clustersim.errors import InputError, did_you_mean
 from clustersim.study.validation.training_row import TrainingRow
 
-__all__ = ["Slice", "is_torus", "slice_of"]
+if TYPE_CHECKING:
+    from clustersim.spec.training import TrainingSpec
+
+__all__ = ["Slice", "is_torus", "over_all_links", "slice_of"]
 
 _CHIP = re.compile(r"\btpu\s*-?\s*v?(?P<version>\d\s*[a-z]?)|\b(?P<name>trillium|ironwood)\b", re.IGNORECASE)
 _NAMES = {"trillium": "6e", "ironwood": "7x"}
@@ -70,6 +74,14 @@ def slice_of(row: TrainingRow) -> Slice:
         dimensions=dimensions,
         assumed=assumed,
     )
+
+
+def over_all_links(spec: TrainingSpec) -> TrainingSpec:
+    """Return a job whose collectives run over all dimensions of the torus at once, as XLA's do.
+
+    **Source:** Austin et al., How to scale your model, 2025, chapter 3; Jouppi et al., ISCA 2023.
+    """
+    return spec.model_copy(update={"collective": spec.collective.model_copy(update={"algorithm": "torus"})})
 
 
 def _shape(row: TrainingRow, sides: int) -> tuple[tuple[int, ...], tuple[str, ...]]:

@@ -108,6 +108,7 @@ METRICS: tuple[MetricInfo, ...] = (
     ),
     MetricInfo("kv_exposed_s", "s", "Of that, what the request waits for after its first token.", "lower"),
     MetricInfo("requests_sent", "requests", "Requests that arrived, warm-up left out.", "neither"),
+    MetricInfo("requests_sent_per_s", "1/s", "Them over the time from the first to the last.", "neither"),
     MetricInfo("requests_finished", "requests", "Requests that were answered, warm-up left out.", "higher"),
     MetricInfo("requests_unfinished", "requests", "Requests without an answer when the run ended.", "lower"),
     MetricInfo("requests_lost", "requests", "Requests given up after too many failures.", "lower"),
@@ -188,12 +189,21 @@ FLEET_COLUMNS: tuple[ColumnInfo, ...] = (
     ColumnInfo("replica", "", "Which replica."),
 )
 
+KV_TRANSFER_COLUMNS: tuple[ColumnInfo, ...] = (
+    ColumnInfo("request", "", "Number in the order of sending."),
+    ColumnInfo("from_replica", "", "Who computed the prompt."),
+    ColumnInfo("to_replica", "", "Who answers."),
+    ColumnInfo("arrived_s", "s", "When all KV had come."),
+    ColumnInfo("transfer_s", "s", "From the first byte sent to that."),
+    ColumnInfo("exposed_s", "s", "What the request waited for of it, from its first token on."),
+    ColumnInfo("size_bytes", "B", "Bytes sent."),
+    ColumnInfo("trace_row", "", "Row of the trace that stands for the exposed part; −1 for none."),
+)
+
 CACHE_COLUMNS: tuple[ColumnInfo, ...] = (
     ColumnInfo("replica", "", "Which replica."),
-    ColumnInfo("time_s", "s", "An admission; of many, evenly chosen ones."),
-    ColumnInfo(
-        "prompt_tokens", "tokens", "Tokens to compute of all admissions so far, had nothing been kept."
-    ),
+    ColumnInfo("time_s", "s", "When a request left the replica; of many, evenly chosen ones."),
+    ColumnInfo("prompt_tokens", "tokens", "Tokens of all requests admitted so far."),
     ColumnInfo("found_tokens", "tokens", "Of these, found in GPU memory."),
     ColumnInfo("fetched_tokens", "tokens", "Of these, fetched from lower tiers."),
     ColumnInfo("evicted_blocks", "blocks", "KV blocks evicted from GPU memory so far."),
@@ -210,6 +220,7 @@ TABLES: dict[str, tuple[ColumnInfo, ...]] = {
     "statistics": STATISTIC_COLUMNS,
     "inter_token": INTER_TOKEN_COLUMNS,
     "fleet": FLEET_COLUMNS,
+    "kv_transfers": KV_TRANSFER_COLUMNS,
     "kv_cache": CACHE_COLUMNS,
 }
 """Columns of each table of `Outcome.tables`."""

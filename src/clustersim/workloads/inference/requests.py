@@ -31,6 +31,8 @@ class Handover(NamedTuple):
         Of the KV.
     shares
         Seconds of `exposed_s` by resource.
+    row
+        Row of the trace that stands for `exposed_s`.
     """
 
     replica: int
@@ -41,6 +43,7 @@ class Handover(NamedTuple):
     arrived_s: float
     size_bytes: float
     shares: Mapping[str, float]
+    row: int
 
 
 @dataclass(slots=True, eq=False)

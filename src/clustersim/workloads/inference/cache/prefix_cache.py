@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from clustersim.workloads.inference.cache.fetch import Fetch, Move
+from clustersim.workloads.inference.cache.fetch import Fetch
 from clustersim.workloads.inference.cache.kv_cache import KvCache, blocks_for
 from clustersim.workloads.inference.cache.lower_tiers import LowerTiers
 from clustersim.workloads.inference.cache.segments import Segment, segments_of
@@ -22,7 +22,7 @@ class CacheCounts:
     """What a prefix cache has done so far."""
 
     prompt_tokens: int = 0
-    """Tokens of the prompts that were admitted, those of preempted requests again."""
+    """Tokens of the requests that were admitted, those of preempted ones again."""
     found_tokens: int = 0
     """Those whose KV was in GPU memory."""
     fetched_tokens: int = 0
@@ -47,9 +47,8 @@ class _Held:
     path: list[_Node]
     blocks: int
     """Of `path`."""
-    fetched: int = 0
-    """Blocks after these that `moves` bring."""
-    moves: tuple[Move, ...] = ()
+    below: Sequence[int] = ()
+    """Tier of each segment after the path that lower tiers had at the admission."""
 
 
 class _Match(NamedTuple):
@@ -136,26 +135,35 @@ class PrefixCache(KvCache):
     def admit(self, request: Request, *, tokens: int | None = None) -> int:
         """Give a request its blocks; return how many tokens of `pending` are in them already."""
         match = self._match(request)
-        held = _Held(match.segments, match.path, match.blocks)
         below, tiers = self._found_below(match)
-        if self.below is not None and below:
-            held.fetched = sum(blocks for _, blocks in below)
-            held.moves = self.below.take(match.segments, len(match.path), tiers)
-        self._held[request.index] = held
+        self._held[request.index] = _Held(match.segments, match.path, match.blocks, tiers)
         for node in match.path:
             self._hold(node)
-        request.blocks = self._table(request, match, held.fetched, tokens)
+        fetched = sum(blocks for _, blocks in below)
+        request.blocks = self._table(request, match, fetched, tokens)
         self.used_blocks += request.blocks - match.blocks
         self._make_place()
         self._changes += 1
-        return self._count(request, held)
+        found = self._tokens(request, match.blocks)
+        self.counts.prompt_tokens += request.pending
+        self.counts.found_tokens += found
+        if not request.preemptions:
+            request.cached = found
+        return found
 
     def fetch(self, request: Request) -> Fetch | None:
         """Return what a request that was just admitted waits for; None: nothing."""
         held = self._held[request.index]
-        if not held.moves:
+        if self.below is None or not held.below:
             return None
-        return Fetch(self._tokens(request, held.blocks + held.fetched), held.moves)
+        start, end = len(held.path), len(held.path) + len(held.below)
+        moves = self.below.take(held.segments, start, held.below)
+        fetched = sum(blocks for _, blocks in held.segments[start:end])
+        found, there = (self._tokens(request, held.blocks + more) for more in (0, fetched))
+        self.counts.fetched_tokens += there - found
+        if not request.preemptions:
+            request.cached = there
+        return Fetch(there, moves)
 
     def computed(self, request: Request) -> None:
         """Make the full blocks of `prefilled` tokens visible to others."""
@@ -180,6 +188,8 @@ class PrefixCache(KvCache):
             self._leave(node)
         request.blocks = 0
         self._changes += 1
+        if self._clock is not None:
+            self.usage.sample(self._clock(), self)
 
     def cached_tokens(self, request: Request) -> int:
         """Return how many tokens of its prompt a request would find, here or in lower tiers, without
@@ -236,19 +246,6 @@ class PrefixCache(KvCache):
         """Return the tokens that so many blocks spare; the last one must be computed."""
         tokens = request.pending or request.prompt
         return min(blocks, (tokens - 1) // self.block_tokens) * self.block_tokens
-
-    def _count(self, request: Request, held: _Held) -> int:
-        """Count an admission; return the tokens that are in GPU memory already."""
-        found = self._tokens(request, held.blocks)
-        there = self._tokens(request, held.blocks + held.fetched)
-        if not request.preemptions:
-            request.cached = there
-        self.counts.prompt_tokens += request.pending
-        self.counts.found_tokens += found
-        self.counts.fetched_tokens += there - found
-        if self._clock is not None:
-            self.usage.sample(self._clock(), self)
-        return found
 
     # ---- holding
 

@@ -22,21 +22,21 @@ _COLUMNS = (*_COUNTS, "used", "idle", *_TIERS)
 
 
 class CacheUsage:
-    """Samples of one cache at admissions; of many, evenly every second, fourth, … admission."""
+    """Samples of one cache whenever a request leaves; of many, evenly every second, fourth, … of them."""
 
     def __init__(self) -> None:
         self.time_s = array("d")
         self._columns = {name: array("q") for name in _COLUMNS}
-        self._admissions = 0
+        self._left = 0
         self._stride = 1
 
     def __len__(self) -> int:
         return len(self.time_s)
 
     def sample(self, now_s: float, cache: PrefixCache) -> None:
-        """Write down how things stand, where this admission's turn has come."""
-        self._admissions += 1
-        if self._admissions % self._stride:
+        """Write down how things stand, where this request's turn has come."""
+        self._left += 1
+        if self._left % self._stride:
             return
         counts = cache.counts
         stored = {tier.kind: tier.used_blocks for tier in cache.below.tiers} if cache.below else {}
@@ -60,7 +60,7 @@ class CacheUsage:
         return np.array(self._columns[name])
 
     def _thin(self) -> None:
-        """Keep the samples of every second admission of those that have one."""
+        """Keep every second sample."""
         self.time_s = self.time_s[1::2]
         self._columns = {name: column[1::2] for name, column in self._columns.items()}
         self._stride *= 2

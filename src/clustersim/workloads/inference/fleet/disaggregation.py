@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import simpy
 
+from clustersim.engine.trace import NO_CAUSE
 from clustersim.engine.world import World
 from clustersim.workloads.inference.fleet.bulk_flow import Sent
 from clustersim.workloads.inference.fleet.kv_routes import KvRoutes
@@ -150,25 +151,25 @@ class Disaggregation:
         transfer = self._transfers[request.index]
         if transfer.lost:
             del self._transfers[request.index]
-            return self._world.env.event().succeed(request.prefilled)
+            return self._world.env.event().succeed((request.prefilled, NO_CAUSE))
         source = self._prefill.member_of(transfer.twin)
         route = self._routes.between(source, self._decode.member_of(request))
         return transfer.grant(route, cached=request.prefilled)
 
-    def _kv_arrived(self, transfer: KvTransfer, last: Sent) -> None:
+    def _kv_arrived(self, transfer: KvTransfer, last: Sent) -> int:
+        """Note how the KV came, and let the prefill replica go on; return the row of the trace."""
         request, twin = transfer.request, transfer.twin
         del self._transfers[request.index]
         source = self._prefill.member_of(twin)
-        request.handover = _handover(transfer, last)
-        self._record(transfer)
+        handover = _handover(transfer, last)
+        request.handover = handover = handover._replace(row=self._record(transfer, handover))
         source.engine.release_prefilled(twin)
         self._prefill.left(twin)
+        return handover.row
 
-    def _record(self, transfer: KvTransfer) -> None:
+    def _record(self, transfer: KvTransfer, handover: Handover) -> int:
         """Write the transfer into the trace, as far as it was not hidden behind the prompt."""
-        handover = transfer.request.handover
-        assert handover is not None
-        self._world.trace.record(
+        return self._world.trace.record(
             "transfer",
             self._lane,
             f"request {transfer.request.index}: KV",
@@ -204,4 +205,5 @@ def _handover(transfer: KvTransfer, last: Sent) -> Handover:
         arrived_s=last.end_s,
         size_bytes=transfer.size_bytes,
         shares={name: seconds * scale for name, seconds in last.shares.items()},
+        row=NO_CAUSE,
     )

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import simpy
 
+from clustersim.engine.trace import NO_CAUSE
 from clustersim.engine.world import World
 from clustersim.workloads.inference.fleet.bulk_flow import BulkFlow, Sent
 from clustersim.workloads.inference.fleet.kv_routes import KvRoute
@@ -40,7 +41,7 @@ class KvTransfer:
     layers
         L; 1: whole.
     arrived
-        Called when all is there, with the last part that came.
+        Called when all is there, with the last part that came; returns the row of the trace.
 
     **Source:** Patel et al., Splitwise, ISCA 2024, section IV-C (layer by layer); Zhong et al., DistServe,
     OSDI 2024, section 4.3 (the decoding side pulls, and KV stays on the prefill side until then).
@@ -54,7 +55,7 @@ class KvTransfer:
         twin: Request,
         *,
         layers: int,
-        arrived: Callable[[KvTransfer, Sent], None],
+        arrived: Callable[[KvTransfer, Sent], int],
     ) -> None:
         self.request = request
         self.twin = twin
@@ -75,7 +76,8 @@ class KvTransfer:
         """What is computed now."""
         self._route: KvRoute | None = None
         self.there = world.env.event()
-        """Happens when all is there, or lost; its value is how many tokens' KV the other side has then."""
+        """Happens when all is there, or lost. Its value: how many tokens' KV the other side has then, and the
+        row of the trace that let it."""
         self._begin_life()
 
     def _begin_life(self) -> None:
@@ -136,7 +138,7 @@ class KvTransfer:
         cached = self._cached
         self._begin_life()
         self.request.generated = 0
-        self.there.succeed(cached)
+        self.there.succeed((cached, NO_CAUSE))
 
     def lose_target(self) -> None:
         """Begin anew with another replica: the one that the KV went to has failed."""
@@ -179,5 +181,5 @@ class KvTransfer:
             return
         self._under_way -= 1
         if self.prefilled and not self._under_way:
-            self._arrived(self, sent)
-            self.there.succeed(self.twin.prompt)
+            row = self._arrived(self, sent)
+            self.there.succeed((self.twin.prompt, row))

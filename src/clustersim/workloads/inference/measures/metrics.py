@@ -60,6 +60,9 @@ def _counts(served: Served, group: Group) -> dict[str, float]:
         "requests_unfinished": float(sent.sum() - finished.sum()),
         "preemptions": float(columns.preemptions[sent].sum()),
     }
+    arrival_s = columns.arrival_s[sent]
+    if len(arrival_s) > 1 and np.ptp(arrival_s) > 0.0:
+        found["requests_sent_per_s"] = (len(arrival_s) - 1) / float(np.ptp(arrival_s))
     prompts = float(columns.prompt[finished].sum())
     if served.prefix_caching and prompts:
         found["cache_hit_rate"] = float(columns.cached[finished].sum()) / prompts

@@ -11,6 +11,7 @@ from clustersim.workloads.inference.cache.usage import usage_table
 from clustersim.workloads.inference.fleet.fleet_log import FleetLog
 from clustersim.workloads.inference.measures.attribution import request_shares
 from clustersim.workloads.inference.measures.inter_token import inter_token_times
+from clustersim.workloads.inference.measures.kv_transfers import kv_transfer_table
 from clustersim.workloads.inference.measures.progressions import Progressions
 from clustersim.workloads.inference.measures.served import ReplicaRecord, Served
 from clustersim.workloads.inference.measures.statistics import Statistic, statistics_table
@@ -34,6 +35,9 @@ def service_tables(served: Served, requests: Table, statistics: Sequence[Statist
     }
     if served.fleet is not None and served.fleet.events:
         tables["fleet"] = _fleet_table(served.fleet)
+    transfers = kv_transfer_table(served.requests)
+    if len(transfers["request"]):
+        tables["kv_transfers"] = transfers
     if served.caches:
         tables["kv_cache"] = usage_table(served.caches)
     return tables

@@ -11,6 +11,7 @@ import simpy
 
 from clustersim.cost.roofline import KernelTime
 from clustersim.cost.step_timer import DecodeRun, StepTimer
+from clustersim.engine.trace import NO_CAUSE
 from clustersim.engine.world import World
 from clustersim.workloads.inference.cache.fetch import Fetch, Loaded
 from clustersim.workloads.inference.replica.engine_trace import EngineTrace
@@ -144,9 +145,7 @@ class ReplicaEngine:
         cache, run = self.scheduler.cache, self._run
         grown = 0
         if run is not None and run.steps > 1:
-            steps = steps_until(
-                self._env.now - run.start_s, first_s=run.first_s, growth_s=run.growth_s
-            )
+            steps = steps_until(self._env.now - run.start_s, first_s=run.first_s, growth_s=run.growth_s)
             grown = run.plan.lane.blocks_needed(min(steps, run.steps) - 1)
         return (cache.used_blocks + grown) / cache.total_blocks
 
@@ -262,9 +261,7 @@ class ReplicaEngine:
     def _end_alone(self, run: Run) -> None:
         plan = run.plan
         if run.network is not None and self._network is not None:
-            self._network.account(
-                plan.tokens, run.steps, run.start_s, self._env.now, sampled=plan.sampled
-            )
+            self._network.account(plan.tokens, run.steps, run.start_s, self._env.now, sampled=plan.sampled)
         own_s, network_s = run.own_seconds(), run.network_seconds()
         self._trace.ran(run, own_s, network_s)
         self._end(run, own_s, network_s)
@@ -317,13 +314,15 @@ class ReplicaEngine:
         """KV is there: from lower tiers, which say how it came, or of as many tokens as the event says."""
         came: Any = event.value
         if tokens is None:
-            tokens = int(came)
+            tokens, row = came
+        else:
+            row = came.row if isinstance(came, Loaded) else NO_CAUSE
         if not self.scheduler.loaded(request, tokens):
             return
         if isinstance(came, Loaded):
             request.note_loading(came.shares)
-            if self._run is None:
-                self._trace.cause = came.row
+        if self._run is None and row != NO_CAUSE:
+            self._trace.cause = row
         self._come_back()
 
     def _note_changes(self, plan: StepPlan) -> None:

@@ -133,7 +133,9 @@ class PipelinedEngine(ReplicaEngine):
                 yield self._env.timeout(time.seconds)
                 if not self._under_way(run):
                     return
-                computed = self._trace.ran(run, (time.compute_s, time.memory_s, time.launch_s), start_s=start_s)
+                computed = self._trace.ran(
+                    run, (time.compute_s, time.memory_s, time.launch_s), start_s=start_s
+                )
                 record = yield network.run_stage(plan.tokens, stage, cause=computed, sampled=plan.sampled)
                 if not self._under_way(run):
                     return
@@ -145,7 +147,9 @@ class PipelinedEngine(ReplicaEngine):
     def _under_way(self, run: Run) -> bool:
         return self._runs.get(run.slot) is run
 
-    def _end(self, run: Run, own_s: tuple[float, float, float], network_s: Mapping[str, float] | None) -> None:
+    def _end(
+        self, run: Run, own_s: tuple[float, float, float], network_s: Mapping[str, float] | None
+    ) -> None:
         """Book a step, and start those that may begin."""
         run.first_s = self._env.now - run.start_s
         self._book(run, own_s, network_s)

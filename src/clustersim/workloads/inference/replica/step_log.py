@@ -47,6 +47,8 @@ class StepLog:
     seconds of a request.
     """
 
+    bytes_per_row = _ROW.size
+
     def __init__(self) -> None:
         self._rows = bytearray()
         self._length = 0

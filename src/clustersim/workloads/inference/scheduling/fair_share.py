@@ -35,8 +35,6 @@ class FairShare(RequestQueue):
     **Checked by:** tests/workloads/test_inference_orders.py (equal shares of backlogged tenants).
     """
 
-    counts_tokens = True
-
     def __init__(self, weights: Mapping[int, float] | None = None) -> None:
         self._weights = dict(weights or {})
         self._waiting: dict[int, deque[Request]] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 
 from clustersim.workloads.inference.requests import Request
 
@@ -21,8 +21,6 @@ __all__ = [
 class RequestQueue(ABC):
     """Waiting requests of one replica."""
 
-    counts_tokens = False
-    """Whether `generated` must be told of every token."""
     ranked = False
     """Whether each request has a rank of its own, other than when it came."""
 
@@ -57,9 +55,6 @@ class RequestQueue(ABC):
     def steady(self) -> bool:
         """Whether who is next stays the same while running requests only decode."""
         return True
-
-    def generated(self, requests: Iterable[Request], steps: int = 1) -> None:
-        """Take note that each of these requests got as many tokens."""
 
 
 class FirstComeFirstServed(RequestQueue):

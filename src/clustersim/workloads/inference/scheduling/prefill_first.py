@@ -50,8 +50,10 @@ class PrefillFirstScheduler(Scheduler):
     def _plan(self) -> StepPlan | None:
         chunks = self._prompts()
         if chunks:
-            return StepPlan(self.decoding.alike(), 0, 0, tuple(chunks)) if self.pipeline > 1 else StepPlan(
-                self.decoding, 0, 0, tuple(chunks)
+            return (
+                StepPlan(self.decoding.alike(), 0, 0, tuple(chunks))
+                if self.pipeline > 1
+                else StepPlan(self.decoding, 0, 0, tuple(chunks))
             )
         lane = self._lane()
         self._make_room(lane)

@@ -72,7 +72,10 @@ class OrcaScheduler(Scheduler):
 
     def _plan(self) -> StepPlan | None:
         lane = self._lane()
-        chunks = [Chunk(request, request.pending - request.prefilled, request.prefilled) for request in self.prefilling]
+        chunks = [
+            Chunk(request, request.pending - request.prefilled, request.prefilled)
+            for request in self.prefilling
+        ]
         tokens = sum(chunk.new for chunk in chunks)
         while len(self.queue) and len(lane) + len(chunks) < self._most_together:
             head = self.queue.head()
@@ -105,6 +108,11 @@ class StaticScheduler(OrcaScheduler):
     def __init__(self, cache: KvCache, **options: Any) -> None:
         super().__init__(cache, **options)
         self._done: list[Request] = []
+
+    def abort(self) -> list[Request]:
+        """Lose everything, the blocks of those that are done as well."""
+        self._done = []
+        return super().abort()
 
     def _plan(self) -> StepPlan | None:
         if len(self.decoding):

@@ -12,6 +12,7 @@ from clustersim.workloads.inference.cache.fetch import Fetch
 from clustersim.workloads.inference.cache.kv_cache import KvCache
 from clustersim.workloads.inference.requests import Request
 from clustersim.workloads.inference.scheduling.decode_batch import DecodeBatch
+from clustersim.workloads.inference.scheduling.fair_share import FairShare
 from clustersim.workloads.inference.scheduling.order import FirstComeFirstServed, RequestQueue
 from clustersim.workloads.inference.scheduling.plan import Chunk, Completed, StepPlan
 from clustersim.workloads.inference.scheduling.swap_space import SwapSpace
@@ -19,7 +20,8 @@ from clustersim.workloads.inference.scheduling.swap_space import SwapSpace
 __all__ = ["Bring", "Loading", "Scheduler"]
 
 Bring = Callable[[Request], simpy.Event]
-"""Starts to bring the keys and values of a request's prompt from elsewhere; the event is their arrival."""
+"""Starts to bring the keys and values of a request's prompt from elsewhere. The event is their arrival; its
+value says of how many tokens they are, and the row of the trace that ended with it."""
 
 
 class Loading(NamedTuple):
@@ -77,6 +79,7 @@ class Scheduler(ABC):
         self._left_over: set[Request] = set()
         """Requests that could have run and did not when the last step was planned."""
         self.queue = queue if queue is not None else FirstComeFirstServed()
+        self._shares = queue if isinstance(queue, FairShare) else None
         self.decoding = decoding if decoding is not None else DecodeBatch(cache.block_tokens)
         self.prefilling: list[Request] = []
         """Admitted requests whose prompt is not computed to its end, in the order of admission."""
@@ -125,8 +128,8 @@ class Scheduler(ABC):
         grown = bool(self._under_way) and self._land(plan)
         finished: list[Request] = []
         if plan.decodes:
-            if self.queue.counts_tokens:
-                self.queue.generated(lane.requests, steps)
+            if self._shares is not None:
+                self._shares.generated(lane.requests, steps)
             if not grown:
                 cache.grow(lane.blocks_needed(steps))
             finished = lane.advance(steps)
@@ -140,8 +143,8 @@ class Scheduler(ABC):
             if request.prefilled == request.pending:
                 answered.append(request)
                 self._after_prompt(request, finished, handed_over)
-        if answered and self.queue.counts_tokens:
-            self.queue.generated(answered)
+        if self._shares is not None:
+            self._shares.generated(answered)
         if finished:
             self._finish(finished)
         if lane is not self.decoding:

@@ -133,7 +133,9 @@ class UnifiedScheduler(Scheduler):
         while budget > 0 and len(self.queue) and len(lane) + len(chunks) < self._most_together:
             head = self.queue.head()
             found = self.cache.cached_tokens(head)
-            new = min(head.pending - found, self._long_prefill, budget)
+            new = head.pending - found
+            if head not in self._brings:  # what is brought comes at once
+                new = min(new, self._long_prefill, budget)
             if not self._can_admit(head, reserved_blocks, tokens=found + new):
                 break
             request = self._admit(tokens=found + new)
