@@ -18,11 +18,13 @@ from clustersim.cost.transformer import kv_bytes_per_token
         ("llama-3-70b", 320 * 2**10),
         ("llama-2-70b", 320 * 2**10),
         ("opt-13b", 800 * 2**10),
+        ("gpt-oss-120b", pytest.approx(9.66e9 / 131_072, rel=1e-3)),
     ],
 )
 def test_sizes_in_16_bits_are_the_published_ones(model, size_bytes) -> None:
     """DeepSeek-AI, "Insights into DeepSeek-V3", table 1 (70.272, 327.680 and 516.096 KB); Qin et al.,
-    "Mooncake", FAST 2025, section 5.3.1 (320 KB); Kwon et al., SOSP 2023, section 3 (OPT-13B, 800 KB)."""
+    "Mooncake", FAST 2025, section 5.3.1 (320 KB); Kwon et al., SOSP 2023, section 3 (OPT-13B, 800 KB); AWS
+    Neuron, "KV Cache Quantization" (gpt-oss-120b, 9.66 GB for 131k tokens)."""
     assert kv_bytes_per_token(catalog.model(model), precision="bf16") == size_bytes
 
 

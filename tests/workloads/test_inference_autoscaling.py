@@ -106,7 +106,9 @@ def test_replicas_go_after_the_cooldown_and_finish_what_they_have():
     assert outcome.metrics["requests_finished"] == 90
     drained = events_of(workload, "drain")
     assert drained
-    assert replicas_over_time(workload)[-1] == 1
+    counts = replicas_over_time(workload)
+    assert counts[-1] == 1
+    assert all(1 <= count <= 4 for count in counts)
     last_start_s = max(at_s for at_s, _, _ in events_of(workload, "start"))
     assert min(at_s for at_s, _, _ in drained) >= last_start_s + 10.0 - 2.0
     for at_s, _, number in drained:
@@ -174,3 +176,15 @@ def test_a_source_of_weights_that_is_not_there_is_refused_before_the_run():
     with pytest.raises(InputError, match="no vertex 'storage0'") as caught:
         placed(star(), spec)
     assert caught.value.problems[0].path == ("startup", "weights_from")
+
+
+def test_looking_at_the_load_does_not_keep_a_run_going_in_which_nothing_moves():
+    def break_it(world):
+        for link, (source, target) in enumerate(world.topology.link_ends):
+            if "switch0" in (source, target):
+                world.env.timeout(2.0).callbacks.append(lambda _, link=link: world.change_link(link, 0.0))
+
+    scaling = SCALING | {"max": 2, "target": 4.0}
+    pools = {name: SPLIT[name] | {"replicas": 1, "autoscaling": scaling} for name in SPLIT}
+    with pytest.raises(RuntimeError, match="No scheduled events left"):
+        run_service(**BURST, disaggregation=pools, prepare=break_it)

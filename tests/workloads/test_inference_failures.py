@@ -132,6 +132,23 @@ def test_a_dead_link_between_its_gpus_takes_a_replica_down_until_it_is_back():
     assert events_of(workload, "fail", "recover") == [(4.0, "fail", 0), (7.0, "recover", 0)]
 
 
+def test_a_replica_in_repair_whose_link_comes_back_still_waits_for_the_repair():
+    topology = star()
+    link = topology.link_names.index("node0/nic0>switch0")
+
+    def break_it(world):
+        full = world.fabric.capacity_bytes_per_s(link)
+        for at_s, rate in ((4.0, 0.0), (5.0, full)):
+            world.env.timeout(at_s).callbacks.append(lambda _, rate=rate: world.change_link(link, rate))
+
+    across = {"replicas": 1, "parallelism": {"tensor": 8}, "lengths": {"prompt": 300, "output": 20}}
+    outcome, workload, _ = run_service(
+        topology, **(BUSY | across), **at((3.0, 0), repair="4 s"), links_change=True, prepare=break_it
+    )
+    assert outcome.metrics["requests_finished"] == 80
+    assert events_of(workload, "fail", "recover") == [(3.0, "fail", 0), (7.0, "recover", 0)]
+
+
 @pytest.mark.parametrize("transfer", ["whole", "layer-wise"])
 @pytest.mark.parametrize("victim", [0, 2])
 def test_kv_on_its_way_survives_the_side_that_does_not_have_it(transfer, victim):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from test_inference_service import run, service
+from test_inference_service import cluster, run, service
 
+from clustersim.spec.inference import InferenceSpec
+from clustersim.workloads.inference import InferenceWorkload
 from clustersim.workloads.inference.measures.overload import QueueGrowth
 from clustersim.workloads.inference.measures.warm_up import suggested_warmup_s, truncation
 
@@ -100,6 +102,29 @@ def test_times_between_tokens_add_up_to_the_time_of_decoding():
     distribution = outcome.tables["inter_token"]
     assert distribution["share"][-1] == 1.0
     assert np.all(np.diff(distribution["share"]) >= 0)
+
+
+@pytest.mark.parametrize("policy", ["vllm", "vllm-v1", "sarathi"])
+def test_they_add_up_with_several_batches_in_flight_between_which_requests_move(policy):
+    values = {
+        "kind": "inference",
+        "name": "chat",
+        "model": "llama-2-7b",
+        "parallelism": {"pipeline": 2},
+        "scheduler": {"policy": policy},
+        "arrivals": {"kind": "poisson", "rate": "12 req/s"},
+        "lengths": {"table": "azure-conversation-2023"},
+        "requests": 60,
+    }
+    spec, topology = InferenceSpec.model_validate(values), cluster()
+    outcome, _ = run(InferenceWorkload(spec, topology=topology, gpus=topology.gpus[:2]))
+    table, rows = outcome.tables["requests"], outcome.tables["statistics"]
+    gaps = int(rows["samples"][rows["metric"] == "itl_s"][0])
+    assert gaps == table["output_tokens"].sum() - 60
+    decoding_s = (table["finish_s"] - table["first_token_s"]).sum()
+    assert outcome.metrics["itl_s.mean"] * gaps == pytest.approx(decoding_s, rel=1e-9)
+    shares = sum(column for name, column in table.items() if name.endswith("_share"))
+    np.testing.assert_allclose(shares, 1.0, atol=1e-9)
 
 
 def test_flops_are_two_per_weight_and_token_and_use_is_between_nothing_and_all():

@@ -33,7 +33,7 @@ def world(nodes=2):
     return World(build(ClusterSpec.model_validate(star), base=None))
 
 
-def network(layout, *, model="qwen3-30b-a3b", formats=None, inside=None):
+def network(layout, *, model="qwen3-30b-a3b", formats=None, inside=None, kernel_bytes=0.0):
     there = inside or world()
     placed = ServingLayout(**layout)
     cost = ServingCost(
@@ -49,6 +49,7 @@ def network(layout, *, model="qwen3-30b-a3b", formats=None, inside=None):
         owner="chat.0",
         collective=CollectiveSpec(),
         traffic=DEFAULT_TRAFFIC,
+        kernel_bytes=kernel_bytes,
     )
 
 
@@ -134,3 +135,22 @@ def test_another_tenant_on_the_links_ends_the_closed_form_and_makes_the_step_lon
 
 def test_one_gpu_has_no_network():
     assert network({"tensor": 1})[1] is None
+
+
+def test_small_all_reduces_go_by_the_engines_kernels_inside_a_node_and_large_ones_do_not():
+    plain, kernels = (
+        network(TENSOR, model="llama-3-8b", kernel_bytes=limit)[1] for limit in (0.0, 8 * 2**20)
+    )
+    assert kernels.alone(1).seconds < 0.5 * plain.alone(1).seconds
+    assert kernels.alone(1023).seconds <= plain.alone(1023).seconds
+    assert kernels.alone(1024).seconds == plain.alone(1024).seconds
+    across = {"tensor": 16}
+    apart = [network(across, model="llama-3-70b", kernel_bytes=limit)[1] for limit in (0.0, 8 * 2**20)]
+    assert apart[0].alone(1).seconds == apart[1].alone(1).seconds
+
+
+def test_the_engines_kernels_take_the_same_on_an_empty_fabric():
+    there, kernels = network(TENSOR, model="llama-3-8b", kernel_bytes=8 * 2**20)
+    assert kernels.private
+    took_s, _ = on_fabric(there, kernels)
+    assert took_s == pytest.approx(kernels.alone(64, 64).seconds, rel=1e-6)

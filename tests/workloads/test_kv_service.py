@@ -227,3 +227,44 @@ def test_the_shipped_scenario_shows_what_each_tier_brings(root) -> None:
         hits.append(metrics.get("cache_hit_rate", 0.0))
     assert ttft_s[0] > 5 * ttft_s[1] > 10 * ttft_s[2]
     assert hits == sorted(hits)
+
+
+def test_swapped_requests_take_their_kv_over_pcie(tmp_path) -> None:
+    path = write_trace(tmp_path / "many.jsonl", [(10 * place, [place], 40, 600) for place in range(20)])
+    result = run(a_scenario(path, kv_cache={}, scheduler={"memory_utilization": 0.19, "preemption": "swap"}))
+    chat = result.outcomes["chat"]
+    assert chat.metrics["preemptions"] > 0
+    assert chat.metrics["requests_finished"] == 20
+    moved = [row for row in result.trace if row.lane == "chat.0/kv-swap"]
+    assert {row.label for row in moved} == {"swap out", "swap in"}
+    assert "network_bandwidth:node0/gpu0>node0/pcie0" in chat.attribution
+
+
+@pytest.mark.parametrize("write", ["through", "back"])
+def test_no_request_is_lost_when_replicas_with_tiers_fail(tmp_path, write) -> None:
+    path = write_trace(tmp_path / "turns.jsonl", turns(50, systems=7, every_ms=120))
+    chat = run(
+        a_scenario(
+            path,
+            replicas=2,
+            kv_cache={"prefix_caching": True, "tiers": [HOST, NVME, REMOTE], "write": write},
+            failures={"repair": "1 s", "at": [{"at": "2 s", "replica": 0}, {"at": "4.5 s", "replica": 1}]},
+            startup={"engine": "0.1 s"},
+        )
+    ).outcomes["chat"]
+    assert chat.metrics["requests_finished"] == 50
+    assert chat.metrics["retries"] > 0
+    assert chat.tables["kv_cache"]["gpu_held_fraction"][-1] == 0.0
+
+
+@pytest.mark.parametrize("transfer", ["whole", "layer-wise"])
+def test_prompts_that_are_computed_elsewhere_find_their_prefixes_there(tmp_path, transfer) -> None:
+    path = write_trace(tmp_path / "turns.jsonl", turns(40, systems=7, every_ms=120))
+    pools = {"transfer": transfer, "prefill": {"replicas": 2}, "decode": {"replicas": 1}}
+    kv_cache = {"prefix_caching": True, "tiers": [HOST, REMOTE]}
+    chat = run(a_scenario(path, placement={}, disaggregation=pools, kv_cache=kv_cache)).outcomes["chat"]
+    rates = [chat.metrics[f"cache_hit_rate{part}"] for part in ("", ".gpu", ".lower")]
+    assert rates[0] > 0.5
+    assert rates[0] == pytest.approx(rates[1] + rates[2])
+    shares = [column for name, column in chat.tables["requests"].items() if name.endswith("_share")]
+    assert np.sum(shares, axis=0) == pytest.approx(np.ones(40), abs=1e-9)

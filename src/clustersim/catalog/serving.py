@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
 from clustersim.catalog._store import Record, Shelf, Source
 from clustersim.units import TIME, parse_quantity
@@ -22,6 +23,7 @@ _COUNTS = (
     "captures_prompts",
     "prompt_attention_times",
     "narrow_product_times",
+    "all_reduce_kernel_bytes",
 )
 
 
@@ -57,6 +59,8 @@ class InferenceEngine:
         accelerator, with `all` for the rest.
     narrow_product_times
         How many times longer 8-bit products take.
+    all_reduce_kernel_bytes
+        Below this size the engine's own kernels reduce inside a node; 0: it has none.
     sources
         Field name to source.
     """
@@ -73,6 +77,7 @@ class InferenceEngine:
     captures_prompts: bool = False
     prompt_attention_times: Mapping[str, float] = field(default_factory=dict)
     narrow_product_times: float = 1.0
+    all_reduce_kernel_bytes: float = 0.0
     sources: Mapping[str, Source]
 
     def prompt_attention_on(self, accelerator: str) -> float:
@@ -83,8 +88,8 @@ class InferenceEngine:
 
 def _build(record: Record) -> InferenceEngine:
     entry = record.fields
-    times = {f"{key}_s": parse_quantity(entry[key], TIME) for key in _TIMES if key in entry}
-    counts = {key: entry[key] for key in _COUNTS if key in entry}
+    times: dict[str, Any] = {f"{key}_s": parse_quantity(entry[key], TIME) for key in _TIMES if key in entry}
+    counts: dict[str, Any] = {key: entry[key] for key in _COUNTS if key in entry}
     sources = {f"{key}_s": record.source(key) for key in _TIMES}
     sources |= {key: record.source(key) for key in _COUNTS}
     return InferenceEngine(name=record.name, **times, **counts, sources=MappingProxyType(sources))

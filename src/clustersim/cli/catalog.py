@@ -15,7 +15,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--kind",
         metavar="KIND",
-        help="list only this kind: accelerators, links, node-types, models, lengths, client-mixtures, engines, …",
+        help="list only this kind: accelerators, links, node-types, models, lengths, client-mixtures, …",
     )
 
 

@@ -219,6 +219,8 @@ class ServingCost:
         key = layer, tokens, routed, requests
         known = self._layers.get(key)
         if known is None:
+            if len(self._layers) >= _KEPT_SIZES:
+                self._layers.clear()
             operators = self.layers.layer_operators(layer, tokens=tokens, routed=routed, requests=requests)
             known = self._layers[key] = self.layers.seconds(operators)
         return known

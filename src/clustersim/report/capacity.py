@@ -86,8 +86,21 @@ def _findings(study: Capacity) -> Iterator[str]:
             yield f"{each.configuration.name} keeps the objectives at no load: {_lowest(each)}"
         elif not any(not point.kept for point in each.points):
             yield f"{each.configuration.name} keeps them at all loads that were tried, to {each.factor:.3g}x"
+    queueing = [each.configuration.name for each in study.ranking if _limited_by_queue(each)]
+    if queueing:
+        yield (
+            f"{', '.join(queueing)}: at the next higher load enough requests were in time, but more and "
+            "more of them were in the service; longer runs tell whether it goes on so"
+        )
     loads = sum(len(each.points) for each in study.searched)
     yield f"{count(loads * len(study.seeds))} runs at {count(loads)} loads"
+
+
+def _limited_by_queue(each: Searched) -> bool:
+    """Whether the next higher load that was tried is missed for its growing queue alone."""
+    above = next((point for point in each.points if point.factor > each.factor), None)
+    best = each.best
+    return above is not None and best is not None and above.overloaded and above.attainment >= best.attainment
 
 
 def _lowest(each: Searched) -> str:

@@ -77,10 +77,10 @@ def _handed_over(
 ) -> tuple[float, tuple[Segment, ...]]:
     """Return when a request came to the replica that answered it, and the path up to then."""
     transfers = outcome.tables.get("kv_transfers")
-    found = np.flatnonzero(transfers["request"] == request) if transfers is not None else ()
-    if transfers is None or not len(found) or not trace:
+    if transfers is None or not trace or request not in transfers["request"]:
         return admitted_s, ()
-    arrived_s, row = float(transfers["arrived_s"][found[0]]), int(transfers["trace_row"][found[0]])
+    place = int(np.flatnonzero(transfers["request"] == request)[0])
+    arrived_s, row = float(transfers["arrived_s"][place]), int(transfers["trace_row"][place])
     return arrived_s, critical_path(trace, row, since_s=admitted_s, until_s=arrived_s)
 
 

@@ -64,8 +64,8 @@ class KvCacheSpec(SpecModel):
     tiers: Annotated[tuple[KvTier, ...], LIST] = ()
     """Where KV goes that GPU memory has no room for, from fast to slow. Needs `prefix_caching`."""
     write: Literal["through", "back"] = "through"
-    """`through`: copied to every tier as soon as it is computed (vLLM, LMCache, SGLang); `back`: copied to the
-    next tier when it is evicted from the one above."""
+    """`through`: copied to every tier as soon as it is computed, as vLLM does; `back`: copied to the next
+    tier when it is evicted from the one above."""
 
     @model_validator(mode="after")
     def _tiers_are_usable(self) -> Self:

@@ -1,4 +1,4 @@
-"""What a scenario may say about techniques that make serving cheaper: formats, sparsity, speculation, LoRA."""
+"""What a scenario may say about techniques of serving: formats, sparsity, speculation, adapters."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from clustersim.study.executor import call_all, usable_cores
 from clustersim.study.validation.framework import Row, Validation
 from clustersim.study.validation.inference_report import InferenceReport
 from clustersim.study.validation.inference_row import COLUMNS, METRICS, ServingRow, read_row
-from clustersim.study.validation.inference_service import simulate
+from clustersim.study.validation.inference_service import AT_ONCE, simulate
 from clustersim.study.validation.inference_tables import read_table
 
 __all__ = ["INFERENCE", "predict_rows"]
@@ -80,7 +80,10 @@ def _predict_row(row: Mapping[str, str], remembered: dict[ServingRow, dict[str, 
     service = replace(read, id="", table="", notes="", measured=dict.fromkeys(METRICS, 1.0))
     if service not in remembered:
         remembered[service] = _simulated(service)
-    return _row(empty, row["metric"], read.measured[row["metric"]], remembered[service])
+    found = remembered[service]
+    if not isinstance(found, str) and "first_tokens_s" in read.measured and not found[AT_ONCE]:
+        found = f"{read.batch} requests do not fit into the KV cache at once, so they are no batch"
+    return _row(empty, row["metric"], read.measured[row["metric"]], found)
 
 
 def _simulated(service: ServingRow) -> dict[str, float] | str:

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from clustersim.spec.inference import InferenceSpec
     from clustersim.workloads.base import Outcome
 
-__all__ = ["service_of", "simulate"]
+__all__ = ["AT_ONCE", "service_of", "simulate"]
+
+AT_ONCE = "at_once"
+"""1 where all requests of a batch ran together, else 0; beside the metrics of `simulate`."""
 
 _NAME = "service"
 _AT_ONCE_PER_S = 1e9
@@ -32,7 +35,7 @@ _TENSOR_SIZES = (1, 2, 4, 8)
 
 
 def simulate(row: ServingRow) -> dict[str, float]:
-    """Return what the service of a row measures, by the names of `inference_row.METRICS`.
+    """Return what the service of a row measures, by the names of `inference_row.METRICS`, and `AT_ONCE`.
 
     Raises
     ------
@@ -173,9 +176,16 @@ def _measured(row: ServingRow, outcome: Outcome) -> dict[str, float]:
     """Return the row's metrics; rates of a batch are those between its ends, where it is full."""
     found: dict[str, float] = {}
     table = outcome.tables["requests"]
+    found[AT_ONCE] = float(_at_once(table))
     for name in row.measured:
         found[name] = _metric(name, outcome.metrics, table, row)
     return {name: value for name, value in found.items() if np.isfinite(value)}
+
+
+def _at_once(table: Mapping[str, np.ndarray]) -> bool:
+    """Whether all requests ran together, none after another's end and none twice."""
+    waited = np.max(table["admitted_s"]) >= np.min(table["finish_s"])
+    return not waited and not table["preemptions"].any()
 
 
 def _metric(

@@ -203,7 +203,7 @@ KV_TRANSFER_COLUMNS: tuple[ColumnInfo, ...] = (
 CACHE_COLUMNS: tuple[ColumnInfo, ...] = (
     ColumnInfo("replica", "", "Which replica."),
     ColumnInfo("time_s", "s", "When a request left the replica; of many, evenly chosen ones."),
-    ColumnInfo("prompt_tokens", "tokens", "Tokens of all requests admitted so far."),
+    ColumnInfo("prompt_tokens", "tokens", "Tokens of all prompts admitted so far."),
     ColumnInfo("found_tokens", "tokens", "Of these, found in GPU memory."),
     ColumnInfo("fetched_tokens", "tokens", "Of these, fetched from lower tiers."),
     ColumnInfo("evicted_blocks", "blocks", "KV blocks evicted from GPU memory so far."),

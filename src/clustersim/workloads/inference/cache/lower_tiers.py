@@ -15,8 +15,8 @@ __all__ = ["LowerTiers"]
 class LowerTiers:
     """Stored prefix segments of one replica, tier by tier, and the moves that keep them so.
 
-    With `through` a segment is copied to every tier once it is computed (vLLM's and LMCache's way, and
-    SGLang's default), so that evicting it moves nothing; with `back` it is copied to the next tier
+    With `through` a segment is copied to every tier once it is computed (vLLM's way, and SGLang's where it
+    is set as its guide does), so that evicting it moves nothing; with `back` it is copied to the next tier
     when it is evicted from the one above. What a tier has already is not copied again. A segment that is
     fetched stays where it was found.
 
@@ -29,8 +29,9 @@ class LowerTiers:
 
     **Valid when** copies are short against the time that a segment stays above: it counts as stored, and
     its blocks above as free, from when its copy begins.
-    **Source:** docs.vllm.ai, "KV offloading" (blocks are copied as they are produced); SGLang, "HiCache
-    System Design" (write_through, write_back); Qin et al., "Mooncake", FAST 2025 (pooled host memory).
+    **Source:** vLLM's OffloadingConnector copies blocks as they are produced (docs.min.io/memkv, "vLLM native
+    offloading"); docs.sglang.io, "HiCache Best Practices" (write_through) and "HiCache System Design"
+    (write_back); Qin et al., "Mooncake", FAST 2025 (pooled host memory).
     **Checked by:** tests/workloads/test_kv_tiers.py.
     """
 

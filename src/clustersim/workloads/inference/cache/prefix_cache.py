@@ -22,7 +22,7 @@ class CacheCounts:
     """What a prefix cache has done so far."""
 
     prompt_tokens: int = 0
-    """Tokens of the requests that were admitted, those of preempted ones again."""
+    """Tokens of the prompts that were admitted; what a preemption threw away does not count again."""
     found_tokens: int = 0
     """Those whose KV was in GPU memory."""
     fetched_tokens: int = 0
@@ -145,9 +145,9 @@ class PrefixCache(KvCache):
         self._make_place()
         self._changes += 1
         found = self._tokens(request, match.blocks)
-        self.counts.prompt_tokens += request.pending
-        self.counts.found_tokens += found
-        if not request.preemptions:
+        if _is_new(request):
+            self.counts.prompt_tokens += request.pending
+            self.counts.found_tokens += found
             request.cached = found
         return found
 
@@ -160,8 +160,8 @@ class PrefixCache(KvCache):
         moves = self.below.take(held.segments, start, held.below)
         fetched = sum(blocks for _, blocks in held.segments[start:end])
         found, there = (self._tokens(request, held.blocks + more) for more in (0, fetched))
-        self.counts.fetched_tokens += there - found
-        if not request.preemptions:
+        if _is_new(request):
+            self.counts.fetched_tokens += there - found
             request.cached = there
         return Fetch(there, moves)
 
@@ -309,6 +309,11 @@ def _usable(segments: Sequence[Segment], blocks: int) -> int:
         if blocks < 0:
             return place
     return len(segments)
+
+
+def _is_new(request: Request) -> bool:
+    """Whether this is the first admission of a request whose prompt is computed here."""
+    return not request.preemptions and not request.generated
 
 
 def _computed_tokens(request: Request) -> int:

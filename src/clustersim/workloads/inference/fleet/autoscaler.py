@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
+from heapq import heapify, heapreplace
 from typing import Any
 
 import simpy
@@ -13,7 +14,28 @@ from clustersim.spec.fleet import AutoscalingSpec
 from clustersim.workloads.inference.fleet.member import Member, State
 from clustersim.workloads.inference.fleet.pool import Pool
 
-__all__ = ["Autoscaler"]
+__all__ = ["Autoscaler", "keep_looking"]
+
+
+def keep_looking(
+    env: simpy.Environment, scalers: Sequence[Autoscaler], *, closed: Callable[[], bool]
+) -> Generator[simpy.Event, Any, None]:
+    """Have the autoscalers of a service look at their times, until it closes.
+
+    It ends, too, where nothing else is left to happen: looks alone must not keep a run going in which
+    nothing can move any more.
+    """
+    due = [(env.now + scaler.interval_s, place) for place, scaler in enumerate(scalers)]
+    heapify(due)
+    while due:
+        at_s, place = due[0]
+        yield env.timeout(at_s - env.now)
+        if closed():
+            return
+        scalers[place].look()
+        heapreplace(due, (at_s + scalers[place].interval_s, place))
+        if env.peek() == math.inf:
+            return
 
 
 class Autoscaler:
@@ -42,16 +64,11 @@ class Autoscaler:
         self._pool = pool
         self._wanted: deque[tuple[float, int]] = deque([(env.now, self._running)])
         self._busy_s = [0.0] * len(pool.members)
-        self.closed = False
 
-    def run(self) -> Generator[simpy.Event, Any, None]:
-        """Look, until the service closes or nothing at all is left to happen."""
-        while not self.closed:
-            yield self._env.timeout(self._spec.interval)
-            if not self.closed:
-                self.look()
-            if self._env.peek() == math.inf:
-                return
+    @property
+    def interval_s(self) -> float:
+        """From one look to the next."""
+        return self._spec.interval
 
     @property
     def _running(self) -> int:

@@ -50,7 +50,8 @@ class Failures:
         self._fail = fail
         self.closed = False
         self._cut_off: set[int] = set()
-        """Replicas that wait for their links."""
+        """Replicas that have a dead link."""
+        self._in_repair: set[int] = set()
         if spec.mtbf is not None:
             self._mtbf_s = spec.mtbf
             self._lives = [world.random(name, "failures", member.number) for member in members]
@@ -64,6 +65,8 @@ class Failures:
         if world.links_change:
             self._links = _links_of(world, members)
             world.on_link_change.append(self._link_changed)
+            for member in members:
+                member.on_ready.append(self._check_links)
 
     def _at(self, delay_s: float, act: Callable[[], None]) -> None:
         timer = self._world.env.timeout(max(0.0, delay_s))
@@ -82,11 +85,22 @@ class Failures:
     def _strike(self, member: Member, repair_s: float) -> None:
         if member.serves:
             self._fail(member)
-            self._at(repair_s, partial(self._recover, member))
+            self._in_repair.add(member.number)
+            self._at(repair_s, partial(self._repaired, member))
+
+    def _repaired(self, member: Member) -> None:
+        self._in_repair.discard(member.number)
+        self._recover(member)
 
     def _recover(self, member: Member) -> None:
-        if member.state is State.FAILED and member.number not in self._cut_off:
+        """Start a failed replica again, if nothing is wrong with it any more."""
+        held_up = member.number in self._cut_off or member.number in self._in_repair
+        if member.state is State.FAILED and not held_up:
             member.recover()
+
+    def _check_links(self, member: Member) -> None:
+        if member.number in self._cut_off:
+            self._fail(member)
 
     def _link_changed(self, link: int, bytes_per_s: float) -> None:
         if self.closed:

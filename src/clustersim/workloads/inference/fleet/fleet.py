@@ -10,7 +10,7 @@ from clustersim.engine.fabric import TrafficClass
 from clustersim.engine.world import World
 from clustersim.spec.inference import InferenceSpec
 from clustersim.workloads.inference.cache.build import Caches
-from clustersim.workloads.inference.fleet.autoscaler import Autoscaler
+from clustersim.workloads.inference.fleet.autoscaler import Autoscaler, keep_looking
 from clustersim.workloads.inference.fleet.disaggregation import Disaggregation
 from clustersim.workloads.inference.fleet.failures import Failures
 from clustersim.workloads.inference.fleet.fleet_log import FleetLog
@@ -75,7 +75,7 @@ class Fleet:
         self.send: Callable[[Request], None] = self._split.send if self._split else self.pools[0].send
         """Takes a request that arrives now."""
         self._first = [plan.spec.first_replicas for plan in plans]
-        self._scalers: list[Autoscaler] = []
+        self._closed = False
         self._failures: Failures | None = None
 
     def open(self) -> None:
@@ -88,16 +88,17 @@ class Fleet:
         for pool, count in zip(self.pools, self._first, strict=True):
             for member in pool.members[:count]:
                 member.open()
-        for pool, pool_spec in zip(self.pools, spec.pools, strict=True):
-            if pool_spec.autoscaling is not None:
-                self._scalers.append(Autoscaler(env, pool_spec.autoscaling, pool))
-        for scaler in self._scalers:
-            env.process(scaler.run())
+        scalers = [
+            Autoscaler(env, pool_spec.autoscaling, pool)
+            for pool, pool_spec in zip(self.pools, spec.pools, strict=True)
+            if pool_spec.autoscaling is not None
+        ]
+        if scalers:
+            env.process(keep_looking(env, scalers, closed=lambda: self._closed))
 
     def close(self) -> None:
         """Give all GPUs back; nothing starts, stops or fails any more."""
-        for scaler in self._scalers:
-            scaler.closed = True
+        self._closed = True
         if self._failures is not None:
             self._failures.closed = True
         for member in self.members:

@@ -77,6 +77,7 @@ def open_engine(
             collective=spec.collective,
             traffic=TrafficClass(spec.traffic.priority, spec.traffic.weight),
             base=base,
+            kernel_bytes=engine_of(spec).all_reduce_kernel_bytes,
         )
     engine = PipelinedEngine if spec.parallelism.pipeline > 1 else ReplicaEngine
     return engine(

@@ -58,7 +58,7 @@ class _Stays:
         if not len(here.request):
             return
         slots = log.column("slot")
-        own = slots[np.minimum(here.first, len(slots) - 1)]
+        own = slots[np.clip(here.end - 1, 0, len(slots) - 1)]
         for slot in np.unique(own).tolist():
             yield slots == slot, here._kept(own == slot)
 
@@ -83,6 +83,9 @@ def request_shares(
     a difference of prefix sums; with those of its KV's way, where it came from another replica or from a
     lower tier. Queueing is the rest of e2e. Shares are seconds over e2e.
 
+    **Valid when** a request stays in one of the batches that pass through a pipeline at the same time;
+    what it computes in others counts as queueing.
+
     Checked by: tests/workloads/test_inference_attribution.py (they sum to 1, and equal the sum
     row by row).
     """
@@ -97,8 +100,11 @@ def request_shares(
                 np.add.at(seconds[name], here.request, between)
     for place, resource, value in _on_the_way(requests):
         seconds[_class_of(resource)][place] += value
+    ran_s = sum(np.maximum(0.0, seconds[name]) for name in CLASSES[1:])
+    # A step of a pipeline that began before the request came can be among its rows.
+    inside = np.minimum(1.0, e2e_s / np.maximum(ran_s, 1e-300))
     for name in CLASSES[1:]:
-        seconds[name] = np.maximum(0.0, seconds[name])
+        seconds[name] = np.maximum(0.0, seconds[name]) * inside
     seconds[QUEUEING] = np.maximum(0.0, e2e_s - sum(seconds[name] for name in CLASSES[1:]))
     return {name: value / e2e_s for name, value in seconds.items()}
 

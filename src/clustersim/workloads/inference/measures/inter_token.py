@@ -13,7 +13,7 @@ joined the batch: the end of its prompt, of its move to this replica, or of its 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -41,6 +41,7 @@ def inter_token_times(columns: RequestColumns, logs: Sequence[StepLog], chosen: 
         decoding = log.column("decodes") > 0
         rows = {slot: np.flatnonzero(decoding & (slots == slot)) for slot in np.unique(spans.slot).tolist()}
         last_s = _last_tokens(log, spans, rows)
+        spans = spans.since(last_s)
         parts.append(_computed_again(columns, replica, spans, last_s))
         for slot, own in rows.items():
             parts.extend(_of_batch(log, spans.kept(spans.slot == slot), own))
@@ -62,6 +63,11 @@ class _Spans:
     slot: np.ndarray
     left: np.ndarray
 
+    def since(self, last_s: np.ndarray) -> _Spans:
+        """Return them with the last token of the span before, where a request only moved to another batch."""
+        moved = np.isnan(self.since_s)
+        return replace(self, since_s=np.where(moved, np.roll(last_s, 1), self.since_s))
+
     def kept(self, chosen: np.ndarray) -> _Spans:
         """Return some of them."""
         return _Spans(*(column[chosen] for column in vars(self).values()))
@@ -80,10 +86,15 @@ def _spans(columns: RequestColumns, log: StepLog, replica: int, chosen: np.ndarr
     left = key // stride == request
     here = columns.finished[request] & (columns.replica[request] == replica)
     end = np.where(left, key % stride, np.where(here, columns.last_row[request] + 1, len(log)))
-    spans = _Spans(request, start, end, since_s, slot, left)
-    valid = chosen[request] & (since_s >= columns.first_token_s[request])
+    valid = chosen[request] & ~(since_s < columns.first_token_s[request])
+    # Stable, so that what happened at one row stays in the order in which it was written down.
     order = np.lexsort((start, request))
-    return spans.kept(order[valid[order]])
+    spans = _Spans(request, start, end, since_s, slot, left).kept(order[valid[order]])
+    moves = np.flatnonzero(np.isnan(spans.since_s))
+    moves = moves[moves > 0]
+    spans.end[moves - 1] = np.minimum(spans.end[moves - 1], spans.start[moves])
+    spans.left[moves - 1] = False
+    return spans
 
 
 def _last_tokens(log: StepLog, spans: _Spans, rows: Mapping[int, np.ndarray]) -> np.ndarray:
@@ -95,7 +106,8 @@ def _last_tokens(log: StepLog, spans: _Spans, rows: Mapping[int, np.ndarray]) ->
         place = np.searchsorted(own, spans.end[mine]) - 1
         some = place >= np.searchsorted(own, spans.start[mine])
         last_s[mine[some]] = end_s[own[place[some]]]
-    return last_s
+    known = np.where(np.isnan(last_s), 0, np.arange(len(last_s)))
+    return last_s[np.maximum.accumulate(known)]
 
 
 def _computed_again(columns: RequestColumns, replica: int, spans: _Spans, last_s: np.ndarray) -> Progressions:

@@ -24,6 +24,9 @@ __all__ = ["step_network"]
 _COMBINE_BYTES = 2
 """What experts make of tokens comes back in 16 bits, whatever the format they were sent in (DeepEP)."""
 
+_KERNEL_GPUS = 8
+"""Most GPUs of a group (vLLM, distributed/device_communicators/custom_all_reduce.py)."""
+
 
 def step_network(
     world: World,
@@ -34,6 +37,7 @@ def step_network(
     collective: CollectiveSpec,
     traffic: TrafficClass,
     base: Path | None = None,
+    kernel_bytes: float = 0.0,
 ) -> StepNetwork | None:
     """Return the exchanges of a replica's steps; None for a replica of one GPU.
 
@@ -47,10 +51,23 @@ def step_network(
         As the scenario says.
     base
         Folder that the paths of collectives' files start from.
+    kernel_bytes
+        Below this size the engine has an all-reduce of its own for groups in one node with links
+        between GPUs: every GPU reads what it needs from the others, in one shot or in two.
     """
     if len(gpus) == 1:
         return None
-    plan = _Exchanges(world, gpus, cost, owner=owner, collective=collective, traffic=traffic, base=base)
+    chosen = collective.algorithm != "auto" or collective.schedule is not None
+    plan = _Exchanges(
+        world,
+        gpus,
+        cost,
+        owner=owner,
+        collective=collective,
+        traffic=traffic,
+        base=base,
+        kernel_bytes=0.0 if chosen else kernel_bytes,
+    )
     return StepNetwork(plan.stages(), env=world.env, closed_form=collective.fidelity == "macro")
 
 
@@ -76,7 +93,9 @@ class _Exchanges:
         collective: CollectiveSpec,
         traffic: TrafficClass,
         base: Path | None,
+        kernel_bytes: float,
     ) -> None:
+        self._kernel_bytes = kernel_bytes
         self._world = world
         self._cost = cost
         self._layout = cost.layout
@@ -113,7 +132,16 @@ class _Exchanges:
         gathered = sparse if layout.data > 1 and not by_tokens else 0
         if layout.tensor > 1:
             tensor = self._groups(self._tensor_groups(gpus))
-            exchanges.append(Exchange(tensor, "all_reduce", self._token_bytes, 2 * layers - 2 * by_tokens))
+            exchanges.append(
+                Exchange(
+                    tensor,
+                    "all_reduce",
+                    self._token_bytes,
+                    2 * layers - 2 * by_tokens,
+                    kernels=self._kernels(self._tensor_groups(gpus)),
+                    kernel_bytes=self._kernel_bytes,
+                )
+            )
             exchanges += self._halves(tensor, self._token_bytes, by_tokens)
         if by_tokens:
             exchanges += self._token_exchange(gpus, by_tokens)
@@ -162,6 +190,15 @@ class _Exchanges:
             gather = self._groups(self._tensor_groups(self._stages[stage + 1]))
             exchanges.append(Exchange(gather, "all_gather", self._token_bytes, 1, whole=True))
         return exchanges
+
+    def _kernels(self, groups: Sequence[Sequence[str]]) -> tuple[Communicator, ...]:
+        """Return the engine's own all-reduces, where groups are small and in one node each."""
+        node_of = self._world.topology.node_of
+        inside = all(len({node_of(gpu) for gpu in group}) == 1 for group in groups)
+        joined = self._cost.accelerator.scale_up_bandwidth_bytes_per_s is not None
+        if not (self._kernel_bytes and inside and joined) or len(groups[0]) > _KERNEL_GPUS:
+            return ()
+        return tuple(self._groups(groups, algorithm=name) for name in ("one-shot", "direct"))
 
     def _tensor_groups(self, gpus: Sequence[str]) -> list[Sequence[str]]:
         tensor = self._layout.tensor

@@ -16,6 +16,9 @@ SLICES = 4
 """Parts that a step on a shared fabric is cut into: computation and exchanges of a quarter of the layers
 each, one after the other."""
 
+_KEPT_TIMES = 4096
+"""Sizes of steps whose times a replica remembers."""
+
 
 class NetworkTime(NamedTuple):
     """Seconds on the network, and how they split over resources."""
@@ -39,6 +42,8 @@ class Exchange(NamedTuple):
         How often in a step.
     whole
         Whether it runs once at the end of a step, not layer by layer.
+    kernels, kernel_bytes
+        Other ways to do it below this size; the fastest is taken.
     """
 
     communicator: Communicator
@@ -47,6 +52,8 @@ class Exchange(NamedTuple):
     repeats: int
     bytes_per_sample: float = 0.0
     whole: bool = False
+    kernels: tuple[Communicator, ...] = ()
+    kernel_bytes: float = 0.0
 
     def size_bytes(self, tokens: int, sampled: int) -> float:
         """Return the size in a step."""
@@ -60,19 +67,25 @@ class Exchange(NamedTuple):
             return self.repeats if part == parts - 1 else 0
         return self.repeats * (part + 1) // parts - self.repeats * part // parts
 
-    def start(self, tokens: int, sampled: int, *, repeat: int, cause: int) -> simpy.Event:
+    def fastest(self, size_bytes: float) -> Communicator:
+        """Return the communicator that a size goes by."""
+        if not self.kernels or size_bytes >= self.kernel_bytes:
+            return self.communicator
+        candidates = (self.communicator, *self.kernels)
+        return min(candidates, key=lambda candidate: candidate.alone_s(self.kind, size_bytes))
+
+    def start(self, communicator: Communicator, size_bytes: float, *, repeat: int, cause: int) -> simpy.Event:
         """Run it on the fabric."""
-        size_bytes = self.size_bytes(tokens, sampled)
         if self.kind.startswith("send_recv:"):
             _, source, target = self.kind.split(":")
-            return self.communicator.send_recv(
+            return communicator.send_recv(
                 size_bytes, source=int(source), target=int(target), repeat=repeat, cause=cause
             )
         starts = {
-            "all_reduce": self.communicator.all_reduce,
-            "all_to_all": self.communicator.all_to_all,
-            "all_gather": self.communicator.all_gather,
-            "reduce_scatter": self.communicator.reduce_scatter,
+            "all_reduce": communicator.all_reduce,
+            "all_to_all": communicator.all_to_all,
+            "all_gather": communicator.all_gather,
+            "reduce_scatter": communicator.reduce_scatter,
         }
         return starts[self.kind](size_bytes, repeat=repeat, cause=cause)
 
@@ -108,11 +121,13 @@ class StepNetwork:
         self._closed_form = closed_form
         self._alone: dict[tuple[int, int, int], NetworkTime] = {}
         self._whole: dict[tuple[int, int], NetworkTime] = {}
-        self._communicators = list(
-            {id(exchange.communicator): exchange.communicator for exchange in self._exchanges}.values()
-        )
+        self._ways: dict[tuple[str, int, float], Communicator] = {}
+        used: dict[int, Communicator] = {}
         for exchange in self._exchanges:
-            exchange.communicator.alone_s(exchange.kind, exchange.size_bytes(1, 1))
+            for communicator in (exchange.communicator, *exchange.kernels):
+                communicator.alone_s(exchange.kind, exchange.size_bytes(1, 1))
+                used[id(communicator)] = communicator
+        self._communicators = list(used.values())
 
     @property
     def _exchanges(self) -> list[Exchange]:
@@ -138,6 +153,8 @@ class StepNetwork:
         """
         known = self._whole.get((tokens, sampled))
         if known is None:
+            if len(self._whole) >= _KEPT_TIMES:
+                self._whole.clear()
             times = [self.stage_alone(tokens, stage, sampled) for stage in range(len(self._stages))]
             known = self._whole[tokens, sampled] = NetworkTime(
                 sum(time.seconds for time in times), _added(time.shares for time in times)
@@ -148,11 +165,14 @@ class StepNetwork:
         """Return the time of one stage's exchanges, the send to the next one included."""
         known = self._alone.get((tokens, stage, sampled))
         if known is None:
+            if len(self._alone) >= _KEPT_TIMES:
+                self._alone.clear()
             seconds, shares = 0.0, []
             for exchange in self._stages[stage]:
                 size_bytes = exchange.size_bytes(tokens, sampled)
-                seconds += exchange.repeats * exchange.communicator.alone_s(exchange.kind, size_bytes)
-                alone = exchange.communicator.alone_shares(exchange.kind, size_bytes)
+                communicator = self._way(exchange, size_bytes)
+                seconds += exchange.repeats * communicator.alone_s(exchange.kind, size_bytes)
+                alone = communicator.alone_shares(exchange.kind, size_bytes)
                 shares.append({resource: exchange.repeats * value for resource, value in alone.items()})
             known = self._alone[tokens, stage, sampled] = NetworkTime(seconds, _added(shares))
         return known
@@ -160,9 +180,10 @@ class StepNetwork:
     def account(self, tokens: int, steps: int, start_s: float, end_s: float, *, sampled: int = 0) -> None:
         """Book the bytes of steps that were computed in closed form on the links."""
         for exchange in self._exchanges:
-            exchange.communicator.account(
+            size_bytes = exchange.size_bytes(tokens, sampled)
+            self._way(exchange, size_bytes).account(
                 exchange.kind,
-                exchange.size_bytes(tokens, sampled),
+                size_bytes,
                 repeat=exchange.repeats * steps,
                 start_s=start_s,
                 end_s=end_s,
@@ -185,7 +206,7 @@ class StepNetwork:
         due = [(exchange, repeat) for exchange, repeat in due if repeat]
         if len(due) == 1:
             exchange, repeat = due[0]
-            return exchange.start(tokens, sampled, repeat=repeat, cause=cause)
+            return self._begin(exchange, tokens, sampled, repeat, cause)
         return self._env.process(self._one_after_another(due, tokens, sampled, cause))
 
     def _one_after_another(
@@ -193,10 +214,25 @@ class StepNetwork:
     ) -> Generator[simpy.Event, Any, CollectiveRecord]:
         start_s, shares = self._env.now, []
         for exchange, repeat in due:
-            record = yield exchange.start(tokens, sampled, repeat=repeat, cause=cause)
+            record = yield self._begin(exchange, tokens, sampled, repeat, cause)
             cause = record.row
             shares.append(record.shares)
         return CollectiveRecord(cause, start_s, self._env.now, _added(shares))
+
+    def _begin(self, exchange: Exchange, tokens: int, sampled: int, repeat: int, cause: int) -> simpy.Event:
+        size_bytes = exchange.size_bytes(tokens, sampled)
+        way = self._way(exchange, size_bytes)
+        return exchange.start(way, size_bytes, repeat=repeat, cause=cause)
+
+    def _way(self, exchange: Exchange, size_bytes: float) -> Communicator:
+        """Return how an exchange of a size is done."""
+        key = exchange.kind, id(exchange.communicator), size_bytes
+        known = self._ways.get(key)
+        if known is None:
+            if len(self._ways) >= _KEPT_TIMES:
+                self._ways.clear()
+            known = self._ways[key] = exchange.fastest(size_bytes)
+        return known
 
 
 def _added(parts: Iterable[Mapping[str, float]]) -> dict[str, float]:

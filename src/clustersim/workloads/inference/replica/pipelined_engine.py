@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,9 +10,10 @@ import simpy
 
 from clustersim.cost.roofline import KernelTime
 from clustersim.cost.step_timer import DecodeRun
+from clustersim.engine.trace import QUEUEING
 from clustersim.workloads.inference.replica.engine import ReplicaEngine, Steps
 from clustersim.workloads.inference.replica.network import StepNetwork
-from clustersim.workloads.inference.replica.run import Run
+from clustersim.workloads.inference.replica.run import OwnSeconds, Run
 from clustersim.workloads.inference.requests import Request
 from clustersim.workloads.inference.scheduling.plan import StepPlan
 
@@ -43,6 +45,9 @@ class PipelinedEngine(ReplicaEngine):
         stages = self.scheduler.pipeline
         self._runs: dict[int, Run] = {}
         """Steps under way, by slot."""
+        self._slot_of: dict[int, int] = {}
+        """Slot in which each request that decodes was last."""
+        self._last_end_s = 0.0
         self._stage_free_s = [0.0] * stages
         self._stages = [simpy.Resource(self._env) for _ in range(stages)]
 
@@ -80,10 +85,27 @@ class PipelinedEngine(ReplicaEngine):
         slot = next(slot for slot in range(len(self._stages)) if slot not in self._runs)
         run = Run(plan, _ONE_STEP, start_s=self._env.now, kv_start_blocks=kv_blocks, slot=slot)
         self._runs[slot] = run
+        self._note_moves(plan, slot)
         if plan.swapped_out_blocks or plan.swapped_in_blocks:
             self._env.process(self._swap_first(run))
         else:
             self._start_run(run)
+
+    def _note_moves(self, plan: StepPlan, slot: int) -> None:
+        """Write down which requests decode in another slot than before: since their last token."""
+        self._slot_of.update((request.index, 0) for request in self.scheduler.resumed)
+        for request in plan.lane.requests:
+            if self._slot_of.get(request.index) != slot:
+                self._slot_of[request.index] = slot
+                self.log.join(request.index, math.nan, slot=slot)
+
+    def _answer(self, request: Request, slot: int) -> None:
+        super()._answer(request, slot)
+        self._slot_of[request.index] = slot
+
+    def _finish(self, request: Request, row: int) -> None:
+        self._slot_of.pop(request.index, None)
+        super()._finish(request, row)
 
     def _start_run(self, run: Run) -> None:
         times = self._stage_times(run.plan)
@@ -129,17 +151,13 @@ class PipelinedEngine(ReplicaEngine):
             with self._stages[stage].request() as turn:
                 yield turn
                 yield self._env.timeout(max(0.0, self._stage_free_s[stage] - self._env.now))
-                start_s = self._env.now
                 yield self._env.timeout(time.seconds)
                 if not self._under_way(run):
                     return
-                computed = self._trace.ran(
-                    run, (time.compute_s, time.memory_s, time.launch_s), start_s=start_s
-                )
-                record = yield network.run_stage(plan.tokens, stage, cause=computed, sampled=plan.sampled)
+                cause = self._trace.cause
+                record = yield network.run_stage(plan.tokens, stage, cause=cause, sampled=plan.sampled)
                 if not self._under_way(run):
                     return
-                self._trace.cause = record.row
                 for resource, seconds in record.shares.items():
                     shares[resource] = shares.get(resource, 0.0) + seconds
         self._end(run, run.own_seconds(), shares)
@@ -147,11 +165,28 @@ class PipelinedEngine(ReplicaEngine):
     def _under_way(self, run: Run) -> bool:
         return self._runs.get(run.slot) is run
 
-    def _end(
-        self, run: Run, own_s: tuple[float, float, float], network_s: Mapping[str, float] | None
-    ) -> None:
-        """Book a step, and start those that may begin."""
-        run.first_s = self._env.now - run.start_s
+    def _end_alone(self, run: Run) -> None:
+        plan = run.plan
+        if run.network is not None and self._network is not None:
+            self._network.account(plan.tokens, 1, run.start_s, self._env.now, sampled=plan.sampled)
+        self._end(run, run.own_seconds(), run.network_seconds())
+
+    def _end(self, run: Run, own_s: OwnSeconds, network_s: Mapping[str, float] | None) -> None:
+        """Book a step, and start those that may begin.
+
+        Steps overlap; in log and trace each has the time since the end of the one before, with its
+        seconds in proportion, so that they add up to the time that passed. What is left of it the
+        step waited for stages that were held by others.
+        """
+        begin_s = max(run.start_s, self._last_end_s)
+        passed_s, part = self._env.now - begin_s, 1.0
+        if self._env.now > run.start_s:
+            part = passed_s / (self._env.now - run.start_s)
+        run.start_s, run.first_s, self._last_end_s = begin_s, passed_s, self._env.now
+        own_s = (part * own_s[0], part * own_s[1], part * own_s[2])
+        network_s = {name: part * seconds for name, seconds in (network_s or {}).items()}
+        waited_s = max(0.0, passed_s - sum(own_s) - sum(network_s.values()))
+        self._trace.ran(run, own_s, {**network_s, QUEUEING: waited_s})
         self._book(run, own_s, network_s)
         if self._under_way(run):
             del self._runs[run.slot]

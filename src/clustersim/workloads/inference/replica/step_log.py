@@ -53,7 +53,8 @@ class StepLog:
         self._rows = bytearray()
         self._length = 0
         self.joins = (array("q"), array("i"), array("d"), array("b"))
-        """Row, request, time of its last token, slot: it begins to decode with the next row of the slot."""
+        """Row, request, time of its last token, slot: it begins to decode with the next row of the slot.
+        NaN for the time: it decoded in another slot until now."""
         self.leaves = (array("q"), array("i"))
         """Row, request: it does not decode from this row on, for it lost its blocks."""
         self.resources: dict[str, int] = {name: number for number, name in enumerate(_OWN)}

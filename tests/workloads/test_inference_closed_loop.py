@@ -1,4 +1,4 @@
-"""Closed loops and routing."""
+"""Closed loops: clients that wait for their answers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from clustersim.spec.lengths import LengthsSpec
 from clustersim.workloads.inference.demand.desk import Desk
 from clustersim.workloads.inference.demand.lengths import LengthStream, lengths_of
 from clustersim.workloads.inference.demand.load import ClosedLoad
-from clustersim.workloads.inference.fleet.router import make_router
 
 
 def closed_loop(clients, *, think_s=0.0, requests=None, duration_s=None, answer_s=0.1):
@@ -58,19 +57,3 @@ def test_thinking_clients_send_at_the_rate_of_littles_law():
 def test_a_closed_loop_stops_after_the_requests_asked_for():
     sent, _ = closed_loop(4, requests=10)
     assert [request.index for request in sent] == list(range(10))
-
-
-def test_round_robin_gives_every_replica_its_turn():
-    router = make_router("round-robin", np.random.default_rng(0))
-    assert [router([9, 0, 5]) for _ in range(7)] == [0, 1, 2, 0, 1, 2, 0]
-
-
-def test_least_outstanding_takes_the_idlest_and_the_first_of_equals():
-    router = make_router("least-outstanding", np.random.default_rng(0))
-    assert [router(load) for load in ([3, 1, 2], [1, 1, 1], [2, 0, 0])] == [1, 0, 1]
-
-
-def test_random_routing_is_even_in_the_long_run():
-    router = make_router("random", np.random.default_rng(0))
-    counts = np.bincount([router([0, 0, 0, 0]) for _ in range(8000)], minlength=4)
-    assert counts.min() > 1850
