@@ -24,7 +24,8 @@ def main() -> None:
         f"--vary {path}={','.join(str(value) for value in values)}" for path, values in VARY.items()
     )
     text = (
-        f"```sh no-run a minute on two cores\nclustersim capacity {SCENARIO} {options} --tolerance 0.05\n```\n\n"
+        "```sh no-run a minute on two cores\n"
+        f"clustersim capacity {SCENARIO} {options} --tolerance 0.05\n```\n\n"
         f"```text\n{found.summary(width=118)}\n```\n\n"
         "![Latency over load of the six cheapest configurations](images/capacity-100-ms.png)\n"
     )

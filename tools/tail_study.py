@@ -77,7 +77,7 @@ def _picture(found: Series) -> Picture:
 
 def _table(found: Series) -> str:
     lines = [
-        "| oversubscription | training beside | TTFT p99 | between tokens p99.9 | KV transfer p99 | SLO kept |",
+        "| leaves | training beside | TTFT p99 | between tokens p99.9 | KV transfer p99 | SLO kept |",
         "|---|---|---|---|---|---|",
     ]
     for place, ratio in enumerate(OVERSUBSCRIPTION):

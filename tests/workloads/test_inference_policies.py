@@ -12,8 +12,11 @@ from inference_reference import LinearTimer, PlainReplica
 from inference_world import PlainMover, serve
 from test_inference_skip_ahead import loads, replicas
 
+from clustersim.errors import CannotRunError
+from clustersim.spec.scheduler import SchedulerSpec
 from clustersim.workloads.inference.cache.kv_cache import KvCache
 from clustersim.workloads.inference.scheduling.chunked import ChunkedPrefillScheduler
+from clustersim.workloads.inference.scheduling.make import make_scheduler
 from clustersim.workloads.inference.scheduling.order import ShortestJobFirst
 from clustersim.workloads.inference.scheduling.prefill_first import PrefillFirstScheduler
 from clustersim.workloads.inference.scheduling.reserving import OrcaScheduler, StaticScheduler
@@ -142,3 +145,27 @@ def test_orca_lets_a_new_request_in_at_the_next_step():
     limits = {"blocks": 200, "block_tokens": 8, "watermark": 0.0, "max_batch": 64}
     served = check("orca", requests, limits, tokens=1000)
     assert served.requests[1].admitted_s == pytest.approx(served.log.column("end_s")[0])
+
+
+@pytest.mark.parametrize("policy", ["static", "orca"])
+@pytest.mark.parametrize("reserved", [100, 100_000])
+def test_a_reservation_that_cannot_work_is_refused(policy, reserved):
+    spec = SchedulerSpec(policy=policy, reserved_tokens=reserved)
+    with pytest.raises(CannotRunError, match="reserves"):
+        make_scheduler(spec, KvCache(100, block_tokens=16, watermark=0.0), longest_tokens=200)
+
+
+@pytest.mark.parametrize("policy", ["static", "orca", "vllm", "vllm-v1", "sarathi"])
+@pytest.mark.parametrize("order", ["fcfs", "priority", "shortest-job", "fair", "longest-prefix"])
+def test_every_policy_of_a_scenario_works_in_every_order(policy, order):
+    spec = SchedulerSpec(policy=policy, order=order, max_batch=8)
+    scheduler = make_scheduler(spec, KvCache(60, block_tokens=8, watermark=0.0), longest_tokens=220)
+    served = serve(crowd(), scheduler, LinearTimer())
+    assert served.finishes == {request.index: 1 for request in served.requests}
+
+
+def test_fields_of_another_policy_are_refused():
+    with pytest.raises(ValueError, match="only for policy vllm-v1"):
+        SchedulerSpec(policy="sarathi", long_prefill=64)
+    with pytest.raises(ValueError, match="does not swap"):
+        SchedulerSpec(policy="orca", preemption="swap")

@@ -50,7 +50,9 @@ def test_the_engine_runs_the_very_same_batches(shared, timer):
     assert len(log) == len(batches) == 33075
     assert list(log.column("batch")) == [int(batch["batch_size"]) for batch in batches]
     assert list(log.column("tokens")) == [int(batch["num_tokens"]) for batch in batches]
-    assert list(log.column("start_s")) == pytest.approx([batch["start_s"] for batch in batches], abs=MICROSECOND)
+    assert list(log.column("start_s")) == pytest.approx(
+        [batch["start_s"] for batch in batches], abs=MICROSECOND
+    )
 
 
 def test_ten_thousand_requests_on_eight_replicas_agree_within_a_microsecond(shared, timer):

@@ -95,7 +95,7 @@ class InferenceSpec(SpecModel):
     @model_validator(mode="after")
     def _measured_steps_are_as_measured(self) -> Self:
         if self.step_times is not None and self.techniques != ServingTechniquesSpec():
-            raise FieldError("change what steps cost, which 'step_times' says; give one of them", "techniques")
+            raise FieldError("change the step times that 'step_times' gives; take one of them", "techniques")
         if self.step_times is not None and self.parallelism.data > 1:
             raise FieldError("'step_times' are of replicas without data parallelism", "parallelism", "data")
         return self

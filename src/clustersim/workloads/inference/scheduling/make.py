@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from clustersim.errors import CannotRunError, Problem
 from clustersim.spec.scheduler import SchedulerSpec
 from clustersim.workloads.inference.cache.kv_cache import KvCache
 from clustersim.workloads.inference.scheduling.chunked import ChunkedPrefillScheduler
@@ -51,6 +52,11 @@ def make_scheduler(
         Steps under way at the same time.
     weights
         Fair shares of the tenants by their number; 1 where none is given.
+
+    Raises
+    ------
+    CannotRunError
+        If what requests reserve is less than the longest needs, or more than there is.
     """
     options: dict[str, Any] = {
         "max_batch": spec.max_batch,
@@ -69,8 +75,22 @@ def make_scheduler(
             cache, max_batched_tokens=tokens, pad_prompts=spec.vidur_rules, **options
         )
     kind = OrcaScheduler if spec.policy == "orca" else StaticScheduler
-    reserved = spec.reserved_tokens or longest_tokens
+    reserved = _reserved_tokens(spec, cache, longest_tokens)
     return kind(cache, max_batched_tokens=tokens, reserved_tokens=reserved, **options)
+
+
+def _reserved_tokens(spec: SchedulerSpec, cache: KvCache, longest_tokens: int) -> int:
+    reserved = spec.reserved_tokens or longest_tokens
+    room = cache.total_blocks * cache.block_tokens
+    if reserved < longest_tokens or reserved > room:
+        raise CannotRunError(
+            Problem(
+                ("scheduler", "reserved_tokens"),
+                f"each request reserves {reserved} tokens; the longest has {longest_tokens}, and there is "
+                f"room for {room}",
+            )
+        )
+    return reserved
 
 
 def _queue(spec: SchedulerSpec, cache: KvCache, weights: Mapping[int, float] | None) -> RequestQueue:
