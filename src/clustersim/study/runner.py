@@ -73,11 +73,13 @@ def run(
     for change in prepared.changes:
         world.env.process(_change_capacity(world, change))
     processes = [workload.start(world) for workload in everyone]
-    ending, why = _let_time_pass(world, processes, everyone, scenario.run.until, progress)
+    with rare_collection():
+        ending, why = _let_time_pass(world, processes, everyone, scenario.run.until, progress)
+        outcomes = [workload.outcome() for workload in everyone]
     return Result.collect(
         scenario=scenario,
         world=world,
-        outcomes=[workload.outcome() for workload in everyone],
+        outcomes=outcomes,
         version=version("clustersim"),
         ending=ending,
         why=why,
@@ -103,7 +105,7 @@ def _let_time_pass(
     if until_s is not None:
         end = end | env.timeout(until_s)
     next_report = 0.0
-    with interrupt_flag() as interrupted, rare_collection():
+    with interrupt_flag() as interrupted:
         while not end.processed:
             if interrupted:
                 return Ending.INTERRUPTED, f"interrupted at {env.now:.6g} s of simulated time"

@@ -17,6 +17,8 @@ __all__ = ["MLPERF_SETUPS", "own_columns", "read_table"]
 _SPLITWISE = ("hardware", "tensor_parallel", "prompt_size", "batch_size", "token_size")
 _MLPERF = ("benchmark", "scenario", "accelerator", "n_accelerators")
 _MS = 1e-3
+_CONTRADICTION = 2.0
+"""Figures of a row do not belong together where answers take so many times longer than their tokens."""
 
 
 class _Benchmark(NamedTuple):
@@ -82,14 +84,24 @@ def read_table(path: Path) -> list[dict[str, str]]:
 def own_columns() -> tuple[str, ...]:
     """Return the columns of a table of one's own, all of them."""
     fields = [name for name in ServingRow.__dataclass_fields__ if name not in ("id", "measured")]
-    return ("row_id", *fields, *METRICS, "source", "how")
+    return ("row_id", *fields, *METRICS, "refused", "source", "how")
 
 
 def _from_splitwise(number: int, row: Mapping[str, str]) -> dict[str, str]:
     """A batch of equal requests, sent at once to one replica."""
-    return {
+    named = {
         "row_id": f"S{number:03}",
         "table": f"Splitwise, {row['model']}, {row['tensor_parallel']} x {row['hardware']}",
+    }
+    whole_ms, first_ms, token_ms = (
+        float(row.get(f"{name}_time_ms") or 0) for name in ("e2e", "prompt", "token")
+    )
+    if whole_ms > _CONTRADICTION * (first_ms + int(row["token_size"]) * token_ms):
+        tokens = f"{first_ms:,.0f} ms and {row['token_size']} times {token_ms:.0f} ms"
+        reason = f"the row contradicts itself: {whole_ms:,.0f} ms in all are not {tokens}"
+        return {**named, "refused": reason, "source": row.get("source", ""), "how": row.get("how", "")}
+    return {
+        **named,
         "gpu": row["hardware"],
         "gpus": row["tensor_parallel"],
         "tensor": row["tensor_parallel"],
@@ -121,7 +133,9 @@ def _from_mlperf(row: Mapping[str, str]) -> dict[str, str]:
         reason = _NOT_MODELLED.get(
             name.partition("-")[0], f"the data set of '{row['benchmark']}' is not known"
         )
-        return {"row_id": row["row_id"], "table": f"MLPerf {row.get('round', '')} {name}", "refused": reason}
+        table = f"MLPerf {row.get('round', '')} {name}"
+        source = {"source": row.get("source", ""), "how": row.get("how", "")}
+        return {"row_id": row["row_id"], "table": table, "refused": reason, **source}
     benchmark = _BENCHMARKS[key]
     setup = _setup(name, row["accelerator"])
     filled = {
@@ -187,7 +201,7 @@ def main(paths: Sequence[str]) -> None:
     writer = csv.DictWriter(sys.stdout, own_columns(), restval="", lineterminator="\n")
     writer.writeheader()
     for path in paths:
-        writer.writerows(row for row in read_table(Path(path)) if "refused" not in row)
+        writer.writerows(read_table(Path(path)))
 
 
 if __name__ == "__main__":
