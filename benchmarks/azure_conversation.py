@@ -29,7 +29,7 @@ def service_and_training(trace: Path, duration: str) -> cs.Scenario:
     chat = scenario.workloads[0].model_dump(mode="json")
     chat |= {"arrivals": {"kind": "trace", "path": str(trace.resolve())}, "lengths": None}
     chat |= {"duration": duration, "warmup": "0 s"}
-    chat["scheduler"] |= {"chunked_prefill": 2048}
+    chat["scheduler"] |= {"max_batched_tokens": 2048}
     return scenario.with_(
         **{
             "cluster.topology.oversubscription": 1.0,

@@ -16,7 +16,7 @@ import sys
 import time
 from pathlib import Path
 
-from clustersim.study.validation.training_prediction import predict_row
+from clustersim.study.validation.training.prediction import predict_row
 
 ROWS = {
     ("megatron-22B", 48, 6144, 64, 1): (1.42, 1.10),

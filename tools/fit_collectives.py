@@ -26,9 +26,9 @@ from clustersim.collectives.load import PhaseLoad
 from clustersim.collectives.macro import priced
 from clustersim.collectives.plan import Plan
 from clustersim.errors import ClusterSimError
-from clustersim.study.validation.collectives import hardware_of
-from clustersim.study.validation.collectives_cluster import communicator
-from clustersim.study.validation.collectives_prediction import algorithm_for, kind_of
+from clustersim.study.validation.collectives.cluster import communicator
+from clustersim.study.validation.collectives.prediction import algorithm_for, kind_of
+from clustersim.study.validation.collectives.validation import hardware_of
 
 MIB = 2.0**20
 PROTOCOLS = ("ll", "ll128", "simple")

@@ -26,8 +26,8 @@ from clustersim.cost.efficiency import CurveSet, GemmCurve, MemoryCurve
 from clustersim.study.calibrate.fit import STARTS, log_errors, unfitted
 from clustersim.study.calibrate.fit import fit as fit_device
 from clustersim.study.validation.framework import read_table
-from clustersim.study.validation.kernels_rows import COLUMNS, table_rows
-from clustersim.study.validation.kernels_tables import Measurement, measurements
+from clustersim.study.validation.kernels.rows import COLUMNS, table_rows
+from clustersim.study.validation.kernels.tables import Measurement, measurements
 
 SETS = {"a100": "a100-sxm4-80gb", "h100": "h100-sxm5-80gb", "a40": "a40"}
 L2_BYTES = {"a100-sxm4-80gb": 40e6, "h100-sxm5-80gb": 50e6, "a40": 6e6}

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from clustersim.study.validation.framework import Row
-from clustersim.study.validation.inference_report import InferenceReport
+from clustersim.study.validation.inference.report import InferenceReport
 
 ROOT = Path(__file__).parents[1]
 ROWS = ROOT / "docs" / "validation-inference.csv"

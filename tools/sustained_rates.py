@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from clustersim.cost.operators import GemmShape
-from clustersim.study.validation.kernels_tables import Measurement, measurements
+from clustersim.study.validation.kernels.tables import Measurement, measurements
 
 LEAST_S, LEAST_SIDE = 3e-3, 2048
 

@@ -10,9 +10,9 @@ import csv
 from collections.abc import Mapping
 from pathlib import Path
 
-from clustersim.study.validation.training_plot import plot_training
-from clustersim.study.validation.training_report import TrainingReport
-from clustersim.study.validation.training_result import PARTS, TrainingResult
+from clustersim.study.validation.training.plot import plot_training
+from clustersim.study.validation.training.report import TrainingReport
+from clustersim.study.validation.training.result import PARTS, TrainingResult
 
 ROOT = Path(__file__).parents[1]
 ROWS = ROOT / "docs" / "validation-training.csv"

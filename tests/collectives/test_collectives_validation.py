@@ -11,10 +11,10 @@ import pytest
 
 from clustersim.catalog.hardware import Library, understand
 from clustersim.errors import InputError
-from clustersim.study.validation.collectives import COLLECTIVES
-from clustersim.study.validation.collectives_prediction import predict
-from clustersim.study.validation.collectives_report import GOALS, CollectivesReport
-from clustersim.study.validation.collectives_rows import CollectiveRow
+from clustersim.study.validation.collectives.prediction import predict
+from clustersim.study.validation.collectives.report import GOALS, CollectivesReport
+from clustersim.study.validation.collectives.rows import CollectiveRow
+from clustersim.study.validation.collectives.validation import COLLECTIVES
 
 MIB = 2**20
 HEADER = "table_id,system,gpu,n_nodes,gpus_per_node,inter_link,collective,library,size_bytes,time_us\n"
@@ -209,7 +209,7 @@ def test_the_text_tells_what_was_understood_the_errors_and_the_refusals(report: 
 
 
 def test_the_picture_has_a_panel_per_system(report: CollectivesReport, tmp_path: Path) -> None:
-    from clustersim.study.validation.collectives_plot import plot_collectives
+    from clustersim.study.validation.collectives.plot import plot_collectives
 
     rows = [row for row in report.modelled if isinstance(row, CollectiveRow)]
     figure = plot_collectives(rows)

@@ -16,7 +16,7 @@ from clustersim.cost.training_block import gradient_products
 from clustersim.cost.training_ends import output_block
 from clustersim.cost.training_pass import TransformerPass
 from clustersim.study.validation.framework import read_table
-from clustersim.study.validation.kernels_rows import COLUMNS, table_rows
+from clustersim.study.validation.kernels.rows import COLUMNS, table_rows
 
 A100 = catalog.accelerator("a100-sxm4-40gb")
 PRODUCTS = ("a100", "h100", "a40")

@@ -32,7 +32,7 @@ from clustersim.study.calibrate import (
 from clustersim.study.calibrate.backends import Kernel
 from clustersim.study.calibrate.measure import _kernels
 from clustersim.study.calibrate.numpy_backend import NumpyBackend
-from clustersim.study.validation.kernels_tables import Measurement
+from clustersim.study.validation.kernels.tables import Measurement
 from clustersim.topology.summary import describe
 
 H100 = catalog.accelerator("h100")

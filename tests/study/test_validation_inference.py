@@ -11,10 +11,10 @@ import pytest
 
 from clustersim.errors import InputError
 from clustersim.study.validation import registry
-from clustersim.study.validation.inference import predict_rows
-from clustersim.study.validation.inference_row import METRICS, ServingRow, read_row
-from clustersim.study.validation.inference_service import service_of, simulate
-from clustersim.study.validation.inference_tables import own_columns, read_table
+from clustersim.study.validation.inference.row import METRICS, ServingRow, read_row
+from clustersim.study.validation.inference.service import service_of, simulate
+from clustersim.study.validation.inference.tables import own_columns, read_table
+from clustersim.study.validation.inference.validation import predict_rows
 
 ROOT = Path(__file__).parents[2]
 SMALL = {

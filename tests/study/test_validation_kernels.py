@@ -23,8 +23,8 @@ from clustersim.cost.operators import (
 )
 from clustersim.errors import InputError
 from clustersim.study.validation.framework import ValidationReport
-from clustersim.study.validation.kernels import KERNELS
-from clustersim.study.validation.kernels_rows import COLUMNS, KernelRow, kernel_class
+from clustersim.study.validation.kernels.rows import COLUMNS, KernelRow, kernel_class
+from clustersim.study.validation.kernels.validation import KERNELS
 
 GEMM_TABLE = """\
 system,framework,dtype,m,n,k,latency_us

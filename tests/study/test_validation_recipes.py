@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from clustersim.spec.training import TrainingSpec
-from clustersim.study.validation.training_recipes import RECIPES, recipe_of
+from clustersim.study.validation.training.recipes import RECIPES, recipe_of
 
 BRIDGE = "Megatron-Bridge, NeMo container"
 

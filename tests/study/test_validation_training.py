@@ -16,16 +16,16 @@ from clustersim.catalog.hardware import Hardware
 from clustersim.catalog.models import TransformerModel
 from clustersim.errors import InputError
 from clustersim.spec.training import TrainingSpec
-from clustersim.study.validation.training import TRAINING, predict_rows
-from clustersim.study.validation.training_cluster import hardware_of
-from clustersim.study.validation.training_frameworks import FRAMEWORKS, framework_of
-from clustersim.study.validation.training_jobs import candidates
-from clustersim.study.validation.training_measured import iteration_time, megatron_flops
-from clustersim.study.validation.training_model import complete, model_of
-from clustersim.study.validation.training_prediction import Outcome, predict_row
-from clustersim.study.validation.training_report import TrainingReport
-from clustersim.study.validation.training_result import TrainingResult
-from clustersim.study.validation.training_row import TrainingRow, read_row
+from clustersim.study.validation.training.cluster import hardware_of
+from clustersim.study.validation.training.frameworks import FRAMEWORKS, framework_of
+from clustersim.study.validation.training.jobs import candidates
+from clustersim.study.validation.training.measured import iteration_time, megatron_flops
+from clustersim.study.validation.training.model import complete, model_of
+from clustersim.study.validation.training.prediction import Outcome, predict_row
+from clustersim.study.validation.training.report import TrainingReport
+from clustersim.study.validation.training.result import TrainingResult
+from clustersim.study.validation.training.row import TrainingRow, read_row
+from clustersim.study.validation.training.validation import TRAINING, predict_rows
 
 GIB = 2.0**30
 A100 = 312e12

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from clustersim.study.validation.framework import Row
-from clustersim.study.validation.training import TRAINING, predict_rows
-from clustersim.study.validation.training_prediction import Outcome, predict_row
-from clustersim.study.validation.training_report import TrainingReport
-from clustersim.study.validation.training_result import PARTS, TrainingResult
+from clustersim.study.validation.training.prediction import Outcome, predict_row
+from clustersim.study.validation.training.report import TrainingReport
+from clustersim.study.validation.training.result import PARTS, TrainingResult
+from clustersim.study.validation.training.validation import TRAINING, predict_rows
 from clustersim.workloads.training.ledger import CATEGORIES
 
 OTHERS = [row for row in TRAINING.shipped_rows() if row.get("held_out")]

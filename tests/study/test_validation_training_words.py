@@ -9,16 +9,16 @@ import pytest
 
 from clustersim import catalog
 from clustersim.errors import InputError
-from clustersim.study.validation.training_cluster import hardware_of, topology_of
-from clustersim.study.validation.training_columns import NAMES, renamed
-from clustersim.study.validation.training_fabric import Tiered
-from clustersim.study.validation.training_frameworks import framework_of
-from clustersim.study.validation.training_jobs import candidates
-from clustersim.study.validation.training_measured import iteration_time
-from clustersim.study.validation.training_model import model_of
-from clustersim.study.validation.training_row import TrainingRow, read_row
-from clustersim.study.validation.training_torus import Slice, over_all_links, slice_of
-from clustersim.study.validation.training_words import (
+from clustersim.study.validation.training.cluster import hardware_of, topology_of
+from clustersim.study.validation.training.columns import NAMES, renamed
+from clustersim.study.validation.training.fabric import Tiered
+from clustersim.study.validation.training.frameworks import framework_of
+from clustersim.study.validation.training.jobs import candidates
+from clustersim.study.validation.training.measured import iteration_time
+from clustersim.study.validation.training.model import model_of
+from clustersim.study.validation.training.row import TrainingRow, read_row
+from clustersim.study.validation.training.torus import Slice, over_all_links, slice_of
+from clustersim.study.validation.training.words import (
     Recompute,
     Sharding,
     precision_of,

@@ -14,7 +14,7 @@ from clustersim.cost.operators import AttentionShape
 from clustersim.study.calibrate.backends import Backend
 from clustersim.study.calibrate.fit import STARTS, fit, log_errors, unfitted
 from clustersim.study.calibrate.measure import Measured
-from clustersim.study.validation.kernels_tables import Measurement
+from clustersim.study.validation.kernels.tables import Measurement
 
 __all__ = ["Calibration", "calibrated"]
 

@@ -18,7 +18,7 @@ from clustersim.cost.efficiency import (
     PrefillAttentionCurve,
 )
 from clustersim.cost.roofline import Roofline
-from clustersim.study.validation.kernels_tables import Measurement
+from clustersim.study.validation.kernels.tables import Measurement
 
 __all__ = ["STARTS", "fit", "log_errors", "unfitted"]
 

@@ -17,7 +17,7 @@ from clustersim.cost.operators import (
 )
 from clustersim.study.calibrate.backends import Backend, Kernel
 from clustersim.study.calibrate.plan import Plan
-from clustersim.study.validation.kernels_tables import Measurement
+from clustersim.study.validation.kernels.tables import Measurement
 
 __all__ = ["Measured", "measure"]
 

@@ -9,11 +9,11 @@ __all__ = ["Row", "Validation", "ValidationReport", "registry"]
 
 def registry() -> dict[str, Validation]:
     """Return every validation that `clustersim validate` knows."""
-    from clustersim.study.validation.collectives import COLLECTIVES
+    from clustersim.study.validation.collectives.validation import COLLECTIVES
     from clustersim.study.validation.data_parallel import DATA_PARALLEL
-    from clustersim.study.validation.inference import INFERENCE
-    from clustersim.study.validation.kernels import KERNELS
-    from clustersim.study.validation.training import TRAINING
+    from clustersim.study.validation.inference.validation import INFERENCE
+    from clustersim.study.validation.kernels.validation import KERNELS
+    from clustersim.study.validation.training.validation import TRAINING
 
     known = (COLLECTIVES, DATA_PARALLEL, INFERENCE, KERNELS, TRAINING)
     return {validation.name: validation for validation in known}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from clustersim import catalog
 from clustersim.catalog.hardware import Hardware
 from clustersim.errors import InputError, did_you_mean
-from clustersim.study.validation.training_row import TrainingRow
+from clustersim.study.validation.training.row import TrainingRow
 
 if TYPE_CHECKING:
     from clustersim.spec.training import TrainingSpec

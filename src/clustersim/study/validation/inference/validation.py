@@ -14,10 +14,10 @@ from pathlib import Path
 from clustersim.errors import ClusterSimError, InputError
 from clustersim.study.executor import call_all, usable_cores
 from clustersim.study.validation.framework import Row, Validation
-from clustersim.study.validation.inference_report import InferenceReport
-from clustersim.study.validation.inference_row import COLUMNS, METRICS, ServingRow, read_row
-from clustersim.study.validation.inference_service import AT_ONCE, simulate
-from clustersim.study.validation.inference_tables import read_table
+from clustersim.study.validation.inference.report import InferenceReport
+from clustersim.study.validation.inference.row import COLUMNS, METRICS, ServingRow, read_row
+from clustersim.study.validation.inference.service import AT_ONCE, simulate
+from clustersim.study.validation.inference.tables import read_table
 
 __all__ = ["INFERENCE", "predict_rows"]
 

@@ -3,7 +3,7 @@
 A table gives hardware, framework, model and layout; each row becomes a job on an idle cluster whose
 network never blocks, and one iteration of it is simulated. Nothing is fitted to these rows: kernels,
 collectives and memory are those of every run, and what a framework does is written in
-`clustersim.study.validation.training_frameworks`.
+`clustersim.study.validation.training.frameworks`.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 from clustersim.engine.collection import rare_collection
 from clustersim.study.executor import call_all, usable_cores
 from clustersim.study.validation.framework import Row, Validation
-from clustersim.study.validation.training_columns import renamed
-from clustersim.study.validation.training_prediction import Outcome, predict_row, simulate
-from clustersim.study.validation.training_report import TrainingReport
-from clustersim.study.validation.training_result import TrainingResult
+from clustersim.study.validation.training.columns import renamed
+from clustersim.study.validation.training.prediction import Outcome, predict_row, simulate
+from clustersim.study.validation.training.report import TrainingReport
+from clustersim.study.validation.training.result import TrainingResult
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -87,7 +87,7 @@ def _predict_each(rows: Sequence[dict[str, str]]) -> Iterator[TrainingResult]:
 
 
 def _plot(rows: Sequence[Row]) -> Figure:
-    from clustersim.study.validation.training_plot import plot_training
+    from clustersim.study.validation.training.plot import plot_training
 
     return plot_training([row for row in rows if isinstance(row, TrainingResult)])
 

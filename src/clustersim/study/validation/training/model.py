@@ -15,7 +15,7 @@ from clustersim.catalog._store import Source
 from clustersim.catalog.models import TransformerModel
 from clustersim.errors import InputError, did_you_mean
 from clustersim.study.validation.framework import read_table
-from clustersim.study.validation.training_row import TrainingRow
+from clustersim.study.validation.training.row import TrainingRow
 
 __all__ = ["complete", "model_of"]
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from clustersim.errors import InputError
-from clustersim.study.validation.training_columns import renamed
+from clustersim.study.validation.training.columns import renamed
 
 __all__ = ["TrainingRow", "read_row"]
 
@@ -28,7 +28,7 @@ class TrainingRow:
     nodes_of
         GPUs per node.
     zero, recompute, dtype
-        What stands in the columns; see `clustersim.study.validation.training_words`.
+        What stands in the columns; see `clustersim.study.validation.training.words`.
     iteration_s, tokens_per_s, tflops_per_gpu, model_utilisation, hardware_utilisation
         What was measured; tokens/s of a GPU are made those of all, MFU and HFU are shares.
     peak_flops

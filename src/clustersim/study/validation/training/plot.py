@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clustersim.study.validation.training_result import TrainingResult
+from clustersim.study.validation.training.result import TrainingResult
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

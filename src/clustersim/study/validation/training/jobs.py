@@ -11,9 +11,9 @@ from typing import Any
 from clustersim.catalog.models import TransformerModel
 from clustersim.errors import InputError
 from clustersim.spec.training import TrainingSpec
-from clustersim.study.validation.training_frameworks import Framework
-from clustersim.study.validation.training_row import TrainingRow
-from clustersim.study.validation.training_words import (
+from clustersim.study.validation.training.frameworks import Framework
+from clustersim.study.validation.training.row import TrainingRow
+from clustersim.study.validation.training.words import (
     Recompute,
     Sharding,
     precision_of,

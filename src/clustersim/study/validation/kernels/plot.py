@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clustersim.study.validation.kernels_rows import KernelRow
+from clustersim.study.validation.kernels.rows import KernelRow
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

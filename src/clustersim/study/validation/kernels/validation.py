@@ -1,7 +1,7 @@
 """Kernel times beside public tables: matrix products, attention, experts, memory-bound kernels.
 
 The shipped table holds published figures of many devices; a folder of tables (see
-`kernels_tables`) or a table of one's own with the same columns takes its place.
+`clustersim.study.validation.kernels.tables`) or a table of one's own with the same columns takes its place.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from clustersim.cost.operators import Operator
 from clustersim.cost.roofline import Roofline
 from clustersim.errors import CatalogError
 from clustersim.study.validation.framework import Progress, Row, Validation, ValidationReport, no_progress
-from clustersim.study.validation.kernels_report import KernelsReport
-from clustersim.study.validation.kernels_rows import COLUMNS, KernelRow, kernel_class, table_rows
-from clustersim.study.validation.kernels_tables import Measurement, measurements
+from clustersim.study.validation.kernels.report import KernelsReport
+from clustersim.study.validation.kernels.rows import COLUMNS, KernelRow, kernel_class, table_rows
+from clustersim.study.validation.kernels.tables import Measurement, measurements
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -83,7 +83,7 @@ def _timer(device: str) -> Callable[[Operator], float]:
 
 
 def _plot(rows: Sequence[Row]) -> Figure:
-    from clustersim.study.validation.kernels_plot import plot_kernels
+    from clustersim.study.validation.kernels.plot import plot_kernels
 
     return plot_kernels([row for row in rows if isinstance(row, KernelRow)])
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clustersim.study.validation.collectives_rows import MIB, RANGES, CollectiveRow, range_of
+from clustersim.study.validation.collectives.rows import MIB, RANGES, CollectiveRow, range_of
 from clustersim.study.validation.framework import ValidationReport
 
 __all__ = ["GOALS", "CollectivesReport"]

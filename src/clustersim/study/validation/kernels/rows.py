@@ -18,7 +18,7 @@ from clustersim.cost.operators import (
 )
 from clustersim.errors import CatalogError, InputError, did_you_mean
 from clustersim.study.validation.framework import Row
-from clustersim.study.validation.kernels_tables import Measurement
+from clustersim.study.validation.kernels.tables import Measurement
 
 __all__ = ["COLUMNS", "KernelRow", "kernel_class", "table_rows"]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clustersim.study.validation.collectives_rows import CollectiveRow
+from clustersim.study.validation.collectives.rows import CollectiveRow
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from clustersim.errors import InputError, did_you_mean
-from clustersim.study.validation.collectives_cluster import communicator
+from clustersim.study.validation.collectives.cluster import communicator
 
 if TYPE_CHECKING:
     from clustersim.catalog.hardware import Hardware, Library

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from clustersim.study.validation.framework import Row, ValidationReport
-from clustersim.study.validation.kernels_rows import KernelRow
+from clustersim.study.validation.kernels.rows import KernelRow
 
 __all__ = ["KernelsReport"]
 

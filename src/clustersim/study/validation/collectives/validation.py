@@ -1,7 +1,7 @@
 """Collectives beside nccl-tests style tables: time against message size on published systems.
 
 A row names hardware and library in words; `clustersim.catalog.hardware` reads them, and
-`clustersim.study.validation.collectives_prediction` predicts. What was understood is printed; a row
+`clustersim.study.validation.collectives.prediction` predicts. What was understood is printed; a row
 whose words are not understood is refused with the reason.
 """
 
@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from clustersim.catalog.hardware import Hardware, read_library, understand
 from clustersim.errors import ClusterSimError, InputError
-from clustersim.study.validation.collectives_prediction import bus_factor, kind_of, predict
-from clustersim.study.validation.collectives_report import CollectivesReport
-from clustersim.study.validation.collectives_rows import CollectiveRow
+from clustersim.study.validation.collectives.prediction import bus_factor, kind_of, predict
+from clustersim.study.validation.collectives.report import CollectivesReport
+from clustersim.study.validation.collectives.rows import CollectiveRow
 from clustersim.study.validation.framework import Row, Validation
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def _hardware_or_reason(row: Mapping[str, str]) -> Hardware | str:
 
 
 def _plot(rows: Sequence[Row]) -> Figure:
-    from clustersim.study.validation.collectives_plot import plot_collectives
+    from clustersim.study.validation.collectives.plot import plot_collectives
 
     return plot_collectives([row for row in rows if isinstance(row, CollectiveRow)])
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from clustersim.study.validation.framework import ValidationReport
-from clustersim.study.validation.training_result import PARTS, TrainingResult
+from clustersim.study.validation.training.result import PARTS, TrainingResult
 
 __all__ = ["COLUMNS", "GOALS", "TrainingReport"]
 

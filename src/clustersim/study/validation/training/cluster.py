@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from clustersim import catalog
 from clustersim.catalog.hardware import Hardware, understand
 from clustersim.catalog.links import LinkType
-from clustersim.study.validation.training_fabric import Tiered, tiered
-from clustersim.study.validation.training_row import TrainingRow
-from clustersim.study.validation.training_torus import Slice, is_torus, slice_of
+from clustersim.study.validation.training.fabric import Tiered, tiered
+from clustersim.study.validation.training.row import TrainingRow
+from clustersim.study.validation.training.torus import Slice, is_torus, slice_of
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -88,7 +88,7 @@ def topology_of(hardware: Hardware) -> Topology:
 
 
 def _build(hardware: Hardware) -> Topology:
-    from clustersim.study.validation.collectives_cluster import star_of
+    from clustersim.study.validation.collectives.cluster import star_of
     from clustersim.topology.network import Topology
 
     if isinstance(hardware, Slice):
@@ -98,7 +98,7 @@ def _build(hardware: Hardware) -> Topology:
 
 def _tiers(hardware: Tiered) -> nx.MultiDiGraph[str]:
     from clustersim.spec.topology import LeafSpineSpec, RailOptimizedSpec
-    from clustersim.study.validation.collectives_cluster import template_and_link
+    from clustersim.study.validation.collectives.cluster import template_and_link
     from clustersim.topology.builders.leaf_spine import build_leaf_spine
     from clustersim.topology.builders.rail_optimized import build_rail_optimized
 

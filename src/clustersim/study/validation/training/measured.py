@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from clustersim.catalog.models import TransformerModel
 from clustersim.errors import InputError
-from clustersim.study.validation.training_row import TrainingRow
+from clustersim.study.validation.training.row import TrainingRow
 
 __all__ = ["Measured", "iteration_time", "megatron_flops", "model_flops"]
 

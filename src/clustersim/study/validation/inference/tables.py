@@ -1,4 +1,4 @@
-"""Published tables of serving measurements, brought into the columns of `inference_row`."""
+"""Published tables of serving measurements, brought into the columns of `row`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from clustersim.study.validation import framework
-from clustersim.study.validation.inference_row import COLUMNS, METRICS, ServingRow
+from clustersim.study.validation.inference.row import COLUMNS, METRICS, ServingRow
 
 __all__ = ["MLPERF_SETUPS", "own_columns", "read_table"]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clustersim.errors import CannotRunError, InputError
-from clustersim.study.validation.inference_row import ServingRow
+from clustersim.study.validation.inference.row import ServingRow
 
 if TYPE_CHECKING:
     from clustersim.catalog.hardware import Hardware
@@ -35,7 +35,7 @@ _TENSOR_SIZES = (1, 2, 4, 8)
 
 
 def simulate(row: ServingRow) -> dict[str, float]:
-    """Return what the service of a row measures, by the names of `inference_row.METRICS`, and `AT_ONCE`.
+    """Return what the service of a row measures, by the names of `row.METRICS`, and `AT_ONCE`.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def _simulate(row: ServingRow) -> dict[str, float]:
         found = _simulate(_part(row, part))
         return {name: value / part if name.endswith("_per_s") else value for name, value in found.items()}
     from clustersim.engine.world import World
-    from clustersim.study.validation.training_cluster import topology_of
+    from clustersim.study.validation.training.cluster import topology_of
     from clustersim.workloads.inference import InferenceWorkload
 
     spec = service_of(row)

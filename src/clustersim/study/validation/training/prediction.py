@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 from clustersim import catalog
 from clustersim.errors import ClusterSimError, InputError
-from clustersim.study.validation.training_cluster import hardware_of, topology_of
-from clustersim.study.validation.training_frameworks import Framework, framework_of
-from clustersim.study.validation.training_jobs import candidates
-from clustersim.study.validation.training_measured import iteration_time
-from clustersim.study.validation.training_model import complete, model_of
-from clustersim.study.validation.training_recipes import recipe_of
-from clustersim.study.validation.training_result import PARTS, TrainingResult
-from clustersim.study.validation.training_row import TrainingRow, read_row
-from clustersim.study.validation.training_torus import Slice, over_all_links
+from clustersim.study.validation.training.cluster import hardware_of, topology_of
+from clustersim.study.validation.training.frameworks import Framework, framework_of
+from clustersim.study.validation.training.jobs import candidates
+from clustersim.study.validation.training.measured import iteration_time
+from clustersim.study.validation.training.model import complete, model_of
+from clustersim.study.validation.training.recipes import recipe_of
+from clustersim.study.validation.training.result import PARTS, TrainingResult
+from clustersim.study.validation.training.row import TrainingRow, read_row
+from clustersim.study.validation.training.torus import Slice, over_all_links
 
 if TYPE_CHECKING:
     from clustersim.catalog.hardware import Hardware

@@ -1,0 +1,1 @@
+"""Collectives beside tables in the style of nccl-tests."""

@@ -1,0 +1,1 @@
+"""LLM serving beside published measurements."""

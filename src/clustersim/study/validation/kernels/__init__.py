@@ -1,0 +1,1 @@
+"""Kernel times beside public tables."""

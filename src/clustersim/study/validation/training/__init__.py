@@ -1,0 +1,1 @@
+"""Training runs of large models beside published iteration times."""
