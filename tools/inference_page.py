@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from clustersim.study.validation.framework import Row
+from clustersim.study.validation.inference.plot import plot_inference
 from clustersim.study.validation.inference.report import InferenceReport
 
 ROOT = Path(__file__).parents[1]
@@ -23,7 +24,7 @@ BEGIN, END = "<!-- tables: tools/inference_page.py -->", "<!-- end of tables -->
 def main() -> None:
     """Replace what stands between the two marks of the page, and the picture."""
     PAGE.write_text(with_tables(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
-    saved_report().plot(PICTURE)
+    plot_inference(saved_report().modelled).savefig(PICTURE, dpi=110, bbox_inches="tight")
 
 
 def with_tables(page: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from clustersim.errors import ClusterSimError, InputError
 from clustersim.study.executor import call_all, usable_cores
@@ -18,6 +19,9 @@ from clustersim.study.validation.inference.report import InferenceReport
 from clustersim.study.validation.inference.row import COLUMNS, METRICS, ServingRow, read_row
 from clustersim.study.validation.inference.service import AT_ONCE, simulate
 from clustersim.study.validation.inference.tables import read_table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["INFERENCE", "predict_rows"]
 
@@ -107,12 +111,19 @@ def _row(empty: Row, name: str, value: float, found: dict[str, float] | str) -> 
     return replace(row, predicted=found[name])
 
 
+def _plot(rows: Sequence[Row]) -> Figure:
+    from clustersim.study.validation.inference.plot import plot_inference
+
+    return plot_inference(rows)
+
+
 INFERENCE = InferenceValidation(
     name="inference",
     title="LLM serving: latencies and throughput against published measurements",
     shipped="inference.csv",
     columns=COLUMNS,
     predict=predict_rows,
+    plotter=_plot,
     report=InferenceReport,
     as_they_come=True,
 )
