@@ -1,4 +1,4 @@
-"""Fill the table of docs/capacity.md: `python tools/capacity_page.py` (a minute)."""
+"""Fill the table of docs/capacity.md: `python tools/capacity_page.py` (some minutes)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def main() -> None:
         f"--vary {path}={','.join(str(value) for value in values)}" for path, values in VARY.items()
     )
     text = (
-        "```sh no-run a minute on two cores\n"
+        "```sh no-run some minutes on two cores\n"
         f"clustersim capacity {SCENARIO} {options} --tolerance 0.05\n```\n\n"
         f"```text\n{found.summary(width=118)}\n```\n\n"
         "![Latency over load of the six cheapest configurations](images/capacity-100-ms.png)\n"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -71,8 +71,8 @@ def latency_over_load(study: Capacity) -> Picture:
     panels = [panel for panel in _PANELS if _limit(study, panel[1]) is not None]
     picture, stacked = stacked_picture(len(panels), 8.4, 4.2 if len(panels) == 1 else 2.6)
     for axes, (metric, objective, words) in zip(stacked, panels, strict=True):
-        for number, each in enumerate(shown):
-            _draw(axes, each, metric, number)
+        for number, (each, label) in enumerate(zip(shown, _labels(shown), strict=True)):
+            _draw(axes, each, metric, number, label)
         limit_s = _limit(study, objective)
         assert limit_s is not None
         axes.axhline(limit_s, color=FAINT, lw=1.2, ls=(0, (4, 3)))
@@ -80,13 +80,23 @@ def latency_over_load(study: Capacity) -> Picture:
         axes.set(yscale="log", ylabel=words)
         log_seconds(axes.yaxis)
     stacked[0].set_title(f"{study.service}: {objectives(study)}", loc="left")
-    stacked[-1].set_xlabel("requests per second (sent)")
+    stacked[-1].set_xlabel("requests per second (sent); solid p99, dashed p50")
     handles, labels = stacked[0].get_legend_handles_labels()
     legend_outside(stacked[0], handles=handles, labels=labels)
     return picture
 
 
-def _draw(axes: Axes, each: Searched, metric: str, number: int) -> None:
+def _labels(shown: Sequence[Searched]) -> list[str]:
+    """Return what tells the configurations apart: changes that all of them share are left out."""
+    changes = [each.configuration.changes for each in shown]
+    telling = [path for path in changes[0] if len({str(each[path]) for each in changes}) > 1]
+    return [
+        ", ".join(f"{path.rpartition('.')[2]}={each[path]}" for path in telling) or one.configuration.name
+        for one, each in zip(shown, changes, strict=True)
+    ]
+
+
+def _draw(axes: Axes, each: Searched, metric: str, number: int, label: str) -> None:
     color, mark = _COLORS[number % len(_COLORS)], _MARKS[number % len(_MARKS)]
     rates = [_sent_per_s(each, point.factor) for point in each.points]
     for statistic, style in (("p99", "-"), ("p50", (0, (2, 2)))):
@@ -98,7 +108,7 @@ def _draw(axes: Axes, each: Searched, metric: str, number: int) -> None:
             color=color,
             ls=style,
             lw=1.6,
-            label=f"{each.configuration.name}, {statistic}",
+            label=label if statistic == "p99" else "_",
             **look,  # type: ignore[arg-type]
         )
     axes.axvline(_sent_per_s(each, each.factor), color=color, lw=0.8, alpha=0.7)
