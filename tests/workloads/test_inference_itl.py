@@ -83,7 +83,9 @@ def test_a_prompt_of_somebody_else_is_a_pause_in_every_answer():
 )
 def test_progressions_are_the_values_that_they_stand_for(rows, level):
     values = np.sort([a + g * i for a, g, count, weight in rows for i in range(count) for _ in range(weight)])
-    found = Progressions.joined([Progressions(*(np.array(column) for column in zip(*rows, strict=True)))])
+    found = Progressions.joined(
+        [Progressions.runs(*(np.array(column) for column in zip(*rows, strict=True)))]
+    )
     assert found.total == len(values)
     if not found.total:
         return

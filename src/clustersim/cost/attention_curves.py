@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
-
-import numpy as np
 
 from clustersim.catalog.accelerators import Accelerator
 from clustersim.cost.operators import ATTENTION_BACKWARD_FLOPS, AttentionShape, Operator
@@ -85,7 +84,7 @@ class PrefillAttentionCurve:
         shape = operator.shape
         assert isinstance(shape, AttentionShape)
         pair_flops = 4.0 * (ATTENTION_BACKWARD_FLOPS if operator.kind == "attention_backward" else 1.0)
-        blocks = shape.batch * shape.heads * np.ceil(shape.queries / QUERY_TILE)
+        blocks = shape.batch * shape.heads * math.ceil(shape.queries / QUERY_TILE)
         pairs = operator.flops / (pair_flops * shape.batch * shape.heads * shape.head_dim)
         spread = blocks * (pairs / shape.queries + self.prologue_keys)
         longest = accelerator.compute_units * (shape.keys + self.prologue_keys)
@@ -93,9 +92,7 @@ class PrefillAttentionCurve:
         width = 128.0 * (shape.head_dim + self.softmax_width) / (128.0 + self.softmax_width)
         key_s = pair_flops * QUERY_TILE * width / rate
         memory_rate = self.memory_efficiency * accelerator.memory_bandwidth_bytes_per_s
-        return AttentionWork(
-            float(spread * key_s), float(longest * key_s), operator.bytes_moved / memory_rate
-        )
+        return AttentionWork(spread * key_s, longest * key_s, operator.bytes_moved / memory_rate)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

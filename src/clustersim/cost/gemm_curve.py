@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 
@@ -33,6 +34,18 @@ TILES = np.array(
 
 SPLITS = np.array([1.0, 2.0, 4.0, 8.0])
 """Into how many parts the inner dimension may be split to fill the device (split-K)."""
+
+_ROWS, _COLUMNS = TILES[:, :1], TILES[:, 1:]
+_SPLIT = SPLITS > 1.0
+
+
+@lru_cache(maxsize=4096)
+def _tile_seconds(k: float, prologue_k: float, tile_half: float, unit_rate: float) -> np.ndarray:
+    """Seconds of one tile on one unit, by size of the tile and split of the inner dimension k."""
+    loss = 1.0 + tile_half * (_ROWS + _COLUMNS) / (_ROWS * _COLUMNS)
+    loss /= 1.0 + tile_half * (256 + 128) / (256 * 128)
+    seconds: np.ndarray = 2.0 * _ROWS * _COLUMNS * (k / SPLITS + prologue_k) * loss / unit_rate
+    return seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,11 +101,7 @@ class GemmCurve:
         return Roofs(compute_s, operator.bytes_moved / memory_rate, self.latency_s)
 
     def _compute_s(self, shape: GemmShape, unit_rate: float, units: int) -> float:
-        rows, columns = TILES[:, :1], TILES[:, 1:]
-        tiles = shape.groups * np.ceil(shape.m / rows) * np.ceil(shape.n / columns) * SPLITS
-        loss = 1.0 + self.tile_half * (rows + columns) / (rows * columns)
-        loss /= 1.0 + self.tile_half * (256 + 128) / (256 * 128)
-        steps = shape.k / SPLITS + self.prologue_k
-        tile_s = 2.0 * rows * columns * steps * loss / unit_rate
-        aligned_s = float((np.ceil(tiles / units) * tile_s + (SPLITS > 1.0) * self.split_s).min())
+        tiles = shape.groups * np.ceil(shape.m / _ROWS) * np.ceil(shape.n / _COLUMNS) * SPLITS
+        tile_s = _tile_seconds(shape.k, self.prologue_k, self.tile_half, unit_rate)
+        aligned_s = float((np.ceil(tiles / units) * tile_s + _SPLIT * self.split_s).min())
         return aligned_s * self.alignment.get(shape.alignment_bytes, 1.0)

@@ -79,9 +79,11 @@ class ServingCost:
         )
         self._sizes = self.layout.stage_sizes(model.layers)
         self._runs = self.layout.stages(model)
-        self._dense: dict[tuple[int, int, int, int, int], KernelTime] = {}
+        self._last = self.layout.pipeline - 1
+        self._bodies: dict[tuple[int, int, int, int], KernelTime] = {}
+        self._heads: dict[int, KernelTime] = {}
         self._layers: dict[tuple[int, int, int, int], KernelTime] = {}
-        self._ends: dict[tuple[str, int], KernelTime] = {}
+        self._works: dict[tuple[int, int], StepWork] = {}
 
     def in_layout(self, layout: ServingLayout) -> ServingCost:
         """Return the cost of the same model in another layout."""
@@ -165,8 +167,10 @@ class ServingCost:
 
     # ---- seconds
 
-    def stage_time(self, stage: int, load: GroupLoad, *, routed: int, queries: int = 1) -> KernelTime:
-        """Return how long the GPUs of a stage take for a step.
+    def stage_seconds(
+        self, stage: int, load: GroupLoad, *, routed: int, queries: int = 1
+    ) -> tuple[float, float]:
+        """Return how long arithmetic and memory hold the GPUs of a stage in a step.
 
         Parameters
         ----------
@@ -177,43 +181,46 @@ class ServingCost:
         queries
             Tokens that each decode computes: more than 1 where guesses are checked.
         """
+        decodes, context_sum, chunks, sampled, tokens = load
         layers = self._sizes[stage]
-        dense = self.stage_dense(stage, load, routed=routed)
-        compute_s, memory_s = dense.compute_s, dense.memory_s
-        if load.chunks:
-            prompts = self.layers.prefill(load.chunks)
+        requests = decodes + len(chunks) if self.layers.adapters else 0
+        key = stage, tokens, routed, requests
+        body = self._bodies.get(key) or self._body(*key)
+        compute_s, memory_s = body.compute_s, body.memory_s
+        if sampled and stage == self._last:
+            head = self._heads.get(sampled) or self._head(sampled)
+            compute_s += head.compute_s
+            memory_s += head.memory_s
+        if chunks:
+            prompts = self.layers.prefill(chunks)
             compute_s += layers * prompts.compute_s
             memory_s += layers * prompts.memory_s
-        if load.decodes:
-            fixed, per_token = self.layers.decode_line(load.decodes, queries=queries)
-            compute_s += layers * (fixed.compute_s + load.context_sum * per_token.compute_s)
-            memory_s += layers * (fixed.memory_s + load.context_sum * per_token.memory_s)
-        return KernelTime(compute_s, memory_s)
+        if decodes:
+            fixed, per_token = self.layers.decode_line(decodes, queries=queries)
+            compute_s += layers * (fixed.compute_s + context_sum * per_token.compute_s)
+            memory_s += layers * (fixed.memory_s + context_sum * per_token.memory_s)
+        return compute_s, memory_s
 
-    def stage_dense(self, stage: int, load: GroupLoad, *, routed: int) -> KernelTime:
-        """Return the time of all that does not depend on what was said before.
+    def _body(self, stage: int, tokens: int, routed: int, requests: int) -> KernelTime:
+        """Return the time of all that does not depend on what was said before, but for the logits.
 
         Projections, feed-forward, norms, rotary embedding, residual adds and KV writes of the layers;
-        the embedding in the first stage; logits and sampling of `load.sampled` rows in the last.
+        the embedding in the first stage.
         """
-        requests = load.decodes + len(load.chunks) if self.layers.adapters else 0
-        key = stage, load.tokens, routed, load.sampled, requests
-        known = self._dense.get(key)
-        if known is None:
-            if len(self._dense) >= _KEPT_SIZES:
-                self._dense.clear()
-            known = self._dense[key] = self._stage_dense(*key)
-        return known
-
-    def _stage_dense(self, stage: int, tokens: int, routed: int, sampled: int, requests: int) -> KernelTime:
         total = KernelTime.ZERO
         for layer, alike in self._runs[stage]:
             total += self._layer(layer, tokens, routed, requests) * alike
         if stage == 0:
-            total += self._end("embedding", tokens)
-        if stage == self.layout.pipeline - 1 and sampled:
-            total += self._end("output", sampled)
+            total += self.layers.seconds(self.layers.embedding_operators(tokens))
+        if len(self._bodies) >= _KEPT_SIZES:
+            self._bodies.clear()
+        self._bodies[stage, tokens, routed, requests] = total
         return total
+
+    def _head(self, sampled: int) -> KernelTime:
+        """Return the time of logits and sampling of so many rows."""
+        known = self._heads[sampled] = self.layers.seconds(self.layers.output_operators(sampled))
+        return known
 
     def _layer(self, layer: int, tokens: int, routed: int, requests: int) -> KernelTime:
         key = layer, tokens, routed, requests
@@ -225,17 +232,10 @@ class ServingCost:
             known = self._layers[key] = self.layers.seconds(operators)
         return known
 
-    def _end(self, name: str, rows: int) -> KernelTime:
-        known = self._ends.get((name, rows))
-        if known is None:
-            made = self.layers.embedding_operators if name == "embedding" else self.layers.output_operators
-            known = self._ends[name, rows] = self.layers.seconds(made(rows))
-        return known
-
     def dense_step(self, tokens: int, sampled: int) -> KernelTime:
-        """Return `stage_dense` of all stages together, for a replica of one data group."""
-        load = GroupLoad(0, 0.0, (), sampled, tokens)
-        return _sum(self.stage_dense(stage, load, routed=tokens) for stage in range(self.layout.pipeline))
+        """Return the time of a step without attention, all stages, for a replica of one data group."""
+        stages = range(self.layout.pipeline)
+        return _sum(self._body(stage, tokens, tokens, 0) for stage in stages) + self._head(sampled)
 
     def decode_attention(self, batch: int, context_sum: float) -> KernelTime:
         """Return the attention time of a decode step, all layers: affine in the context sum.
@@ -273,6 +273,14 @@ class ServingCost:
 
         Tokens are those of the whole replica, in data groups of equal size.
         """
+        known = self._works.get((tokens, sampled))
+        if known is None:
+            if len(self._works) >= _KEPT_SIZES:
+                self._works.clear()
+            known = self._works[tokens, sampled] = self._dense_work(tokens, sampled)
+        return known
+
+    def _dense_work(self, tokens: int, sampled: int) -> StepWork:
         groups, layers = self.layout.data, self.layers
         total = StepWork()
         for runs in self._runs:

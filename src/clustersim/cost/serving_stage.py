@@ -109,6 +109,7 @@ class LayerCost:
             accelerator, formats=formats, narrow_product_times=narrow_product_times
         )
         self._prompts: dict[tuple[int, int], AttentionWork] = {}
+        self._single: dict[tuple[int, int], KernelTime] = {}
         self._decodes: dict[tuple[int, int], tuple[KernelTime, KernelTime]] = {}
 
     def layer_operators(self, layer: int, *, tokens: float, routed: float, requests: float) -> list[Operator]:
@@ -222,9 +223,17 @@ class LayerCost:
         """
         if not chunks:
             return KernelTime.ZERO
-        works = [self._prompt(chunk) for chunk in chunks]
-        kernel = self.roofline.attention(works[0] if len(works) == 1 else reduce(AttentionWork.beside, works))
-        return kernel * self.prompt_attention_times
+        if len(chunks) > 1:
+            return self._prompts_seconds(reduce(AttentionWork.beside, map(self._prompt, chunks)))
+        known = self._single.get(chunks[0])
+        if known is None:
+            if len(self._single) >= _KEPT_CHUNKS:
+                self._single.clear()
+            known = self._single[chunks[0]] = self._prompts_seconds(self._prompt(chunks[0]))
+        return known
+
+    def _prompts_seconds(self, work: AttentionWork) -> KernelTime:
+        return self.roofline.attention(work) * self.prompt_attention_times
 
     def prefill_operator(self, chunk: tuple[int, int]) -> Operator:
         """Return attention of one prompt chunk in one layer."""

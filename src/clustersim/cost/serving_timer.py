@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from clustersim.cost.data_groups import GroupLoad, busiest_group
 from clustersim.cost.engine_host import EngineHost
@@ -14,6 +15,26 @@ from clustersim.cost.step_timer import DecodeRun
 __all__ = ["RooflineTimer"]
 
 _NO_STEP_ENDS_IT = 2**62
+_PROBE = 1 << 20
+"""Context at which the slope of a decode step is taken."""
+
+
+class _BesideGpus(NamedTuple):
+    """Rows that a step computes, and the host's seconds beside GPUs and network."""
+
+    rows: int
+    exposed_s: float
+
+
+class _DecodeLine(NamedTuple):
+    """Seconds of a stage's GPUs in a decode step without context, and per token of context."""
+
+    compute_s: float
+    memory_s: float
+    token_compute_s: float
+    token_memory_s: float
+    exposed_s: float
+    """Seconds of the host beside them: the stage is not shorter."""
 
 
 class RooflineTimer:
@@ -56,62 +77,88 @@ class RooflineTimer:
         self._queries = queries
         sizes = cost.layout.stage_sizes(cost.model.layers)
         self._parts = [size / cost.model.layers for size in sizes]
-        self._runs: dict[int, tuple[list[KernelTime], list[KernelTime]]] = {}
+        self._whole = len(sizes) == 1 and cost.layout.data == 1
+        self._adapts = cost.layers.adapters is not None
+        self._hosts: dict[tuple[int, bool], _BesideGpus] = {}
+        self._runs: dict[int, tuple[float, list[_DecodeLine]]] = {}
 
     def step(
         self, *, decodes: int, context_sum: int, chunks: Sequence[tuple[int, int]], sampled: int
     ) -> KernelTime:
         """Return the time of one step; see `StepTimer.step`."""
-        stages = self.stage_seconds(decodes=decodes, context_sum=context_sum, chunks=chunks, sampled=sampled)
-        return stages[0] if len(stages) == 1 else sum(stages, start=KernelTime.ZERO)
+        if not self._whole:
+            stages = self.stage_seconds(
+                decodes=decodes, context_sum=context_sum, chunks=chunks, sampled=sampled
+            )
+            return sum(stages, start=KernelTime.ZERO)
+        beside = self._beside(self._tokens(decodes, chunks), bool(chunks))
+        load = GroupLoad(decodes, context_sum, chunks, sampled, beside.rows)
+        gpu = self._cost.stage_seconds(0, load, routed=beside.rows, queries=self._queries)
+        return _held(gpu, beside.exposed_s, self._waiting_s(decodes, chunks))
 
     def stage_seconds(
         self, *, decodes: int, context_sum: int, chunks: Sequence[tuple[int, int]], sampled: int
     ) -> tuple[KernelTime, ...]:
         """Return the time of each pipeline stage, the first with the time that waits for the host."""
-        gpu = self._gpu(decodes, context_sum, chunks, sampled)
-        waiting_s, beside_s, network_s = self._host_times(decodes, chunks)
+        beside = self._beside(self._tokens(decodes, chunks), bool(chunks))
+        gpu = self._gpu(decodes, context_sum, chunks, sampled, beside)
+        waiting_s = self._waiting_s(decodes, chunks)
         times = []
-        for time, part in zip(gpu, self._parts, strict=True):
-            spare_s = part * (beside_s - network_s) - time.compute_s - time.memory_s
-            launch_s = waiting_s + spare_s if spare_s > 0.0 else waiting_s
-            times.append(KernelTime(time.compute_s, time.memory_s, launch_s))
+        for stage, part in zip(gpu, self._parts, strict=True):
+            times.append(_held(stage, part * beside.exposed_s, waiting_s))
             waiting_s = 0.0
         return tuple(times)
 
     def decode_run(self, *, decodes: int, context_sum: int) -> DecodeRun:
         """Return the line on which the times of decode steps lie, as far as it is one."""
-        bases, slopes = self._decode_lines(decodes)
-        waiting_s, beside_s, network_s = self._host_times(decodes, ())
-        first, growth = KernelTime(launch_s=waiting_s), KernelTime.ZERO
+        launch_s, lines = self._runs.get(decodes) or self._decode_lines(decodes)
+        compute_s = memory_s = more_compute_s = more_memory_s = more_launch_s = 0.0
         steps = _NO_STEP_ENDS_IT
-        for base, slope, part in zip(bases, slopes, self._parts, strict=True):
-            time, more = base + slope * context_sum, slope * decodes
-            spare_s = part * (beside_s - network_s) - time.seconds
+        for line in lines:
+            line_compute_s = line.compute_s + line.token_compute_s * context_sum
+            line_memory_s = line.memory_s + line.token_memory_s * context_sum
+            grown_compute_s, grown_memory_s = line.token_compute_s * decodes, line.token_memory_s * decodes
+            spare_s = line.exposed_s - (line_compute_s + line_memory_s)
             if spare_s > 0.0:
-                time += KernelTime(launch_s=spare_s)
-                steps = min(steps, math.floor(spare_s / more.seconds) + 1) if more.seconds else steps
-                more += KernelTime(launch_s=-more.seconds)
-            first, growth = first + time, growth + more
-        return DecodeRun(first, growth, steps)
+                grown_s = grown_compute_s + grown_memory_s
+                steps = min(steps, math.floor(spare_s / grown_s) + 1) if grown_s else steps
+                launch_s += spare_s
+                more_launch_s -= grown_s
+            compute_s += line_compute_s
+            memory_s += line_memory_s
+            more_compute_s += grown_compute_s
+            more_memory_s += grown_memory_s
+        growth = KernelTime(more_compute_s, more_memory_s, more_launch_s)
+        return DecodeRun(KernelTime(compute_s, memory_s, launch_s), growth, steps)
 
-    def _decode_lines(self, decodes: int) -> tuple[list[KernelTime], list[KernelTime]]:
-        """Return, by stage, GPU time of a decode step without context, and per token of context."""
-        known = self._runs.get(decodes)
-        if known is None:
-            sampled = decodes * self._queries
-            none, some = (self._gpu(decodes, context, (), sampled) for context in (0, 1 << 20))
-            slopes = [(high + low * -1.0) * (1.0 / (1 << 20)) for low, high in zip(none, some, strict=True)]
-            known = self._runs[decodes] = none, slopes
+    def _decode_lines(self, decodes: int) -> tuple[float, list[_DecodeLine]]:
+        """Return what a decode step waits for the host, and its line at each stage."""
+        sampled = decodes * self._queries
+        beside = self._beside(sampled, False)
+        none, some = (self._gpu(decodes, context, (), sampled, beside) for context in (0, _PROBE))
+        lines = [
+            _DecodeLine(
+                low[0],
+                low[1],
+                (high[0] - low[0]) * (1.0 / _PROBE),
+                (high[1] - low[1]) * (1.0 / _PROBE),
+                part * beside.exposed_s,
+            )
+            for low, high, part in zip(none, some, self._parts, strict=True)
+        ]
+        known = self._runs[decodes] = self._waiting_s(decodes, ()), lines
         return known
 
     def _gpu(
-        self, decodes: int, context_sum: int, chunks: Sequence[tuple[int, int]], sampled: int
-    ) -> list[KernelTime]:
-        """Return the time of each stage's GPUs, for as many tokens as the step is padded to."""
-        groups = self._cost.layout.data
-        tokens = self._tokens(decodes, chunks)
-        rows = self._host.rows(tokens, prompts=bool(chunks))
+        self,
+        decodes: int,
+        context_sum: int,
+        chunks: Sequence[tuple[int, int]],
+        sampled: int,
+        beside: _BesideGpus,
+    ) -> list[tuple[float, float]]:
+        """Return seconds of arithmetic and of memory of each stage, for as many tokens as it is padded to."""
+        groups, rows = self._cost.layout.data, beside.rows
         if groups == 1:
             load = GroupLoad(decodes, context_sum, chunks, sampled, rows)
         else:
@@ -124,21 +171,39 @@ class RooflineTimer:
                 queries=self._queries,
             )
             mine = self._host.rows(load.tokens, prompts=bool(chunks))
-            rows = tokens if chunks else mine * groups
+            rows = self._tokens(decodes, chunks) if chunks else mine * groups
             load = load._replace(tokens=mine)
         return [
-            self._cost.stage_time(stage, load, routed=rows, queries=self._queries)
+            self._cost.stage_seconds(stage, load, routed=rows, queries=self._queries)
             for stage in range(len(self._parts))
         ]
 
     def _tokens(self, decodes: int, chunks: Sequence[tuple[int, int]]) -> int:
-        return decodes * self._queries + sum([new for new, _ in chunks])
+        tokens = decodes * self._queries
+        for new, _ in chunks:
+            tokens += new
+        return tokens
 
-    def _host_times(self, decodes: int, chunks: Sequence[tuple[int, int]]) -> tuple[float, float, float]:
-        """Return seconds that GPUs wait for the host, those of the host beside them, and the network's."""
-        tokens, prompts = self._tokens(decodes, chunks), bool(chunks)
+    def _waiting_s(self, decodes: int, chunks: Sequence[tuple[int, int]]) -> float:
+        """Return the seconds that GPUs wait for the host."""
         waiting_s = self._host.waiting_s(decodes + len(chunks))
-        if self._cost.layers.adapters is not None:
+        if self._adapts:
             waiting_s += self._cost.adapter_swap_s(sum(past == 0 for _, past in chunks))
-        beside_s = self._host.beside_s(tokens, prompts=prompts)
-        return waiting_s, beside_s, self._network_s(tokens) if beside_s else 0.0
+        return waiting_s
+
+    def _beside(self, tokens: int, prompts: bool) -> _BesideGpus:
+        """Return what goes on beside the GPUs, and the rows of the graph that a step is padded to."""
+        known = self._hosts.get((tokens, prompts))
+        if known is None:
+            beside_s = self._host.beside_s(tokens, prompts=prompts)
+            network_s = self._network_s(tokens) if beside_s else 0.0
+            rows = self._host.rows(tokens, prompts=prompts)
+            known = self._hosts[tokens, prompts] = _BesideGpus(rows, beside_s - network_s)
+        return known
+
+
+def _held(gpu: tuple[float, float], exposed_s: float, waiting_s: float) -> KernelTime:
+    """Return the time of GPUs that wait for the host, and are not done before what it does beside them."""
+    compute_s, memory_s = gpu
+    spare_s = exposed_s - compute_s - memory_s
+    return KernelTime(compute_s, memory_s, waiting_s + spare_s if spare_s > 0.0 else waiting_s)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from clustersim.cost.roofline import KernelTime
 
 __all__ = ["DecodeRun", "StepTimer"]
 
 
-@dataclass(frozen=True, slots=True)
-class DecodeRun:
+class DecodeRun(NamedTuple):
     """Times of consecutive decode steps of one batch: step i takes first + i·growth, i < `steps`.
 
     Parameters

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 __all__ = ["rare_collection"]
 
-_OBJECTS_BETWEEN_COLLECTIONS = 50_000
+_OBJECTS_BETWEEN_COLLECTIONS = 200_000
 
 
 @contextmanager

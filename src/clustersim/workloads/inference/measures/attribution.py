@@ -106,7 +106,9 @@ def request_shares(
     for name in CLASSES[1:]:
         seconds[name] = np.maximum(0.0, seconds[name]) * inside
     seconds[QUEUEING] = np.maximum(0.0, e2e_s - sum(seconds[name] for name in CLASSES[1:]))
-    return {name: value / e2e_s for name, value in seconds.items()}
+    for name in CLASSES:
+        seconds[name] /= e2e_s
+    return seconds
 
 
 def service_shares(

@@ -32,20 +32,24 @@ def inter_token_times(columns: RequestColumns, logs: Sequence[StepLog], chosen: 
     chosen
         Whether each request counts.
     """
-    parts: list[Progressions] = []
-    for replica, log in enumerate(logs):
-        spans = _spans(columns, log, replica, chosen)
-        if not len(spans.request):
-            continue
+    return Progressions.joined(
+        part for replica, log in enumerate(logs) for part in _of_replica(columns, log, replica, chosen)
+    )
+
+
+def _of_replica(
+    columns: RequestColumns, log: StepLog, replica: int, chosen: np.ndarray
+) -> Iterator[Progressions]:
+    spans = _spans(columns, log, replica, chosen)
+    if len(spans.request):
         slots = log.column("slot")
         decoding = log.column("decodes") > 0
         rows = {slot: np.flatnonzero(decoding & (slots == slot)) for slot in np.unique(spans.slot).tolist()}
         last_s = _last_tokens(log, spans, rows)
         spans = spans.since(last_s)
-        parts.append(_computed_again(columns, replica, spans, last_s))
+        yield _computed_again(columns, replica, spans, last_s)
         for slot, own in rows.items():
-            parts.extend(_of_batch(log, spans.kept(spans.slot == slot), own))
-    return Progressions.joined(parts)
+            yield from _of_batch(log, spans.kept(spans.slot == slot), own)
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,4 +143,4 @@ def _of_batch(log: StepLog, spans: _Spans, rows: np.ndarray) -> Iterator[Progres
     pairs = 0.5 * steps * (steps - 1)
     growth_s = np.divide(end_s - start_s - steps * first_s, pairs, out=np.zeros(len(rows)), where=steps > 1)
     growth_s = np.where(growth_s * steps > 1e-9 * first_s, growth_s, 0.0)
-    yield Progressions(first_s + growth_s, growth_s, steps - 1, decodes)
+    yield Progressions.runs(first_s + growth_s, growth_s, steps - 1, decodes)

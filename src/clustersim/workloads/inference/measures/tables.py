@@ -77,15 +77,27 @@ def request_table(served: Served) -> dict[str, np.ndarray]:
 def step_table(served: Served) -> Table:
     """Return the engines' steps in order of time, at most 200,000 rows (then evenly thinned)."""
     parts: dict[str, list[np.ndarray]] = {}
-    for number, replica in enumerate(served.replicas or [ReplicaRecord(StepLog(), 1)]):
+    replicas = served.replicas or [ReplicaRecord(StepLog(), 1)]
+    for number, (replica, rows) in enumerate(zip(replicas, _kept_rows(replicas), strict=True)):
         for name, column in _steps(number, replica).items():
-            parts.setdefault(name, []).append(column)
+            parts.setdefault(name, []).append(column[rows])
     if not all(replica.cost for replica in served.replicas):
         parts = {name: column for name, column in parts.items() if name not in ("mfu", "mbu")}
     table = {name: np.concatenate(columns) for name, columns in parts.items()}
     order = np.argsort(table["start_s"], kind="stable")
-    stride = -(-len(order) // _MOST_STEP_ROWS) or 1
-    return {name: column[order[::stride]] for name, column in table.items()}
+    return {name: column[order] for name, column in table.items()}
+
+
+def _kept_rows(replicas: Sequence[ReplicaRecord]) -> list[np.ndarray]:
+    """Rows of each log that stay, in ascending order: of all in order of time, evenly chosen ones."""
+    start_s = np.concatenate([replica.log.column("start_s") for replica in replicas])
+    stride = -(-len(start_s) // _MOST_STEP_ROWS) or 1
+    kept = np.sort(np.argsort(start_s, kind="stable")[::stride])
+    begins = np.cumsum([0, *(len(replica.log) for replica in replicas)])
+    places = np.searchsorted(kept, begins)
+    return [
+        kept[first:end] - begin for first, end, begin in zip(places, places[1:], begins[:-1], strict=False)
+    ]
 
 
 def _steps(number: int, replica: ReplicaRecord) -> dict[str, np.ndarray]:
@@ -117,7 +129,7 @@ def _inter_token_table(served: Served) -> dict[str, np.ndarray]:
     gaps = inter_token_times(served.columns, served.logs, counted)
     if not gaps.total:
         return {"itl_s": np.empty(0), "share": np.empty(0)}
-    least, most = max(float(gaps.first.min()), 1e-9), gaps.largest
+    least, most = max(gaps.least, 1e-9), gaps.largest
     times_s = np.append(np.geomspace(least, max(most, least), _POINTS)[:-1], most)
     share = _shares(gaps, times_s)
     # Where many values are close together, as many points again by share.

@@ -183,11 +183,12 @@ class ReplicaEngine:
     def _cut(self) -> None:
         """End the run under way at its next step boundary."""
         run = self._run
-        if run is not None and run.cut(self._env.now):
-            self._wake_at_end(run)
+        now_s = self._env.now
+        if run is not None and run.cut(now_s):
+            self._wake_at_end(run, now_s)
 
-    def _wake_at_end(self, run: Run) -> None:
-        run.wake = wake = self._env.timeout(max(0.0, run.end_s() - self._env.now))
+    def _wake_at_end(self, run: Run, now_s: float) -> None:
+        run.wake = wake = self._env.timeout(max(0.0, run.end_s() - now_s))
         wake.callbacks.append(self._end_at)
 
     def _end_at(self, event: simpy.Event) -> None:
@@ -256,7 +257,7 @@ class ReplicaEngine:
         if self._network is not None:
             run.network = self._network.alone(plan.tokens, plan.sampled)
             run.first_s += run.network.seconds
-        self._wake_at_end(run)
+        self._wake_at_end(run, run.start_s)
 
     def _end_alone(self, run: Run) -> None:
         plan = run.plan
@@ -294,7 +295,7 @@ class ReplicaEngine:
     def _time_of(self, plan: StepPlan) -> DecodeRun:
         if not plan.chunks:
             return self._timer.decode_run(decodes=plan.decodes, context_sum=plan.context_sum)
-        chunks = [(chunk.new, chunk.past) for chunk in plan.chunks]
+        chunks = [chunk[1:] for chunk in plan.chunks]
         time = self._timer.step(
             decodes=plan.decodes, context_sum=plan.context_sum, chunks=chunks, sampled=plan.sampled
         )
@@ -328,11 +329,12 @@ class ReplicaEngine:
     def _note_changes(self, plan: StepPlan) -> None:
         """Write down which row of the log requests begin with, or lose their blocks at."""
         row = len(self.log)
-        for request in self.scheduler.preempted:
+        scheduler = self.scheduler
+        for request in scheduler.preempted:
             if request.preempted_row < 0:
                 request.preempted_row = row
                 self.log.leave(request.index)
-        for request in self.scheduler.resumed:
+        for request in scheduler.resumed:
             self._begin(request, row)
             self.log.join(request.index, self._last_token_s(request))
         for chunk in plan.chunks:
@@ -374,24 +376,24 @@ class ReplicaEngine:
         computes: bool = True,
     ) -> None:
         """Add a row to the log; `computes` is False for one in which KV was moved before the step."""
-        plan, steps = run.plan, run.steps if computes else 0
-        pairs, kv_tokens = plan.attention(steps) if computes else (0, 0)
+        plan = run.plan
+        tokens, pairs, kv_tokens = plan.work(run.steps) if computes else (0, 0, 0)
         self.log.append(
-            start_s=run.start_s,
-            end_s=self._env.now,
-            first_s=run.first_s,
-            own_s=own_s,
-            steps=max(1, steps),
-            tokens=plan.tokens * steps,
-            pairs=pairs,
-            kv_tokens=kv_tokens,
-            batch=plan.batch,
-            decodes=plan.decodes if computes else 0,
-            kv_start_blocks=run.kv_start_blocks,
-            kv_end_blocks=kv_end_blocks,
-            queued=len(self.scheduler.queue),
-            slot=run.slot,
-            network_s=network_s,
+            run.start_s,
+            self._env.now,
+            run.first_s,
+            own_s,
+            run.steps,
+            tokens,
+            pairs,
+            kv_tokens,
+            plan.batch,
+            plan.decodes if computes else 0,
+            run.kv_start_blocks,
+            kv_end_blocks,
+            len(self.scheduler.queue),
+            run.slot,
+            network_s,
         )
 
     def _answer(self, request: Request, slot: int) -> None:

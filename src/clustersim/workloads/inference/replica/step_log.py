@@ -37,6 +37,8 @@ _COLUMNS = {
 _ROW = struct.Struct("<" + "".join(_COLUMNS.values()))
 _DTYPE = np.dtype([(name, "<" + kind) for name, kind in _COLUMNS.items()])
 _END_S = struct.Struct("<8xd")
+_BLOCK_ROWS = 1024
+"""Rows in one piece of memory: a log that grows as a whole leaves holes wherever it was."""
 
 
 class StepLog:
@@ -51,6 +53,7 @@ class StepLog:
 
     def __init__(self) -> None:
         self._rows = bytearray()
+        self._blocks = [self._rows]
         self._length = 0
         self.joins = (array("q"), array("i"), array("d"), array("b"))
         """Row, request, time of its last token, slot: it begins to decode with the next row of the slot.
@@ -67,7 +70,6 @@ class StepLog:
 
     def append(
         self,
-        *,
         start_s: float,
         end_s: float,
         first_s: float,
@@ -108,12 +110,17 @@ class StepLog:
         """
         if network_s:
             self._note_network(network_s)
+        if len(self._rows) == _BLOCK_ROWS * _ROW.size:
+            self._rows = bytearray()
+            self._blocks.append(self._rows)
         self._length += 1
         self._rows += _ROW.pack(
             start_s,
             end_s,
             first_s,
-            *own_s,
+            own_s[0],
+            own_s[1],
+            own_s[2],
             steps,
             tokens,
             pairs,
@@ -148,12 +155,13 @@ class StepLog:
 
     def end_of(self, row: int) -> float:
         """Return when a row ended."""
-        end_s: float = _END_S.unpack_from(self._rows, row * _ROW.size)[0]
+        block, place = divmod(row, _BLOCK_ROWS)
+        end_s: float = _END_S.unpack_from(self._blocks[block], place * _ROW.size)[0]
         return end_s
 
     def column(self, name: str) -> np.ndarray:
         """Return a copy of one column, called as a parameter of `append`, as a numpy array."""
-        return np.frombuffer(self._rows, dtype=_DTYPE)[name].copy()
+        return np.concatenate([np.frombuffer(block, dtype=_DTYPE)[name] for block in self._blocks])
 
     def entries(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the seconds, sparse: rows, resource numbers (see `resources`), seconds."""

@@ -52,19 +52,18 @@ class StepPlan(NamedTuple):
         decoded = self.decodes * self.lane.decode_tokens
         return decoded + sum([chunk.completes_prompt for chunk in self.chunks])
 
-    def attention(self, steps: int) -> tuple[int, int]:
-        """Return what attention works on in `steps` repetitions: pairs of a token and one that it attends
+    def work(self, steps: int) -> tuple[int, int, int]:
+        """Return what is worked on in `steps` repetitions: tokens, pairs of a token and one that it attends
         to, and tokens whose keys and values are read; each decode reads one more every time."""
-        decoded = self.context_sum * steps
+        tokens, pairs = self.decodes * self.lane.decode_tokens * steps, self.context_sum * steps
         if steps > 1:
-            decoded += self.decodes * (steps * (steps - 1) // 2)
-        if not self.chunks:
-            return decoded, decoded
-        pairs, read = decoded, decoded
+            pairs += self.decodes * (steps * (steps - 1) // 2)
+        read = pairs
         for _, new, past in self.chunks:
+            tokens += new * steps
             pairs += new * (2 * past + new + 1) // 2
             read += past + new
-        return pairs, read
+        return tokens, pairs, read
 
     @property
     def batch(self) -> int:
