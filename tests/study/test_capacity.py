@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 import clustersim as cs
 from clustersim.errors import CannotRunError, InputError
-from clustersim.study.capacity import searching
+from clustersim.study import running
 from clustersim.study.capacity.bracket import Bracket
 from clustersim.study.capacity.configuration import configurations
 from clustersim.study.capacity.point import point_of
@@ -91,7 +92,7 @@ def test_an_overloaded_run_is_never_kept():
 
 def test_a_second_search_takes_every_run_from_the_store(tmp_path, monkeypatch):
     first = cs.capacity(scenario(), tolerance=0.2, curve=0, jobs=1, store=tmp_path)
-    monkeypatch.setattr(searching, "simulate", None)
+    monkeypatch.setattr(running, "simulate", None)
     again = cs.capacity(scenario(), tolerance=0.2, curve=0, jobs=1, store=tmp_path)
     assert again.document() == first.document()
 
@@ -105,8 +106,8 @@ def test_an_interrupted_search_goes_on_where_it_stopped(tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return original(each)
 
-    original = searching.simulate
-    monkeypatch.setattr(searching, "simulate", simulate)
+    original = running.simulate
+    monkeypatch.setattr(running, "simulate", simulate)
     with pytest.raises(KeyboardInterrupt):
         cs.capacity(scenario(), tolerance=0.2, curve=0, jobs=1, store=tmp_path)
     assert len(list(tmp_path.iterdir())) == 2
@@ -135,6 +136,19 @@ def test_a_configuration_that_cannot_run_is_told_beside_the_others():
     assert found.searched[0].factor > 0.0
     assert "does not fit" in found.searched[1].reason
     assert "llama-2-70b cannot run" in found.summary(width=200)
+
+
+def test_a_run_that_fails_later_costs_nothing_that_was_found(monkeypatch):
+    def simulate(each):
+        record = original(each)
+        return replace(record, error="no memory left") if each.workloads[0].arrivals.rate > 8.0 else record
+
+    original = running.simulate
+    monkeypatch.setattr(running, "simulate", simulate)
+    found = cs.capacity(scenario(), curve=0, jobs=1)
+    assert found.best.factor == 2.0
+    assert found.searched[0].reason == "no memory left"
+    assert "a run ended the search: no memory left" in found.summary(width=200)
 
 
 def test_objectives_that_no_load_keeps_are_told():

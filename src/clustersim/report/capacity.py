@@ -80,7 +80,9 @@ def _duration(seconds: float | None) -> str:
 
 def _findings(study: Capacity) -> Iterator[str]:
     for each in study.searched:
-        if each.reason:
+        if each.reason and each.points:
+            yield f"{each.configuration.name}: a run ended the search: {each.reason}"
+        elif each.reason:
             yield f"{each.configuration.name} cannot run: {each.reason}"
         elif each.best is None:
             yield f"{each.configuration.name} keeps the objectives at no load: {_lowest(each)}"

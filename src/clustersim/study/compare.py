@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from clustersim.errors import CannotRunError, InputError
 from clustersim.spec.scenario import Scenario
 from clustersim.study.comparison import Comparison, Run
-from clustersim.study.executor import call_all, usable_cores
-from clustersim.study.records import RunRecord, RunStore, simulate
+from clustersim.study.executor import usable_cores
+from clustersim.study.records import RunRecord, RunStore
+from clustersim.study.running import run_all
 
 __all__ = ["Comparison", "compare"]
 
@@ -88,34 +89,13 @@ def _records(
     scenarios: Sequence[Scenario], jobs: int | None, progress: Progress | None, store: Path | str | None
 ) -> list[RunRecord]:
     """Records of all scenarios, in order; each distinct one runs at most once."""
-    identities = [scenario.content_hash() for scenario in scenarios]
+
+    def report(found: Mapping[str, RunRecord], count: int) -> None:
+        if progress is not None:
+            progress(len(found) / count, sum(record.simulated_s for record in found.values()))
+
     kept = None if store is None else RunStore(store)
-    found = {} if kept is None else kept.get_all(identities)
-    missing = {key: scenario for key, scenario in zip(identities, scenarios, strict=True) if key not in found}
-    _report(progress, identities, found)
-    for identity, record in _run(missing, jobs):
-        found[identity] = record
-        if kept is not None and record.identity == identity:  # not so if the library changed meanwhile
-            kept.put(record)
-        _report(progress, identities, found)
-    return [found[key] for key in identities]
-
-
-def _run(missing: Mapping[str, Scenario], jobs: int | None) -> Iterator[tuple[str, RunRecord]]:
-    """Yield what each run is known by, and its record."""
-    keys, scenarios = list(missing), list(missing.values())
-    for position, answer in call_all(simulate, scenarios, jobs=usable_cores() if jobs is None else jobs):
-        if isinstance(answer, Exception):
-            answer = RunRecord(
-                keys[position], scenarios[position].seed, error=f"{type(answer).__name__}: {answer}"
-            )
-        yield keys[position], answer
-
-
-def _report(progress: Progress | None, identities: Sequence[str], found: Mapping[str, RunRecord]) -> None:
-    if progress is not None:
-        done = sum(key in found for key in identities)
-        progress(done / len(identities), sum(record.simulated_s for record in found.values()))
+    return run_all(scenarios, jobs=usable_cores() if jobs is None else jobs, store=kept, report=report)
 
 
 def _check_all_ran(comparison: Comparison) -> None:

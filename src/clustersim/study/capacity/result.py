@@ -32,7 +32,7 @@ class Searched:
     points
         Every load that was simulated, lowest first.
     reason
-        Why it could not run; empty where it could.
+        Why it could not run, or which failed run ended its search; empty where none did.
     """
 
     configuration: Configuration

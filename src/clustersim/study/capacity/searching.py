@@ -16,8 +16,9 @@ from clustersim.study.capacity.bracket import Bracket
 from clustersim.study.capacity.configuration import Configuration, configurations
 from clustersim.study.capacity.point import LoadPoint, point_of
 from clustersim.study.capacity.result import Capacity, Searched
-from clustersim.study.executor import call_all, usable_cores
-from clustersim.study.records import RunRecord, RunStore, simulate
+from clustersim.study.executor import usable_cores
+from clustersim.study.records import RunRecord, RunStore
+from clustersim.study.running import run_all
 
 __all__ = ["Progress", "capacity"]
 
@@ -101,9 +102,8 @@ def capacity(
     while asked := [(search, factor) for search in searches if (factor := search.next_factor) is not None]:
         runs.evaluate(asked, attainment)
     runs.evaluate([(search, factor) for search in searches for factor in search.curve(curve)], attainment)
-    failed = {id(search.configuration): search.error for search in searches if search.error}
-    if len(failed) == len(searches):
-        raise CannotRunError(next(iter(failed.values())))
+    if all(search.error and not search.points for search in searches):
+        raise CannotRunError(searches[0].error)
     by_configuration = {id(search.configuration): search for search in searches}
     found = tuple(_searched(variant, by_configuration.get(id(variant))) for variant in variants)
     return Capacity(scenario=scenario, attainment=attainment, seeds=tuple(runs.seeds), searched=found)
@@ -195,19 +195,10 @@ class _Runs:
             search.bracket.give_up()
 
     def _records(self, scenarios: Sequence[Scenario]) -> list[RunRecord]:
-        identities = [scenario.content_hash() for scenario in scenarios]
-        found = {} if self._store is None else self._store.get_all(identities)
-        missing = [n for n, identity in enumerate(identities) if identity not in found]
-        answers = call_all(simulate, [scenarios[n] for n in missing], jobs=self._jobs)
-        for position, answer in answers:
-            n = missing[position]
-            if isinstance(answer, Exception):
-                answer = RunRecord(
-                    identities[n], scenarios[n].seed, error=f"{type(answer).__name__}: {answer}"
-                )
-            found[identities[n]] = answer
-            self._simulated_s += answer.simulated_s
-            if self._store is not None and answer.identity == identities[n]:
-                self._store.put(answer)
+        before_s = self._simulated_s
+
+        def report(found: Mapping[str, RunRecord], count: int) -> None:
+            self._simulated_s = before_s + sum(record.simulated_s for record in found.values())
             self._report(self._simulated_s)
-        return [found[identity] for identity in identities]
+
+        return run_all(scenarios, jobs=self._jobs, store=self._store, report=report)

@@ -33,7 +33,7 @@ class InferenceValidation(Validation):
     """A validation whose tables may also have the columns of Splitwise or MLPerf."""
 
     def read(self, table: Path) -> list[dict[str, str]]:
-        """Return a row per figure that was measured: columns `metric` and `value` besides the table's own."""
+        """Return a row per figure that was measured; column `metric` names it."""
         return [each for row in read_table(table) for each in _by_metric(row)]
 
 
