@@ -20,8 +20,8 @@ import numpy as np
 from clustersim import catalog
 from clustersim.catalog.models import TransformerModel
 from clustersim.cost.number_formats import NumberFormats
-from clustersim.cost.serving_layout import ServingLayout
-from clustersim.cost.serving_stage import LayerCost
+from clustersim.cost.serving.layout import ServingLayout
+from clustersim.cost.serving.stage import LayerCost
 
 DEVICES = {"a100": "a100-sxm4-80gb", "h100": "h100-sxm5-80gb", "a40": "a40"}
 OPERATORS = {

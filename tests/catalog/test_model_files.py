@@ -11,7 +11,7 @@ import clustersim as cs
 from clustersim import catalog
 from clustersim.catalog.layer_tables import LayerTableModel
 from clustersim.catalog.models import TransformerModel
-from clustersim.cost.training import training_cost
+from clustersim.cost.training.training_cost import training_cost
 from clustersim.errors import InputError
 
 TABLE = """\

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from clustersim import catalog
-from clustersim.cost.adapter_mix import AdapterMix
-from clustersim.cost.serving import ServingCost
-from clustersim.cost.serving_timer import RooflineTimer
+from clustersim.cost.serving.adapter_mix import AdapterMix
+from clustersim.cost.serving.serving_cost import ServingCost
+from clustersim.cost.serving.timer import RooflineTimer
 
 
 def mix(**given):

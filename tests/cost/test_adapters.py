@@ -6,8 +6,8 @@ import pytest
 from training_shapes import cost, short
 
 from clustersim import catalog
-from clustersim.cost.adapters import Adapters
-from clustersim.cost.shard import Shard
+from clustersim.cost.training.adapters import Adapters
+from clustersim.cost.training.shard import Shard
 from clustersim.errors import InputError
 
 MODEL = short("llama-2-7b")

@@ -12,9 +12,9 @@ from clustersim import catalog
 from clustersim.cost.efficiency import curve_set
 from clustersim.cost.operators import ALIGNED_BYTES, gemm, grouped_gemm, padded
 from clustersim.cost.roofline import Roofline, SustainedRoofline
-from clustersim.cost.training_block import gradient_products
-from clustersim.cost.training_ends import output_block
-from clustersim.cost.training_pass import TransformerPass
+from clustersim.cost.training.block import gradient_products
+from clustersim.cost.training.ends import output_block
+from clustersim.cost.training.passes import TransformerPass
 from clustersim.study.validation.framework import read_table
 from clustersim.study.validation.kernels.rows import COLUMNS, table_rows
 

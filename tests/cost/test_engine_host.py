@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from clustersim import catalog
 from clustersim.catalog.serving import SHELF
-from clustersim.cost.engine_host import EngineHost
-from clustersim.cost.serving import ServingCost
-from clustersim.cost.serving_timer import RooflineTimer
+from clustersim.cost.serving.engine_host import EngineHost
+from clustersim.cost.serving.serving_cost import ServingCost
+from clustersim.cost.serving.timer import RooflineTimer
 
 
 @pytest.fixture(scope="module")

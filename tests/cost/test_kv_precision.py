@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from clustersim import catalog
-from clustersim.cost.kv_precision import KV_BITS, kv_row_bytes
+from clustersim.cost.serving.kv_precision import KV_BITS, kv_row_bytes
 from clustersim.cost.transformer import kv_bytes_per_token
 
 

@@ -9,8 +9,8 @@ import pytest
 from clustersim import catalog
 from clustersim.cost.launches import LaunchTimes
 from clustersim.cost.operators import elementwise, gemm
-from clustersim.cost.shard import Shard
-from clustersim.cost.training import LayerCost, training_cost
+from clustersim.cost.training.shard import Shard
+from clustersim.cost.training.training_cost import LayerCost, training_cost
 
 COUNT = LaunchTimes(kernel_s=1.0, product_s=1.0)
 PRODUCTS = LaunchTimes(kernel_s=0.0, product_s=1.0)

@@ -7,8 +7,8 @@ import pytest
 from clustersim import catalog
 from clustersim.cost.number_formats import NumberFormats
 from clustersim.cost.operators import gemm
-from clustersim.cost.serving import ServingCost
-from clustersim.cost.serving_stage import SPARSE_SPEEDUP, ServingRoofline
+from clustersim.cost.serving.serving_cost import ServingCost
+from clustersim.cost.serving.stage import SPARSE_SPEEDUP, ServingRoofline
 
 PLAIN = NumberFormats(precision="bf16")
 FORMATS = {

@@ -7,8 +7,8 @@ import csv
 import pytest
 
 from clustersim import catalog
-from clustersim.cost.training import training_cost
-from clustersim.cost.training_flops import StepFlops
+from clustersim.cost.training.flops import StepFlops
+from clustersim.cost.training.training_cost import training_cost
 
 TABLE_NAMES = {
     "GPT-2 1.5B": "gpt2-xl",

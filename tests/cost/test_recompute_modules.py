@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from training_shapes import H100, cost, layer, short
 
-from clustersim.cost.shard import Shard
-from clustersim.cost.training import LayerCost
+from clustersim.cost.training.shard import Shard
+from clustersim.cost.training.training_cost import LayerCost
 
 TOKENS = 1024
 

@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clustersim import catalog
-from clustersim.cost.data_groups import GroupLoad, busiest_group
 from clustersim.cost.mixture import feed_forward
-from clustersim.cost.serving import ServingCost
-from clustersim.cost.serving_experts import expert_operators
-from clustersim.cost.serving_layout import ServingLayout
-from clustersim.cost.serving_timer import RooflineTimer
+from clustersim.cost.serving.data_groups import GroupLoad, busiest_group
+from clustersim.cost.serving.experts import expert_operators
+from clustersim.cost.serving.layout import ServingLayout
+from clustersim.cost.serving.serving_cost import ServingCost
+from clustersim.cost.serving.timer import RooflineTimer
 
 H100 = "h100-sxm5-80gb"
 

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clustersim import catalog
-from clustersim.cost.engine_host import EngineHost
-from clustersim.cost.serving import ServingCost
-from clustersim.cost.serving_timer import RooflineTimer
-from clustersim.cost.speculative_timer import SpeculativeTimer, expected_tokens
+from clustersim.cost.serving.engine_host import EngineHost
+from clustersim.cost.serving.serving_cost import ServingCost
+from clustersim.cost.serving.speculative_timer import SpeculativeTimer, expected_tokens
+from clustersim.cost.serving.timer import RooflineTimer
 from clustersim.workloads.inference.cache.kv_cache import KvCache, blocks_for
 from clustersim.workloads.inference.requests import Request
 from clustersim.workloads.inference.scheduling.speculation import SpeculativeBatch, accepted

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from training_shapes import cost, gpt, layer, short, tensor_shards
 
-from clustersim.cost.shard import Shard
+from clustersim.cost.training.shard import Shard
 
 
 @st.composite

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from training_shapes import H100, cost, layer, short
 
-from clustersim.cost.shard import WHOLE, Shard
-from clustersim.cost.training_pass import TransformerPass
-from clustersim.cost.training_transformer import transformer_blocks
+from clustersim.cost.training.passes import TransformerPass
+from clustersim.cost.training.shard import WHOLE, Shard
+from clustersim.cost.training.transformer import transformer_blocks
 from clustersim.errors import InputError
 
 S, B = 1024, 1

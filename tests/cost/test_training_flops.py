@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from training_shapes import cost, gpt, layer, short, tensor_shards
 
 from clustersim import catalog
-from clustersim.cost.shard import Shard
-from clustersim.cost.training_flops import megatron_flops
+from clustersim.cost.training.flops import megatron_flops
+from clustersim.cost.training.shard import Shard
 
 
 @settings(max_examples=30, deadline=None)

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from clustersim import catalog
-from clustersim.cost.shard import Shard
-from clustersim.cost.training_ends import MASKED_FRACTION, output_block
-from clustersim.cost.training_pass import TransformerPass
+from clustersim.cost.training.ends import MASKED_FRACTION, output_block
+from clustersim.cost.training.passes import TransformerPass
+from clustersim.cost.training.shard import Shard
 
 MODEL = catalog.model("llama-2-7b")
 

@@ -6,9 +6,9 @@ import pytest
 from training_shapes import H100, cost, gpt, layer, short
 
 from clustersim import catalog
-from clustersim.cost.shard import Shard
-from clustersim.cost.training_pass import TransformerPass
-from clustersim.cost.training_transformer import transformer_blocks
+from clustersim.cost.training.passes import TransformerPass
+from clustersim.cost.training.shard import Shard
+from clustersim.cost.training.transformer import transformer_blocks
 from clustersim.errors import CatalogError
 
 S = 2048

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from training_shapes import cost, gpt, layer, short, tensor_shards
 
 from clustersim import catalog
-from clustersim.cost.shard import WHOLE, Shard
-from clustersim.cost.training_block import Block
-from clustersim.cost.training_pass import TransformerPass
-from clustersim.cost.training_transformer import transformer_blocks
+from clustersim.cost.training.block import Block
+from clustersim.cost.training.passes import TransformerPass
+from clustersim.cost.training.shard import WHOLE, Shard
+from clustersim.cost.training.transformer import transformer_blocks
 from clustersim.errors import CannotRunError
 
 DENSE = ["gpt3-13b", "llama-2-7b", "llama-3-8b", "bert-large"]

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from clustersim import catalog
 from clustersim.catalog.models import TransformerModel
-from clustersim.cost.layer_cost import LayerCost
-from clustersim.cost.shard import Shard
-from clustersim.cost.training import TrainingCost, training_cost
+from clustersim.cost.training.layer_cost import LayerCost
+from clustersim.cost.training.shard import Shard
+from clustersim.cost.training.training_cost import TrainingCost, training_cost
 
 A100 = catalog.accelerator("a100-sxm4-80gb")
 H100 = catalog.accelerator("h100-sxm5-80gb")

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 
 from clustersim.cost.roofline import KernelTime
-from clustersim.cost.step_timer import DecodeRun
+from clustersim.cost.serving.step_timer import DecodeRun
 
 
 class LinearTimer:

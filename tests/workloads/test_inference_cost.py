@@ -7,9 +7,9 @@ import pytest
 from clustersim import catalog
 from clustersim.cost import transformer
 from clustersim.cost.roofline import KernelTime, Roofline
-from clustersim.cost.serving import ServingCost
-from clustersim.cost.serving_tables import ServingTables, TableTimer
-from clustersim.cost.serving_timer import RooflineTimer
+from clustersim.cost.serving.serving_cost import ServingCost
+from clustersim.cost.serving.tables import ServingTables, TableTimer
+from clustersim.cost.serving.timer import RooflineTimer
 from clustersim.errors import InputError
 from clustersim.workloads.inference.replica.skip_ahead import run_seconds
 

@@ -7,8 +7,8 @@ import pytest
 from clustersim import catalog
 from clustersim.collectives import Communicator
 from clustersim.cost.number_formats import NumberFormats
-from clustersim.cost.serving import ServingCost
-from clustersim.cost.serving_layout import ServingLayout
+from clustersim.cost.serving.layout import ServingLayout
+from clustersim.cost.serving.serving_cost import ServingCost
 from clustersim.engine.fabric import DEFAULT_TRAFFIC
 from clustersim.engine.world import World
 from clustersim.spec.cluster import ClusterSpec

@@ -9,8 +9,8 @@ import pytest
 from clustersim import catalog
 from clustersim.catalog.serving import DEFAULT_ENGINE, SHELF
 from clustersim.collectives import Communicator
-from clustersim.cost.serving import ServingCost
-from clustersim.cost.serving_timer import RooflineTimer
+from clustersim.cost.serving.serving_cost import ServingCost
+from clustersim.cost.serving.timer import RooflineTimer
 from clustersim.engine.world import World
 from clustersim.spec.cluster import ClusterSpec
 from clustersim.topology import build

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import clustersim as cs
-from clustersim.cost.serving_tables import TableTimer, read_tables
+from clustersim.cost.serving.tables import TableTimer, read_tables
 from clustersim.errors import InputError
 
 SAMPLE = Path(__file__).parents[2] / "scenarios" / "step-times"

@@ -8,7 +8,7 @@ import gzip
 import pytest
 from inference_world import serve_replicas
 
-from clustersim.cost.serving_tables import TableTimer, read_tables
+from clustersim.cost.serving.tables import TableTimer, read_tables
 from clustersim.workloads.inference.cache.kv_cache import KvCache
 from clustersim.workloads.inference.scheduling.chunked import ChunkedPrefillScheduler
 

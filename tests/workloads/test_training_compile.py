@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from training_jobs import buckets, cluster, job, program, workload
 
-from clustersim.cost.shard import Message
+from clustersim.cost.training.shard import Message
 from clustersim.spec.training import OverlapSpec
 from clustersim.workloads.training.buckets import fill_buckets
 from clustersim.workloads.training.closed_form import Alone, beside_s, booked

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from clustersim import catalog
 from clustersim.cost.operators import gemm
-from clustersim.cost.shard import Shard
-from clustersim.cost.training import training_cost
-from clustersim.cost.training_block import gradient_products
+from clustersim.cost.training.block import gradient_products
+from clustersim.cost.training.shard import Shard
+from clustersim.cost.training.training_cost import training_cost
 from clustersim.spec.training import OverlapSpec
 from clustersim.workloads.training.closed_form import beside_s
 

@@ -6,7 +6,7 @@ import pytest
 from training_jobs import buckets, cluster, job, program, run, workload
 
 from clustersim import catalog
-from clustersim.cost.training import training_cost
+from clustersim.cost.training.training_cost import training_cost
 from clustersim.errors import InputError
 from clustersim.workloads.training.program import Launch, Send
 

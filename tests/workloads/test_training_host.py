@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from training_jobs import cluster, job, run
 
 from clustersim.cost.roofline import KernelTime
-from clustersim.cost.shard import Message
+from clustersim.cost.training.shard import Message
 from clustersim.spec.training import OverlapSpec
 from clustersim.workloads.training.closed_form import Alone, never_alone
 from clustersim.workloads.training.launch_queue import LaunchQueue

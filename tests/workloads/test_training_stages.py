@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clustersim import catalog
-from clustersim.cost.training import training_cost
+from clustersim.cost.training.training_cost import training_cost
 from clustersim.errors import InputError
 from clustersim.spec.parallelism import TrainingParallelismSpec
 from clustersim.spec.training import TrainingSpec

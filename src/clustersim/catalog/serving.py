@@ -31,7 +31,7 @@ _COUNTS = (
 class InferenceEngine:
     """A kind of inference engine: what its host does in a step, and which steps are captured graphs.
 
-    Times hold for the host of an A100 server; `clustersim.cost.engine_host` brings them to others.
+    Times hold for the host of an A100 server; `clustersim.cost.serving.engine_host` brings them to others.
 
     Parameters
     ----------

@@ -59,7 +59,7 @@ class HostTimes(NamedTuple):
     Parameters
     ----------
     forward, recompute, backward_input, backward_weight
-        As the times of `clustersim.cost.layer_cost.LayerCost`.
+        As the times of `clustersim.cost.training.layer_cost.LayerCost`.
     restart_s
         How long the device is idle when the host goes on after the waits of the forward pass, until the
         first kernel behind each has come; 0 for a host that waits for nothing.

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from clustersim.catalog.models import TransformerModel
-from clustersim.cost.kv_precision import kv_row_bytes
 from clustersim.cost.operators import ELEMENT_BYTES, GemmShape, Operator, elementwise, grouped_gemm
+from clustersim.cost.serving.kv_precision import kv_row_bytes
 
 __all__ = ["WEIGHT_BYTES", "NumberFormats"]
 

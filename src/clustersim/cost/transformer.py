@@ -14,7 +14,6 @@ from itertools import groupby
 
 from clustersim.catalog.models import TransformerModel
 from clustersim.cost import latent_attention, mixture
-from clustersim.cost.kv_precision import kv_row_bytes
 from clustersim.cost.operators import (
     Operator,
     decode_attention,
@@ -24,6 +23,7 @@ from clustersim.cost.operators import (
     padded,
     prefill_attention,
 )
+from clustersim.cost.serving.kv_precision import kv_row_bytes
 
 __all__ = [
     "all_reduce_bytes",

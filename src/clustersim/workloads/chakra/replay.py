@@ -15,8 +15,8 @@ from clustersim.workloads.chakra.durations import Durations, on_host
 from clustersim.workloads.chakra.graph import Graph, Joint, Task
 from clustersim.workloads.chakra.ledger import Interval, RankLedger
 from clustersim.workloads.chakra.messages import NodeType
+from clustersim.workloads.span import Span
 from clustersim.workloads.training.kernels import Kernels
-from clustersim.workloads.training.span import Span
 
 if TYPE_CHECKING:
     from clustersim.collectives import CollectiveRecord

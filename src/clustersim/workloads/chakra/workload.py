@@ -28,7 +28,7 @@ from clustersim.workloads.chakra.matching import build_graph
 from clustersim.workloads.chakra.messages import NodeType
 from clustersim.workloads.chakra.replay import Replay
 from clustersim.workloads.chakra.trace_files import read_trace
-from clustersim.workloads.training.span import Span, critical_shares
+from clustersim.workloads.span import Span, critical_shares
 
 __all__ = ["ChakraWorkload"]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import simpy
 
-from clustersim.cost.step_timer import StepTimer
+from clustersim.cost.serving.step_timer import StepTimer
 from clustersim.engine.world import World
 from clustersim.spec.inference import InferenceSpec
 from clustersim.topology import Topology

@@ -7,8 +7,8 @@ from itertools import accumulate
 
 from clustersim.collectives import Communicator
 from clustersim.cost.roofline import KernelTime
-from clustersim.cost.shard import Message
-from clustersim.cost.training import LayerCost
+from clustersim.cost.training.shard import Message
+from clustersim.cost.training.training_cost import LayerCost
 from clustersim.engine.world import World
 from clustersim.spec.training import OverlapSpec
 from clustersim.topology import Topology

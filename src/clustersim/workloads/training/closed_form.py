@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
-from clustersim.cost.shard import Message
+from clustersim.cost.training.shard import Message
 from clustersim.spec.training import OverlapSpec
 from clustersim.workloads.training.program import Booked
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from clustersim.cost.roofline import KernelTime
-from clustersim.cost.training import LayerCost
+from clustersim.cost.training.training_cost import LayerCost
 from clustersim.spec.training import OverlapSpec
 from clustersim.workloads.training.closed_form import AloneOf
 from clustersim.workloads.training.pass_writer import PassWriter

@@ -9,13 +9,13 @@ import simpy
 
 from clustersim.engine.trace import NO_CAUSE
 from clustersim.engine.world import World
+from clustersim.workloads.span import Span
 from clustersim.workloads.training.lane import Lane
 from clustersim.workloads.training.meeting import Meeting, Stream
 from clustersim.workloads.training.network import Network, Reach
 from clustersim.workloads.training.pace import Pace
 from clustersim.workloads.training.program import Booked, Compute, Launch, Load, Program, Receive, Send
 from clustersim.workloads.training.quiet_sends import QuietSends
-from clustersim.workloads.training.span import Span
 
 __all__ = ["Crew"]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Self
 
-from clustersim.cost.training_flops import StepFlops
+from clustersim.cost.training.flops import StepFlops
 from clustersim.errors import InputError, Problem
 from clustersim.spec.economics import EconomicsSpec
 from clustersim.workloads.running_cost import RunningCost

@@ -17,7 +17,7 @@ from clustersim.collectives.token_exchange import TokenExchange
 from clustersim.cost.operators import element_bytes
 from clustersim.cost.optimizers import optimizer_time
 from clustersim.cost.roofline import KernelTime
-from clustersim.cost.training import LayerCost, TrainingCost
+from clustersim.cost.training.training_cost import LayerCost, TrainingCost
 from clustersim.errors import CannotRunError, CatalogError, InputError, Problem
 from clustersim.spec.training import TrainingSpec
 from clustersim.topology import Topology

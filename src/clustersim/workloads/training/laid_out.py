@@ -11,7 +11,7 @@ from clustersim.catalog.layer_tables import LayerTableModel
 from clustersim.catalog.models import TransformerModel
 from clustersim.cost.launches import LaunchTimes
 from clustersim.cost.optimizers import StateBytes, optimizer_bytes
-from clustersim.cost.training import LayerCost, TrainingCost, training_cost
+from clustersim.cost.training.training_cost import LayerCost, TrainingCost, training_cost
 from clustersim.spec.host import HostSpec
 from clustersim.spec.training import TrainingSpec
 from clustersim.workloads.training.divisibility import Sizes, check_model, micro_batches, worker_sizes

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import simpy
 
 from clustersim.engine.trace import QUEUEING
+from clustersim.workloads.span import Span
 from clustersim.workloads.training.kernels import Kernels
 from clustersim.workloads.training.ledger import (
     CATEGORY_OF_DIMENSION,
@@ -28,7 +29,6 @@ from clustersim.workloads.training.program import (
     Receive,
     Send,
 )
-from clustersim.workloads.training.span import Span
 from clustersim.workloads.training.techniques.loading import Feed
 from clustersim.workloads.training.techniques.teacher import Lessons
 

@@ -10,7 +10,7 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from clustersim.cost.shard import Shard
+from clustersim.cost.training.shard import Shard
 from clustersim.errors import InputError, Problem
 from clustersim.spec.parallelism import TrainingParallelismSpec
 from clustersim.workloads.training.divisibility import Sizes

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 import simpy
 
 from clustersim.engine.trace import NO_CAUSE
-from clustersim.workloads.training.span import Span
+from clustersim.workloads.span import Span
 
 if TYPE_CHECKING:
     from clustersim.collectives import CollectiveRecord

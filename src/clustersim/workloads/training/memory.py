@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
 
 from clustersim.cost.optimizers import StateBytes
-from clustersim.cost.training import LayerCost
+from clustersim.cost.training.training_cost import LayerCost
 from clustersim.spec.training import OverlapSpec
 from clustersim.workloads.training.layout import Layout
 from clustersim.workloads.training.schedules import InFlight, kept_in_flight

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from clustersim.cost.roofline import KernelTime
-from clustersim.cost.shard import Message
+from clustersim.cost.training.shard import Message
 from clustersim.spec.training import OverlapSpec
 from clustersim.workloads.training.closed_form import Added, AloneOf, beside_s, booked
 from clustersim.workloads.training.launch_queue import LaunchQueue

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from clustersim.cost.roofline import KernelTime
-from clustersim.cost.training import LayerCost
+from clustersim.cost.training.training_cost import LayerCost
 from clustersim.workloads.training.buckets import fill_buckets
 from clustersim.workloads.training.layout import Layout
 from clustersim.workloads.training.program import Launch

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import groupby, pairwise
 from typing import Protocol, TypeVar
 
-from clustersim.cost.training import LayerCost
+from clustersim.cost.training.training_cost import LayerCost
 from clustersim.errors import InputError, Problem
 from clustersim.spec.training import TrainingSpec
 from clustersim.workloads.training.layout import Layout

@@ -17,6 +17,7 @@ from clustersim.engine.world import World
 from clustersim.spec.training import TrainingSpec
 from clustersim.topology import Topology
 from clustersim.workloads.base import Outcome, Table
+from clustersim.workloads.span import Span, critical_shares
 from clustersim.workloads.training.crew import Crew
 from clustersim.workloads.training.economics import Economics, utilisation
 from clustersim.workloads.training.folding import Folding, folding
@@ -28,7 +29,6 @@ from clustersim.workloads.training.pace import Pacer
 from clustersim.workloads.training.program import Program
 from clustersim.workloads.training.programs import Programs
 from clustersim.workloads.training.repetition import Repetition
-from clustersim.workloads.training.span import Span, critical_shares
 from clustersim.workloads.training.stragglers import spread_slowdowns
 from clustersim.workloads.training.tables import memory_table, passes_table, stages_table
 from clustersim.workloads.training.techniques.loading import Feed, Loading

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from clustersim.cost.step_timer import StepTimer
+from clustersim.cost.serving.step_timer import StepTimer
 from clustersim.engine.fabric import TrafficClass
 from clustersim.engine.world import World
 from clustersim.spec.inference import InferenceSpec

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from clustersim.cost.engine_host import EngineHost
-from clustersim.cost.serving_timer import RooflineTimer
-from clustersim.cost.speculative_timer import SpeculativeTimer
-from clustersim.cost.step_timer import StepTimer
+from clustersim.cost.serving.engine_host import EngineHost
+from clustersim.cost.serving.speculative_timer import SpeculativeTimer
+from clustersim.cost.serving.step_timer import StepTimer
+from clustersim.cost.serving.timer import RooflineTimer
 from clustersim.engine.fabric import TrafficClass
 from clustersim.engine.world import World
 from clustersim.spec.inference import InferenceSpec

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from clustersim.cost.serving import ServingCost
+from clustersim.cost.serving.serving_cost import ServingCost
 from clustersim.spec.objectives import SloSpec
 from clustersim.workloads.inference.cache.prefix_cache import PrefixCache
 from clustersim.workloads.inference.fleet.fleet_log import FleetLog

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from clustersim.cost.serving import ServingCost
-from clustersim.cost.step_work import StepWork
+from clustersim.cost.serving.serving_cost import ServingCost
+from clustersim.cost.serving.step_work import StepWork
 from clustersim.workloads.inference.replica.step_log import StepLog
 
 __all__ = ["row_work"]

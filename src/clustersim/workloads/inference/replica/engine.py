@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import simpy
 
 from clustersim.cost.roofline import KernelTime
-from clustersim.cost.step_timer import DecodeRun, StepTimer
+from clustersim.cost.serving.step_timer import DecodeRun, StepTimer
 from clustersim.engine.trace import NO_CAUSE
 from clustersim.engine.world import World
 from clustersim.workloads.inference.cache.fetch import Fetch, Loaded

@@ -10,8 +10,8 @@ from clustersim.collectives import Communicator
 from clustersim.collectives.from_spec import lockstep_for
 from clustersim.collectives.token_exchange import TokenExchange
 from clustersim.cost.operators import element_bytes
-from clustersim.cost.serving import ServingCost
-from clustersim.cost.serving_layout import StageLayers
+from clustersim.cost.serving.layout import StageLayers
+from clustersim.cost.serving.serving_cost import ServingCost
 from clustersim.engine.fabric import TrafficClass
 from clustersim.workloads.inference.replica.network import Exchange, StepNetwork
 

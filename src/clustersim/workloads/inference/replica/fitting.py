@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
 
-from clustersim.cost.serving import ServingCost
-from clustersim.cost.serving_layout import ServingLayout
+from clustersim.cost.serving.layout import ServingLayout
+from clustersim.cost.serving.serving_cost import ServingCost
 
 __all__ = ["layouts_that_fit"]
 

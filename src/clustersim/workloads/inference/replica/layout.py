@@ -10,10 +10,10 @@ from clustersim.catalog.accelerators import Accelerator
 from clustersim.catalog.models import TransformerModel
 from clustersim.catalog.serving import SHELF as ENGINES
 from clustersim.catalog.serving import InferenceEngine
-from clustersim.cost.adapter_mix import AdapterMix
 from clustersim.cost.number_formats import NumberFormats
-from clustersim.cost.serving import ServingCost
-from clustersim.cost.serving_layout import ServingLayout
+from clustersim.cost.serving.adapter_mix import AdapterMix
+from clustersim.cost.serving.layout import ServingLayout
+from clustersim.cost.serving.serving_cost import ServingCost
 from clustersim.errors import CannotRunError, CatalogError, InputError, Problem
 from clustersim.spec.inference import InferenceSpec
 from clustersim.topology import Topology

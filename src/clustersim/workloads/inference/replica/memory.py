@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from clustersim.cost.serving import ServingCost
-from clustersim.cost.serving_layout import ServingLayout
+from clustersim.cost.serving.layout import ServingLayout
+from clustersim.cost.serving.serving_cost import ServingCost
 from clustersim.errors import CannotRunError, Problem
 from clustersim.spec.scheduler import SchedulerSpec
 from clustersim.workloads.inference.cache.kv_cache import KvCache, blocks_for

@@ -9,7 +9,7 @@ from typing import Any
 import simpy
 
 from clustersim.cost.roofline import KernelTime
-from clustersim.cost.step_timer import DecodeRun
+from clustersim.cost.serving.step_timer import DecodeRun
 from clustersim.engine.trace import QUEUEING
 from clustersim.workloads.inference.replica.engine import ReplicaEngine, Steps
 from clustersim.workloads.inference.replica.network import StepNetwork

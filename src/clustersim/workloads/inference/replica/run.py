@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import simpy
 
-from clustersim.cost.step_timer import DecodeRun
+from clustersim.cost.serving.step_timer import DecodeRun
 from clustersim.workloads.inference.replica.network import NetworkTime
 from clustersim.workloads.inference.replica.skip_ahead import run_seconds, steps_until
 from clustersim.workloads.inference.scheduling.plan import StepPlan

@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from clustersim.catalog.models import TransformerModel
-from clustersim.cost.serving_tables import ServingTables, TableTimer, read_tables
+from clustersim.cost.serving.tables import ServingTables, TableTimer, read_tables
 from clustersim.errors import InputError, Problem
 from clustersim.spec.inference import InferenceSpec
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from clustersim.cost.training import LayerCost
+from clustersim.cost.training.training_cost import LayerCost
 from clustersim.workloads.training.program import Await, Instruction, Launch
 from clustersim.workloads.training.schedules import Pass
 from clustersim.workloads.training.stages import layer_units

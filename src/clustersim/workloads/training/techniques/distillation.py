@@ -10,7 +10,7 @@ from clustersim.catalog.layer_tables import LayerTableModel
 from clustersim.catalog.models import TransformerModel
 from clustersim.cost.operators import element_bytes, elementwise
 from clustersim.cost.roofline import KernelTime, SustainedRoofline
-from clustersim.cost.training import LayerCost, training_cost
+from clustersim.cost.training.training_cost import LayerCost, training_cost
 from clustersim.errors import InputError, Problem
 from clustersim.spec.training import TrainingSpec
 from clustersim.workloads.training.divisibility import check_model

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from clustersim.cost.training import LayerCost
+from clustersim.cost.training.training_cost import LayerCost
 from clustersim.errors import InputError, Problem
 from clustersim.spec.training import TrainingSpec
 from clustersim.workloads.training.memory import MemoryBreakdown, offloaded

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from clustersim.catalog.accelerators import Accelerator
 from clustersim.cost.operators import elementwise
 from clustersim.cost.roofline import KernelTime, Roofline
-from clustersim.cost.training import LayerCost
+from clustersim.cost.training.training_cost import LayerCost
 from clustersim.spec.training import TrainingSpec
 from clustersim.workloads.training.layout import Layout
 from clustersim.workloads.training.memory import MemoryBreakdown

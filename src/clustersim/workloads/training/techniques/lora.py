@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clustersim.cost.adapters import Adapters
+from clustersim.cost.training.adapters import Adapters
 from clustersim.errors import InputError, Problem
 from clustersim.spec.techniques import LoraSpec
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from clustersim.cost.training import LayerCost
+from clustersim.cost.training.training_cost import LayerCost
 from clustersim.engine.trace import HOST
 from clustersim.spec.techniques import OffloadSpec
 from clustersim.topology import Topology

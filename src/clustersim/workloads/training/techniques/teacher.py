@@ -10,8 +10,8 @@ import simpy
 
 from clustersim.catalog.accelerators import Accelerator
 from clustersim.catalog.models import TransformerModel
-from clustersim.cost.shard import Message, Shard
-from clustersim.cost.training import training_cost
+from clustersim.cost.training.shard import Message, Shard
+from clustersim.cost.training.training_cost import training_cost
 from clustersim.errors import CannotRunError, InputError, Problem
 from clustersim.spec.training import TrainingSpec
 from clustersim.workloads.training.layout import Layout

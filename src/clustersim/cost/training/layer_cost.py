@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from clustersim.cost.launches import NO_HOST, HostTimes, LaunchTimes
 from clustersim.cost.roofline import KernelTime, Roofline
-from clustersim.cost.shard import Message
-from clustersim.cost.training_block import Block, Exchange, Operators, Part
-from clustersim.cost.training_flops import Recompute
+from clustersim.cost.training.block import Block, Exchange, Operators, Part
+from clustersim.cost.training.flops import Recompute
+from clustersim.cost.training.shard import Message
 
 __all__ = ["LayerCost", "layer_costs"]
 

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 from clustersim.catalog.layer_tables import LayerTableModel, TableLayer
 from clustersim.cost.operators import Operator, convolution, element_bytes, elementwise, grouped_gemm
-from clustersim.cost.training_block import Block, Part
+from clustersim.cost.training.block import Block, Part
 
 __all__ = ["TablePass", "table_blocks"]
 

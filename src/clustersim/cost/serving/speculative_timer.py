@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from clustersim.cost.engine_host import EngineHost
 from clustersim.cost.roofline import KernelTime
-from clustersim.cost.serving import ServingCost
-from clustersim.cost.serving_timer import RooflineTimer
-from clustersim.cost.step_timer import DecodeRun
+from clustersim.cost.serving.engine_host import EngineHost
+from clustersim.cost.serving.serving_cost import ServingCost
+from clustersim.cost.serving.step_timer import DecodeRun
+from clustersim.cost.serving.timer import RooflineTimer
 
 __all__ = ["SpeculativeTimer", "expected_tokens"]
 

@@ -13,13 +13,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from clustersim.cost.shard import Shard
-from clustersim.cost.training_attention import attention_block
-from clustersim.cost.training_block import Block, joined, repeated
-from clustersim.cost.training_ends import embedding_block, output_block
-from clustersim.cost.training_experts import mixture_parts
-from clustersim.cost.training_ffn import dense_part
-from clustersim.cost.training_pass import TransformerPass
+from clustersim.cost.training.attention import attention_block
+from clustersim.cost.training.block import Block, joined, repeated
+from clustersim.cost.training.ends import embedding_block, output_block
+from clustersim.cost.training.experts import mixture_parts
+from clustersim.cost.training.ffn import dense_part
+from clustersim.cost.training.passes import TransformerPass
+from clustersim.cost.training.shard import Shard
 from clustersim.errors import CannotRunError, InputError, Problem
 
 __all__ = ["transformer_blocks"]

@@ -14,8 +14,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from clustersim.cost.operators import GemmShape, Operator, elementwise, grouped_gemm, padded
-from clustersim.cost.training_block import Operators, Part, gradient_products, joined
-from clustersim.cost.training_pass import TransformerPass
+from clustersim.cost.training.block import Operators, Part, gradient_products, joined
+from clustersim.cost.training.passes import TransformerPass
 
 __all__ = ["column_linear", "linear", "row_linear"]
 

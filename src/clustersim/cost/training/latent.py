@@ -10,10 +10,10 @@ tokens, and what is gathered is their narrow result.
 from __future__ import annotations
 
 from clustersim.catalog.models import MlaConfig
-from clustersim.cost.training_block import Part, joined, repeated
-from clustersim.cost.training_linear import column_linear, linear
-from clustersim.cost.training_pairs import HeadShape
-from clustersim.cost.training_pass import TransformerPass
+from clustersim.cost.training.block import Part, joined, repeated
+from clustersim.cost.training.linear import column_linear, linear
+from clustersim.cost.training.pairs import HeadShape
+from clustersim.cost.training.passes import TransformerPass
 
 __all__ = ["latent_heads", "latent_projections"]
 

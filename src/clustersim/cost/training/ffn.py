@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from clustersim.cost.training_block import Part, joined
-from clustersim.cost.training_linear import column_linear, row_linear
-from clustersim.cost.training_pass import TransformerPass, divided
+from clustersim.cost.training.block import Part, joined
+from clustersim.cost.training.linear import column_linear, row_linear
+from clustersim.cost.training.passes import TransformerPass, divided
 
 __all__ = ["activation", "dense_part"]
 

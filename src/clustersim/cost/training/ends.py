@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from clustersim.cost.operators import elementwise
-from clustersim.cost.training_block import Block, Exchange, Part, joined
-from clustersim.cost.training_linear import column_linear, linear
-from clustersim.cost.training_pass import TransformerPass, divided
+from clustersim.cost.training.block import Block, Exchange, Part, joined
+from clustersim.cost.training.linear import column_linear, linear
+from clustersim.cost.training.passes import TransformerPass, divided
 
 __all__ = ["MASKED_FRACTION", "embedding_block", "output_block"]
 

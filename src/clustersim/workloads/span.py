@@ -10,7 +10,7 @@ __all__ = ["Span", "critical_shares"]
 
 
 class Span:
-    """An activity of a training job.
+    """An activity of a job.
 
     Parameters
     ----------

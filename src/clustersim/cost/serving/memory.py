@@ -5,7 +5,7 @@ from __future__ import annotations
 from clustersim.catalog.models import TransformerModel
 from clustersim.cost.number_formats import NumberFormats
 from clustersim.cost.operators import element_bytes
-from clustersim.cost.serving_layout import ServingLayout, StageLayers
+from clustersim.cost.serving.layout import ServingLayout, StageLayers
 
 __all__ = ["activation_bytes", "kv_bytes_per_token", "stage_weight_bytes"]
 

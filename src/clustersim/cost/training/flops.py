@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from clustersim.cost.training_block import Block
+from clustersim.cost.training.block import Block
 
 __all__ = ["Recompute", "StepFlops", "megatron_flops", "step_flops"]
 

@@ -9,14 +9,14 @@ from functools import reduce
 from clustersim.catalog.accelerators import Accelerator
 from clustersim.catalog.models import TransformerModel
 from clustersim.cost import transformer
-from clustersim.cost.adapter_mix import AdapterMix
 from clustersim.cost.efficiency import AttentionWork, Roofs
 from clustersim.cost.number_formats import NumberFormats
 from clustersim.cost.operators import Operator, element_bytes, elementwise
 from clustersim.cost.roofline import KernelTime, Roofline, SustainedRoofline
-from clustersim.cost.serving_experts import expert_operators
-from clustersim.cost.serving_layout import ServingLayout
-from clustersim.cost.step_work import StepWork
+from clustersim.cost.serving.adapter_mix import AdapterMix
+from clustersim.cost.serving.experts import expert_operators
+from clustersim.cost.serving.layout import ServingLayout
+from clustersim.cost.serving.step_work import StepWork
 
 __all__ = ["LayerCost", "ServingRoofline"]
 

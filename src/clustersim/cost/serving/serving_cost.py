@@ -7,14 +7,15 @@ from functools import cached_property
 
 from clustersim.catalog.accelerators import Accelerator
 from clustersim.catalog.models import TransformerModel
-from clustersim.cost import serving_memory, transformer
-from clustersim.cost.adapter_mix import AdapterMix
-from clustersim.cost.data_groups import GroupLoad
+from clustersim.cost import transformer
 from clustersim.cost.number_formats import NumberFormats
 from clustersim.cost.roofline import KernelTime
-from clustersim.cost.serving_layout import ServingLayout
-from clustersim.cost.serving_stage import LayerCost
-from clustersim.cost.step_work import StepWork
+from clustersim.cost.serving import memory as serving_memory
+from clustersim.cost.serving.adapter_mix import AdapterMix
+from clustersim.cost.serving.data_groups import GroupLoad
+from clustersim.cost.serving.layout import ServingLayout
+from clustersim.cost.serving.stage import LayerCost
+from clustersim.cost.serving.step_work import StepWork
 
 __all__ = ["ServingCost"]
 

@@ -9,18 +9,18 @@ from functools import lru_cache
 from clustersim.catalog.accelerators import Accelerator
 from clustersim.catalog.layer_tables import LayerTableModel
 from clustersim.catalog.models import TransformerModel
-from clustersim.cost.adapters import Adapters
 from clustersim.cost.launches import LaunchTimes
-from clustersim.cost.layer_cost import LayerCost, layer_costs
-from clustersim.cost.layer_table import table_blocks
 from clustersim.cost.optimizers import (
     GRADIENT_BYTES,
 )
 from clustersim.cost.roofline import KernelTime, SustainedRoofline
-from clustersim.cost.shard import WHOLE, Shard
-from clustersim.cost.training_flops import Recompute, StepFlops, step_flops
-from clustersim.cost.training_pass import Attention, Captured, Module, TransformerPass
-from clustersim.cost.training_transformer import transformer_blocks
+from clustersim.cost.training.adapters import Adapters
+from clustersim.cost.training.flops import Recompute, StepFlops, step_flops
+from clustersim.cost.training.layer_cost import LayerCost, layer_costs
+from clustersim.cost.training.layer_table import table_blocks
+from clustersim.cost.training.passes import Attention, Captured, Module, TransformerPass
+from clustersim.cost.training.shard import WHOLE, Shard
+from clustersim.cost.training.transformer import transformer_blocks
 from clustersim.errors import CannotRunError, InputError, Problem
 
 __all__ = ["LayerCost", "TrainingCost", "training_cost"]

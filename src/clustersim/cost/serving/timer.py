@@ -6,11 +6,11 @@ import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from clustersim.cost.data_groups import GroupLoad, busiest_group
-from clustersim.cost.engine_host import EngineHost
 from clustersim.cost.roofline import KernelTime
-from clustersim.cost.serving import ServingCost
-from clustersim.cost.step_timer import DecodeRun
+from clustersim.cost.serving.data_groups import GroupLoad, busiest_group
+from clustersim.cost.serving.engine_host import EngineHost
+from clustersim.cost.serving.serving_cost import ServingCost
+from clustersim.cost.serving.step_timer import DecodeRun
 
 __all__ = ["RooflineTimer"]
 

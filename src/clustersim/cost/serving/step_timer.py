@@ -31,8 +31,8 @@ class DecodeRun(NamedTuple):
 class StepTimer(Protocol):
     """Seconds on the GPU and its host for one step of a replica, without communication.
 
-    Implemented by `clustersim.cost.serving.RooflineTimer`, and by
-    `clustersim.cost.serving_tables.TableTimer` for measured tables.
+    Implemented by `clustersim.cost.serving.serving_cost.RooflineTimer`, and by
+    `clustersim.cost.serving.tables.TableTimer` for measured tables.
     """
 
     def step(

@@ -15,10 +15,10 @@ from typing import NamedTuple
 
 from clustersim.catalog.models import MoeConfig
 from clustersim.cost.operators import GemmShape, Operator, elementwise
-from clustersim.cost.training_block import Exchange, Operators, Part, joined, repeated, replayed
-from clustersim.cost.training_ffn import activation, dense_part
-from clustersim.cost.training_linear import linear
-from clustersim.cost.training_pass import TransformerPass, divided
+from clustersim.cost.training.block import Exchange, Operators, Part, joined, repeated, replayed
+from clustersim.cost.training.ffn import activation, dense_part
+from clustersim.cost.training.linear import linear
+from clustersim.cost.training.passes import TransformerPass, divided
 
 __all__ = ["MixtureParts", "mixture_parts"]
 

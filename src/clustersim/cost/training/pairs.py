@@ -16,8 +16,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from clustersim.cost.operators import Operator, backward_attention, grouped_gemm, prefill_attention
-from clustersim.cost.training_block import Exchange, Operators, Part, gradient_products
-from clustersim.cost.training_pass import DROPOUT_MASK_BYTES, TransformerPass
+from clustersim.cost.training.block import Exchange, Operators, Part, gradient_products
+from clustersim.cost.training.passes import DROPOUT_MASK_BYTES, TransformerPass
 
 __all__ = ["HeadShape", "pairs_part"]
 

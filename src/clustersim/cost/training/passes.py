@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from clustersim.catalog.models import TransformerModel
-from clustersim.cost.adapters import Adapters
 from clustersim.cost.operators import MemoryKind, Operator, element_bytes, elementwise
-from clustersim.cost.shard import WHOLE, Shard
-from clustersim.cost.training_block import Exchange, Operators, Part, repeated
+from clustersim.cost.training.adapters import Adapters
+from clustersim.cost.training.block import Exchange, Operators, Part, repeated
+from clustersim.cost.training.shard import WHOLE, Shard
 
 __all__ = ["Attention", "Captured", "Module", "TransformerPass", "divided"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import reduce
 
 from clustersim.cost.operators import GemmShape, Operator, grouped_gemm
-from clustersim.cost.shard import Dimension
+from clustersim.cost.training.shard import Dimension
 
 __all__ = ["Block", "Exchange", "Operators", "Part", "gradient_products", "joined", "repeated", "replayed"]
 

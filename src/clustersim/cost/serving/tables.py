@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from clustersim.cost.roofline import KernelTime
-from clustersim.cost.step_timer import DecodeRun
+from clustersim.cost.serving.step_timer import DecodeRun
 from clustersim.errors import InputError
 
 __all__ = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from clustersim.catalog.models import TransformerModel
 from clustersim.cost.mixture import experts_visited, feed_forward
 from clustersim.cost.operators import Operator, element_bytes, elementwise, expert_gemm
-from clustersim.cost.serving_layout import ServingLayout
+from clustersim.cost.serving.layout import ServingLayout
 
 __all__ = ["expert_operators"]
 

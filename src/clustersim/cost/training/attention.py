@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from clustersim.cost.training_block import Block, Part, joined, replayed
-from clustersim.cost.training_latent import latent_heads, latent_projections
-from clustersim.cost.training_linear import column_linear, row_linear
-from clustersim.cost.training_pairs import HeadShape, pairs_part
-from clustersim.cost.training_pass import TransformerPass
+from clustersim.cost.training.block import Block, Part, joined, replayed
+from clustersim.cost.training.latent import latent_heads, latent_projections
+from clustersim.cost.training.linear import column_linear, row_linear
+from clustersim.cost.training.pairs import HeadShape, pairs_part
+from clustersim.cost.training.passes import TransformerPass
 
 __all__ = ["attention_block"]
 

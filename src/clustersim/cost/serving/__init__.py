@@ -1,0 +1,1 @@
+"""What serving costs: operators of an engine step, memory of a replica, time of a step."""
