@@ -8,9 +8,9 @@ import pytest
 from clustersim.errors import InputError
 from clustersim.spec.arrivals import FixedArrivals, GammaArrivals, PoissonArrivals
 from clustersim.spec.lengths import LengthsSpec
-from clustersim.workloads.inference.demand.arrivals import arrival_times
 from clustersim.workloads.inference.demand.lengths import LengthStream, lengths_of
 from clustersim.workloads.inference.demand.request_set import RequestSet
+from clustersim.workloads.serving.arrivals import arrival_times
 
 POISSON = PoissonArrivals(kind="poisson", rate="4 req/s")
 BURSTY = GammaArrivals(kind="gamma", rate="4 req/s", cv=3.0)

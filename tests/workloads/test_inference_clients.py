@@ -8,7 +8,7 @@ import pytest
 from clustersim.catalog.client_mixtures import SHELF
 from clustersim.errors import InputError
 from clustersim.spec.arrivals import ClientArrivals
-from clustersim.workloads.inference.demand.client_mixtures import client_times, clients_of, read_clients
+from clustersim.workloads.serving.client_mixtures import client_times, clients_of, read_clients
 
 HEADER = "client,window_start_s,rate_rps,cv,arrival_dist,param1,param2\n"
 ROWS = (

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from clustersim.workloads.inference.measures.confidence import PERCENTILES, estimates, least_samples
+from clustersim.workloads.serving.confidence import PERCENTILES, estimates, least_samples
 
 
 def waits(rng, count, load):

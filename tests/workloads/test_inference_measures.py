@@ -8,8 +8,8 @@ from test_inference_service import cluster, run, service
 
 from clustersim.spec.inference import InferenceSpec
 from clustersim.workloads.inference import InferenceWorkload
-from clustersim.workloads.inference.measures.overload import QueueGrowth
-from clustersim.workloads.inference.measures.warm_up import suggested_warmup_s, truncation
+from clustersim.workloads.serving.overload import QueueGrowth
+from clustersim.workloads.serving.warm_up import suggested_warmup_s, truncation
 
 STEADY = {"arrivals": {"kind": "fixed", "rate": "2 req/s"}, "lengths": {"prompt": 512, "output": 40}}
 

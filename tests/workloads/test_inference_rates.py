@@ -12,9 +12,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from clustersim.spec.arrivals import FixedArrivals, GammaArrivals, PoissonArrivals, WeibullArrivals
 from clustersim.spec.rate_profile import RateProfileSpec
-from clustersim.workloads.inference.demand.arrivals import arrival_times
-from clustersim.workloads.inference.demand.gaps import ExponentialGaps, GammaGaps, WeibullGaps, weibull_shape
-from clustersim.workloads.inference.demand.rate_profile import clock_of
+from clustersim.workloads.serving.arrivals import arrival_times
+from clustersim.workloads.serving.gaps import ExponentialGaps, GammaGaps, WeibullGaps, weibull_shape
+from clustersim.workloads.serving.rate_profile import clock_of
 
 DAY = {"kind": "sinusoidal", "amplitude": 0.8, "period": "1000 s", "peak": "300 s"}
 STEPS = {

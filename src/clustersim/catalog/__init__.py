@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from clustersim.catalog.links import LinkType
     from clustersim.catalog.models import TransformerModel
     from clustersim.catalog.nodes import NodeType
+    from clustersim.catalog.ranking_models import RankingModel
 
 __all__ = [
     "Source",
@@ -32,6 +33,7 @@ __all__ = [
     "model",
     "names",
     "node_type",
+    "ranking_model",
     "save_model",
 ]
 
@@ -42,6 +44,7 @@ _MODULES = {
     "encodings": "encodings",
     "node-types": "nodes",
     "models": "models",
+    "ranking-models": "ranking_models",
     "lengths": "length_tables",
     "client-mixtures": "client_mixtures",
     "engines": "serving",
@@ -127,6 +130,28 @@ def save_model(model: TransformerModel | LayerTableModel, path: Path | str) -> P
     from clustersim.catalog import model_files
 
     return model_files.save_model(model, path)
+
+
+def ranking_model(name_or_path: str, *, base: Path | None = None) -> RankingModel:
+    """Return a ranking model of the catalogue, or read one from a file (`.yaml`).
+
+    Parameters
+    ----------
+    name_or_path
+        Name or alias; else the path of a model file.
+    base
+        Folder that a relative path starts from; the working folder where None.
+
+    Raises
+    ------
+    CatalogError
+        For a name that is not in the catalogue and does not look like a path.
+    InputError
+        For a file that cannot be read.
+    """
+    from clustersim.catalog.ranking_models import find_ranking_model
+
+    return find_ranking_model(name_or_path, base=base)
 
 
 def kinds() -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from clustersim.units import BANDWIDTH, FLOP_RATE, POWER, PRICE, SIZE, TIME, Dim
 
 __all__ = ["describe_entry"]
 
-_HIDDEN = ("name", "sources")
+_HIDDEN = ("name", "sources", "speed")
 _COUNTED = (
     "parameters",
     "active_parameters",

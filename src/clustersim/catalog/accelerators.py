@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import inf
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from clustersim.catalog._store import Record, Shelf, Source
 from clustersim.catalog.device_files import file_version, is_device_file, read_device_file
 from clustersim.errors import CatalogError, ClusterSimError, InputError, did_you_mean
 from clustersim.units import BANDWIDTH, FLOP_RATE, POWER, SIZE, TIME, parse_quantity
 
-__all__ = ["SHELF", "Accelerator", "Reach", "find_accelerator"]
+__all__ = ["SHELF", "Accelerator", "DeviceSpeed", "Reach", "find_accelerator"]
 
 Reach = Literal["scale_up", "scale_out"]
 """How far a collective goes: among peers of one node (or NVLink domain), or over a network."""
+
+
+class DeviceSpeed(NamedTuple):
+    """How many times faster than the catalogue's a device's arithmetic, memory and host are.
+
+    The rates of an `Accelerator` have it in them already; it is for seconds that are no field of it:
+    the latencies of kernels, and what a scenario says that the host takes.
+    """
+
+    compute: float = 1.0
+    memory_bandwidth: float = 1.0
+    host: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +69,8 @@ class Accelerator:
     efficiency
         Name of a curve set in `efficiency.yaml`, or path of a device file; see
         `clustersim.cost.efficiency`.
+    speed
+        Against the device that the curves were measured on.
     sources
         Field name to source.
 
@@ -78,6 +92,7 @@ class Accelerator:
     tdp_w: float | None
     kernel_launch_s: float
     efficiency: str
+    speed: DeviceSpeed = DeviceSpeed()
     sources: Mapping[str, Source]
 
     def peak(self, precision: str) -> float:
@@ -124,6 +139,29 @@ class Accelerator:
         known = next((name for name in ("bf16", "fp16") if name in measured), None)
         return inf if known is None else measured[known] / self.peak(known) * self.peak(precision)
 
+    def with_speed(self, speed: DeviceSpeed, *, memory_capacity: float = 1.0) -> Accelerator:
+        """Return the device with all rates of arithmetic, memory and host so many times as high.
+
+        Parameters
+        ----------
+        memory_capacity
+            Factor on the size of its memory.
+
+        **Checked by:** tests/catalog/test_device_speed.py.
+        """
+        if speed == DeviceSpeed() and memory_capacity == 1.0:
+            return self
+        return replace(
+            self,
+            peak_flops=_times(self.peak_flops, speed.compute),
+            best_product_flops=_times(self.best_product_flops, speed.compute),
+            sustained_product_flops=_times(self.sustained_product_flops, speed.compute),
+            memory_bytes=self.memory_bytes * memory_capacity,
+            memory_bandwidth_bytes_per_s=self.memory_bandwidth_bytes_per_s * speed.memory_bandwidth,
+            kernel_launch_s=self.kernel_launch_s / speed.host,
+            speed=speed,
+        )
+
     def slowdown_beside_collective(self, reach: Reach) -> float:
         """Return how many times longer kernels take while a collective runs beside them.
 
@@ -162,6 +200,10 @@ def _build(record: Record) -> Accelerator:
         efficiency=fields["efficiency"],
         sources=MappingProxyType(record.sources_of(tuple(key for key in fields if key not in _NOT_FACTS))),
     )
+
+
+def _times(rates: Mapping[str, float], factor: float) -> Mapping[str, float]:
+    return MappingProxyType({precision: rate * factor for precision, rate in rates.items()})
 
 
 def _rates(by_precision: Mapping[str, str]) -> Mapping[str, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from types import MappingProxyType
 from typing import Any
@@ -74,6 +74,26 @@ class CollectiveCosts:
     base_latency_s: float
     families: Mapping[str, Mapping[str, Protocol]]
     sources: Mapping[str, Source]
+
+    def with_latencies_over(self, factor: float) -> CollectiveCosts:
+        """Return the costs with every latency divided by a factor."""
+        if factor == 1.0:
+            return self
+        families = {
+            family: MappingProxyType({name: _quicker(each, factor) for name, each in protocols.items()})
+            for family, protocols in self.families.items()
+        }
+        return replace(
+            self, base_latency_s=self.base_latency_s / factor, families=MappingProxyType(families)
+        )
+
+
+def _quicker(protocol: Protocol, factor: float) -> Protocol:
+    return replace(
+        protocol,
+        start_latency_s=protocol.start_latency_s / factor,
+        step_latency_s=protocol.step_latency_s / factor,
+    )
 
 
 def collective_costs(kind: str, *, bandwidth_bytes_per_s: float) -> CollectiveCosts:

@@ -107,6 +107,7 @@ class Communicator:
             world.topology, (gpus, *beside), channels=channels, chunks=chunks, algorithm=algorithm
         )
         self.group = self._chooser.group
+        self._group_count = 1 + len(beside)
         self.owner = owner
         self._link_owner = part_of(owner, part)
         self.lane = lane
@@ -302,6 +303,15 @@ class Communicator:
     def bus_bytes_factor(self, kind: str) -> float:
         """Return what nccl-tests multiplies size/time with to get bus bandwidth."""
         return bus_bytes_factor(kind, ranks=len(self.group))
+
+    @property
+    def ranks(self) -> int:
+        """Ranks that take part: of all groups that run each collective side by side."""
+        return self._group_count * len(self.group)
+
+    def senders(self, kind: str) -> int:
+        """Return how many ranks send what `bus_bytes_factor` says: one of a group point to point, else all."""
+        return self._group_count if parse_kind(kind).name == "send_recv" else self.ranks
 
     def candidates(self, kind: str) -> tuple[Schedule, ...]:
         """Return the schedules that are chosen from for a kind of collective."""

@@ -19,6 +19,7 @@ class Connections:
         self.topology = topology
         self._kept: dict[tuple[object, ...], Connection] = {}
         self._costs_by_rate: dict[tuple[str, float], CollectiveCosts] = {}
+        self._speeds = topology.speeds
 
     def between(self, source: str, target: str, *, channel: int = 0, via: str = "") -> Connection:
         """Return the connection between two vertices, relayed by the GPU `via` where given.
@@ -58,5 +59,7 @@ class Connections:
         key = kinds[slowest], rate
         found = self._costs_by_rate.get(key)
         if found is None:
-            found = self._costs_by_rate[key] = collective_costs(key[0], bandwidth_bytes_per_s=rate)
+            as_built = rate / self._speeds.network_bandwidth
+            costs = collective_costs(key[0], bandwidth_bytes_per_s=as_built)
+            found = self._costs_by_rate[key] = costs.with_latencies_over(self._speeds.network_latency)
         return found

@@ -96,12 +96,13 @@ class GemmCurve:
         assert isinstance(operator.shape, GemmShape)
         rate = accelerator.rate(operator.precision, share=self.efficiency)
         unit_rate = rate / accelerator.compute_units
-        compute_s = self._compute_s(operator.shape, unit_rate, accelerator.compute_units)
+        split_s = self.split_s / accelerator.speed.compute
+        compute_s = self._compute_s(operator.shape, unit_rate, accelerator.compute_units, split_s)
         memory_rate = self.memory_efficiency * accelerator.memory_bandwidth_bytes_per_s
         return Roofs(compute_s, operator.bytes_moved / memory_rate, self.latency_s)
 
-    def _compute_s(self, shape: GemmShape, unit_rate: float, units: int) -> float:
+    def _compute_s(self, shape: GemmShape, unit_rate: float, units: int, split_s: float) -> float:
         tiles = shape.groups * np.ceil(shape.m / _ROWS) * np.ceil(shape.n / _COLUMNS) * SPLITS
         tile_s = _tile_seconds(shape.k, self.prologue_k, self.tile_half, unit_rate)
-        aligned_s = float((np.ceil(tiles / units) * tile_s + _SPLIT * self.split_s).min())
+        aligned_s = float((np.ceil(tiles / units) * tile_s + _SPLIT * split_s).min())
         return aligned_s * self.alignment.get(shape.alignment_bytes, 1.0)

@@ -19,6 +19,7 @@ __all__ = [
     "StateBytes",
     "optimizer_bytes",
     "optimizer_time",
+    "optimizer_traffic_bytes",
 ]
 
 OptimizerName = Literal["adam", "adam-8bit", "adafactor", "lamb", "sgd"]
@@ -164,7 +165,16 @@ def optimizer_time(
     *,
     gradient_bytes: float | None = None,
 ) -> KernelTime:
-    """Return the time of the update of `parameters` on one GPU, fused over tensors.
+    """Return the time of the update of `parameters` on one GPU, fused over tensors."""
+    traffic = optimizer_traffic_bytes(optimizer, parameters, precision, gradient_bytes=gradient_bytes)
+    update = elementwise(f"{optimizer} step", kind="optimizer", bytes_moved=traffic, precision=precision)
+    return Roofline(accelerator).kernel(update) if parameters else KernelTime.ZERO
+
+
+def optimizer_traffic_bytes(
+    optimizer: OptimizerName, parameters: float, precision: str, *, gradient_bytes: float | None = None
+) -> float:
+    """Return the bytes through device memory of the update of `parameters`.
 
     With fp8 the new weights are cast (4 bytes read, 1 written) and transposed (1 and 1), in place
     of 2 bytes written.
@@ -173,7 +183,4 @@ def optimizer_time(
     gradient_bytes = GRADIENT_BYTES[precision] if gradient_bytes is None else gradient_bytes
     traffic = rule.traffic_bytes(gradient_bytes=gradient_bytes, mixed=precision not in _WITHOUT_MASTER)
     traffic += 5.0 if precision == "fp8" else 0.0
-    update = elementwise(
-        f"{optimizer} step", kind="optimizer", bytes_moved=parameters * traffic, precision=precision
-    )
-    return Roofline(accelerator).kernel(update) if parameters else KernelTime.ZERO
+    return parameters * traffic

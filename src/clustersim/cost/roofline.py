@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from clustersim.catalog.accelerators import Accelerator
+from clustersim.catalog.accelerators import Accelerator, DeviceSpeed
 from clustersim.cost.efficiency import AttentionWork, CurveSet, Roofs, curve_set
 from clustersim.cost.operators import Operator
 from clustersim.engine.trace import COMPUTE, HOST, MEMORY_BANDWIDTH
@@ -20,10 +20,11 @@ _SHARPNESS = 6.0
 
 @dataclass(frozen=True, slots=True)
 class KernelTime:
-    """Seconds of one or more kernels, split by the roof that bound each.
+    """Seconds of one or more kernels, split by what they would shrink with.
 
-    A kernel's whole time goes to the roof that binds it; `launch_s` is time in which the
-    device waits for the host. Times add up, and multiply by a number of executions.
+    `compute_s` and `memory_s` are the elasticities of the time to arithmetic and to memory bandwidth,
+    in seconds (see `Roofline`); `launch_s` is time that the host sets. Times add up, and multiply by a
+    number of executions.
     """
 
     ZERO: ClassVar[KernelTime]
@@ -59,12 +60,35 @@ KernelTime.ZERO = KernelTime()
 
 
 def _under(roofs: Roofs) -> KernelTime:
-    """Return the time of a kernel under its roofs, booked on the one that binds it."""
+    """Return the time of a kernel under its roofs, each with its weight at the corner."""
     compute_s, memory_s, latency_s = roofs
+    if not compute_s:
+        return KernelTime(memory_s=latency_s + memory_s)
+    longer, shorter = (compute_s, memory_s) if compute_s > memory_s else (memory_s, compute_s)
+    ratio = (shorter / longer) ** _SHARPNESS
+    seconds = latency_s + longer * (1.0 + ratio) ** (1.0 / _SHARPNESS)
+    less_s = seconds * (ratio / (1.0 + ratio))
+    if compute_s > memory_s:
+        return KernelTime(seconds - less_s, less_s)
+    return KernelTime(less_s, seconds - less_s)
+
+
+def _corner_s(compute_s: float, memory_s: float) -> float:
     longer, shorter = max(compute_s, memory_s), min(compute_s, memory_s)
-    corner = (1.0 + (shorter / longer) ** _SHARPNESS) ** (1.0 / _SHARPNESS) if longer > 0.0 else 1.0
-    seconds = latency_s + longer * corner
-    return KernelTime(compute_s=seconds) if compute_s > memory_s else KernelTime(memory_s=seconds)
+    if not longer:
+        return 0.0
+    return float(longer * (1.0 + (shorter / longer) ** _SHARPNESS) ** (1.0 / _SHARPNESS))
+
+
+def _at_speed(roofs: Roofs, speed: DeviceSpeed) -> Roofs:
+    """Bring the latency of a kernel to the speed that its two other times are at already."""
+    compute_s, memory_s, latency_s = roofs
+    as_built_s = _corner_s(speed.compute * compute_s, speed.memory_bandwidth * memory_s)
+    if as_built_s:
+        part = _corner_s(compute_s, memory_s) / as_built_s
+    else:
+        part = 1.0 / speed.memory_bandwidth
+    return Roofs(compute_s, memory_s, latency_s * part)
 
 
 class Roofline:
@@ -72,7 +96,10 @@ class Roofline:
 
     *Equation:* t = latency + (t_c⁶ + t_m⁶)^(1/6), a maximum with a rounded corner, where t_c and
     t_m are what arithmetic and memory traffic take at the efficiencies of their shapes
-    (`clustersim.cost.efficiency`).
+    (`clustersim.cost.efficiency`). Arithmetic has t_c⁶ / (t_c⁶ + t_m⁶) of it and memory the rest, the latency
+    included: filling and draining a device is work of the same kind at part load. So a device whose
+    arithmetic is f times faster, t_c → t_c/f, takes latency·(corner now / corner before), and
+    -∂ln t/∂ln f is the share of arithmetic: shares are elasticities.
 
     Parameters
     ----------
@@ -88,10 +115,11 @@ class Roofline:
     def __init__(self, accelerator: Accelerator, *, curves: CurveSet | None = None) -> None:
         self.accelerator = accelerator
         self.curves = curves if curves is not None else curve_set(accelerator.efficiency)
+        self._speed = None if accelerator.speed == DeviceSpeed() else accelerator.speed
 
     def kernel(self, operator: Operator) -> KernelTime:
         """Return the time that the device takes for one execution, whatever the host does."""
-        return _under(self.roofs(operator))
+        return self._kernel(self.roofs(operator))
 
     def roofs(self, operator: Operator) -> Roofs:
         """Return what arithmetic and memory traffic of one execution take, and the latency."""
@@ -103,7 +131,10 @@ class Roofline:
 
     def attention(self, work: AttentionWork) -> KernelTime:
         """Return the time of one kernel of prefill attention over all the sequences of `work`."""
-        return _under(self.curves.prefill_attention.roofs_of(work))
+        return self._kernel(self.curves.prefill_attention.roofs_of(work))
+
+    def _kernel(self, roofs: Roofs) -> KernelTime:
+        return _under(roofs if self._speed is None else _at_speed(roofs, self._speed))
 
     def time(self, operator: Operator) -> KernelTime:
         """Return the time of all `operator.count` executions."""
@@ -146,8 +177,8 @@ class EagerRoofline(Roofline):
 
     The host runs ahead of the device, so launches overlap with execution:
 
-    *Equation:* t = max(Σ execution, kernels · kernel_launch_s); what the host adds beyond
-    execution is `launch_s`.
+    *Equation:* t = max(Σ execution, kernels · kernel_launch_s); where the host takes longer, all of it is
+    `launch_s`.
 
     **Valid when** the stream is long against the queue of pending launches and the host does
     not wait for results in between. For one operator it is max(execution, launch interval).
@@ -158,4 +189,4 @@ class EagerRoofline(Roofline):
         stream = list(operators)
         executed = super().stream(stream)
         launches_s = sum(operator.count for operator in stream) * self.accelerator.kernel_launch_s
-        return executed + KernelTime(launch_s=max(0.0, launches_s - executed.seconds))
+        return executed if executed.seconds >= launches_s else KernelTime(launch_s=launches_s)

@@ -45,6 +45,7 @@ __all__ = [
     "RailOnlySpec",
     "RailOptimizedSpec",
     "SitesSpec",
+    "SpeedsSpec",
     "StarSpec",
     "TopologySpec",
     "TorusSpec",
@@ -92,6 +93,29 @@ class LinkFaultSpec(SpecModel):
     """Fraction of the link's full bandwidth. 0: the link is not there, and routes go round it."""
 
 
+Factor = Annotated[float, Field(gt=0.0)]
+
+
+class SpeedsSpec(SpecModel):
+    """How many times faster, or larger, each resource is than the hardware that the cluster names."""
+
+    compute: Factor = 1.0
+    """Arithmetic of the GPUs."""
+    memory_bandwidth: Factor = 1.0
+    """Memory of the GPUs; keys and values in it, weights, embedding tables."""
+    memory_capacity: Factor = 1.0
+    """Bytes that the memory of a GPU holds."""
+    network_bandwidth: Factor = 1.0
+    """Every link, inside nodes and between them."""
+    network_latency: Factor = 1.0
+    """Every latency of a link, and what each message and each step of a collective takes beside its
+    bytes: at 2 they are half as long."""
+    host: Factor = 1.0
+    """CPUs of the hosts: launches of kernels, the serial work of engines, decoding of samples."""
+    storage: Factor = 1.0
+    """Drives and stores that samples, weights and cached keys and values are read from."""
+
+
 class ClusterSpec(SpecModel):
     """GPUs, nodes and the network between them."""
 
@@ -106,3 +130,5 @@ class ClusterSpec(SpecModel):
     """Links that are missing or degraded from the beginning."""
     changes: Annotated[tuple[LinkChangeSpec, ...], LIST] = ()
     """Links that degrade or fail during the run."""
+    speeds: SpeedsSpec = SpeedsSpec()
+    """Resources that are faster or slower than they are built: what if, one resource at a time."""

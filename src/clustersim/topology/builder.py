@@ -11,7 +11,7 @@ import networkx as nx
 from clustersim import catalog
 from clustersim.catalog.device_files import is_device_file
 from clustersim.errors import CatalogError, ClusterSimError, InputError, PathPart, Problem
-from clustersim.spec.cluster import ClusterSpec, FabricSpec
+from clustersim.spec.cluster import ClusterSpec, FabricSpec, SpeedsSpec
 from clustersim.spec.topology import (
     AstraSimSpec,
     DragonflyPlusSpec,
@@ -97,8 +97,14 @@ def build(cluster: ClusterSpec, *, base: Path | None = None, seed: int = 0) -> T
         _replace_accelerators(graph, cluster.accelerator, folder)
     if fabric.in_network_reduction:
         _let_switches_reduce(graph)
-    whole = broken(graph, cluster.faults)
-    topology = Topology(whole, seed=seed, routing=fabric.routing, connections=fabric.connections)
+    _bring_links_to(cluster.speeds, graph)
+    topology = Topology(
+        broken(graph, cluster.faults),
+        seed=seed,
+        routing=fabric.routing,
+        connections=fabric.connections,
+        speeds=cluster.speeds,
+    )
     if cluster.faults or isinstance(cluster.topology, _MAY_BE_CUT):
         check_reachable(topology, cluster.faults, graph=graph)
     return topology
@@ -185,6 +191,16 @@ def _replace_accelerators(graph: nx.MultiDiGraph[str], name: str, folder: Path) 
     for _, fields in graph.nodes(data=True):
         if fields["kind"] == "gpu":
             fields["accelerator"] = found
+
+
+def _bring_links_to(speeds: SpeedsSpec, graph: nx.MultiDiGraph[str]) -> None:
+    if speeds.network_bandwidth == speeds.network_latency == 1.0:
+        return
+    for _, _, fields in graph.edges(data=True):
+        fields["bandwidth_bytes_per_s"] *= speeds.network_bandwidth
+        fields["latency_s"] /= speeds.network_latency
+        if "message_overhead_s" in fields:
+            fields["message_overhead_s"] /= speeds.network_latency
 
 
 def _let_switches_reduce(graph: nx.MultiDiGraph[str]) -> None:

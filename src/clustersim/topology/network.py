@@ -11,7 +11,9 @@ import networkx as nx
 import numpy as np
 
 from clustersim import catalog
+from clustersim.catalog.accelerators import Accelerator, DeviceSpeed
 from clustersim.errors import CannotRunError, InputError, Problem, did_you_mean
+from clustersim.spec.cluster import SpeedsSpec
 from clustersim.topology._wires import Wires
 from clustersim.topology.contract import check
 from clustersim.topology.paths import LinkUse, Path, PathFinder, Routing
@@ -37,6 +39,8 @@ class Topology:
     connections
         Transport connections (queue pairs) per pair of vertices of different nodes, each routed on
         its own.
+    speeds
+        What `graph` was brought to already, and what devices and hosts are to be brought to.
 
     Attributes
     ----------
@@ -66,8 +70,11 @@ class Topology:
         seed: int = 0,
         routing: Routing = "ecmp",
         connections: int = 1,
+        speeds: SpeedsSpec = SpeedsSpec(),
     ) -> None:
         self.graph = nx.freeze(graph)
+        self.speeds = speeds
+        self._accelerators: dict[str, Accelerator] = {}
         self.seed = seed
         self.routing: Routing = routing
         self.memo: dict[str, Any] = {}
@@ -135,9 +142,20 @@ class Topology:
         """Return the catalogue name of a GPU's accelerator."""
         return str(self.graph.nodes[self._gpu(gpu)]["accelerator"])
 
+    def accelerator(self, gpu: str) -> Accelerator:
+        """Return what a GPU is: the catalogue's accelerator at the `speeds` of the cluster."""
+        name = self.accelerator_of(gpu)
+        found = self._accelerators.get(name)
+        if found is None:
+            own = self.speeds
+            speed = DeviceSpeed(own.compute, own.memory_bandwidth, own.host)
+            device = catalog.accelerator(name).with_speed(speed, memory_capacity=own.memory_capacity)
+            found = self._accelerators[name] = device
+        return found
+
     def memory_bytes(self, gpu: str) -> float:
-        """Return the memory of a GPU, from the catalogue."""
-        return catalog.accelerator(self.accelerator_of(gpu)).memory_bytes
+        """Return the memory of a GPU."""
+        return self.accelerator(gpu).memory_bytes
 
     def link_index(self, name: str) -> int:
         """Return the index of a link by its name.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Better", "ColumnInfo", "MetricInfo"]
+__all__ = ["NEED_METRICS", "Better", "ColumnInfo", "MetricInfo"]
 
 Better = Literal["higher", "lower", "neither"]
 
@@ -31,3 +31,27 @@ class ColumnInfo:
     name: str
     unit: str
     description: str
+
+
+NEED_METRICS: tuple[MetricInfo, ...] = (
+    MetricInfo("work.units_per_s", "1/s", "Units of work per second; fact `work.unit` says which.", "higher"),
+    MetricInfo(
+        "work.flops_per_unit", "1", "FLOPs executed per unit of work, recomputed ones included.", "neither"
+    ),
+    MetricInfo(
+        "work.hbm_bytes_per_unit", "B", "Bytes through the memory of GPUs per unit of work.", "neither"
+    ),
+    MetricInfo(
+        "work.network_bytes_per_unit",
+        "B",
+        "Bytes that GPUs send to others, inside nodes as well, per unit of work.",
+        "neither",
+    ),
+    MetricInfo(
+        "work.messages_per_unit",
+        "1",
+        "Collectives and sends per unit of work, each counted once for every GPU that takes part.",
+        "neither",
+    ),
+)
+"""Of every workload whose work can be counted; see `clustersim.workloads.needs.Needs`."""

@@ -71,7 +71,7 @@ class EngineHost:
         layers
             Of the model: launches = layers · operators per layer · operator_host.
         serial_s
-            In place of the engine's serial time, whatever the host.
+            In place of the engine's serial time, in whatever server.
         graphs
             False: nothing is captured.
         """
@@ -81,7 +81,7 @@ class EngineHost:
         prompt_operators = engine.prompt_operators_per_layer or operators
         given = serial_s is not None
         return cls(
-            serial_s=serial_s if serial_s is not None else engine.host_overhead_s * pace,
+            serial_s=engine.host_overhead_s * pace if serial_s is None else serial_s / accelerator.speed.host,
             per_request_s=0.0 if given else engine.host_per_request_s * pace,
             overlapped_s=engine.overlapped_host_s * pace,
             launches_s=layers * operators * operator_s,

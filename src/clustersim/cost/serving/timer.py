@@ -112,7 +112,7 @@ class RooflineTimer:
     def decode_run(self, *, decodes: int, context_sum: int) -> DecodeRun:
         """Return the line on which the times of decode steps lie, as far as it is one."""
         launch_s, lines = self._runs.get(decodes) or self._decode_lines(decodes)
-        compute_s = memory_s = more_compute_s = more_memory_s = more_launch_s = 0.0
+        compute_s = memory_s = more_compute_s = more_memory_s = 0.0
         steps = _NO_STEP_ENDS_IT
         for line in lines:
             line_compute_s = line.compute_s + line.token_compute_s * context_sum
@@ -122,13 +122,13 @@ class RooflineTimer:
             if spare_s > 0.0:
                 grown_s = grown_compute_s + grown_memory_s
                 steps = min(steps, math.floor(spare_s / grown_s) + 1) if grown_s else steps
-                launch_s += spare_s
-                more_launch_s -= grown_s
+                launch_s += line.exposed_s
+                continue
             compute_s += line_compute_s
             memory_s += line_memory_s
             more_compute_s += grown_compute_s
             more_memory_s += grown_memory_s
-        growth = KernelTime(more_compute_s, more_memory_s, more_launch_s)
+        growth = KernelTime(more_compute_s, more_memory_s)
         return DecodeRun(KernelTime(compute_s, memory_s, launch_s), growth, steps)
 
     def _decode_lines(self, decodes: int) -> tuple[float, list[_DecodeLine]]:
@@ -205,5 +205,6 @@ class RooflineTimer:
 def _held(gpu: tuple[float, float], exposed_s: float, waiting_s: float) -> KernelTime:
     """Return the time of GPUs that wait for the host, and are not done before what it does beside them."""
     compute_s, memory_s = gpu
-    spare_s = exposed_s - compute_s - memory_s
-    return KernelTime(compute_s, memory_s, waiting_s + spare_s if spare_s > 0.0 else waiting_s)
+    if exposed_s > compute_s + memory_s:
+        return KernelTime(launch_s=waiting_s + exposed_s)
+    return KernelTime(compute_s, memory_s, waiting_s)

@@ -46,6 +46,9 @@ class LayerCost:
         What the forward pass keeps for the backward pass.
     recomputed_bytes
         What recomputation brings back, from then to the end of the block's backward pass.
+    hbm_bytes, recompute_hbm_bytes
+        Least traffic of all kernels of a micro-batch through device memory, and of those of the
+        recomputation among them.
     host
         What the host takes to launch the kernels of each pass.
     output_bytes
@@ -71,6 +74,8 @@ class LayerCost:
     recomputed_bytes: float = 0.0
     output_bytes: float = 0.0
     host: HostTimes = NO_HOST
+    hbm_bytes: float = 0.0
+    recompute_hbm_bytes: float = 0.0
 
     @property
     def backward(self) -> KernelTime:
@@ -90,6 +95,8 @@ class LayerCost:
         return replace(
             self,
             recompute=KernelTime.ZERO,
+            hbm_bytes=self.hbm_bytes - self.recompute_hbm_bytes,
+            recompute_hbm_bytes=0.0,
             host=self.host._replace(recompute=0.0),
             messages_recompute=(),
             messages_backward=self.messages_backward[len(self.messages_recompute) :],
@@ -213,4 +220,10 @@ def _layer_cost(work: _Work, times: tuple[KernelTime, ...], timer: _Timer) -> La
         recomputed_bytes=block.activation_bytes + part.again_bytes - work.kept_bytes,
         output_bytes=block.output_bytes,
         host=timer.host(work),
+        hbm_bytes=sum(map(_moved_bytes, work.passes)),
+        recompute_hbm_bytes=_moved_bytes(work.repeated.forward),
     )
+
+
+def _moved_bytes(operators: Operators) -> float:
+    return sum(operator.count * operator.bytes_moved for operator in operators)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Literal
 
 import simpy
 
-from clustersim import catalog
 from clustersim.collectives import Communicator
 from clustersim.collectives.from_spec import communicator_for
 from clustersim.engine.fabric import TrafficClass
@@ -61,7 +60,7 @@ class Communicators:
             return 0.0
         topology = self._world.topology
         nodes = {topology.node_of(self._gpus[rank]) for rank in joint.group}
-        accelerator = catalog.accelerator(topology.accelerator_of(self._gpus[joint.group[0]]))
+        accelerator = topology.accelerator(self._gpus[joint.group[0]])
         reach: Literal["scale_up", "scale_out"] = "scale_up" if len(nodes) == 1 else "scale_out"
         return 1.0 - 1.0 / accelerator.slowdown_beside_collective(reach)
 

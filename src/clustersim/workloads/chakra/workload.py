@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import simpy
 
-from clustersim import catalog
 from clustersim.engine.trace import NO_CAUSE
 from clustersim.engine.world import World
 from clustersim.errors import CannotRunError, CatalogError, InputError, Problem
@@ -73,7 +72,7 @@ class ChakraWorkload:
         self._base = base or Path()
         self._accelerator = _accelerator(topology, gpus)
         try:
-            self._durations = Durations(spec, catalog.accelerator(self._accelerator))
+            self._durations = Durations(spec, topology.accelerator(gpus[0]))
         except CatalogError as error:
             raise InputError(Problem(("precision",), str(error))) from None
         self.graph = _graph(spec, self._base)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clustersim.workloads.columns import ColumnInfo, MetricInfo
+from clustersim.workloads.columns import NEED_METRICS, ColumnInfo, MetricInfo
 
 __all__ = [
     "FLEET_COLUMNS",
@@ -114,6 +114,13 @@ METRICS: tuple[MetricInfo, ...] = (
     MetricInfo("requests_lost", "requests", "Requests given up after too many failures.", "lower"),
     MetricInfo("retries", "1", "Times that a request was sent or computed again after a failure.", "lower"),
     MetricInfo("preemptions", "1", "Times a request lost its KV blocks and was computed again.", "lower"),
+    MetricInfo(
+        "memory_bytes",
+        "B",
+        "Weights, activations and the KV that was in use at the most, on the fullest GPU.",
+        "lower",
+    ),
+    *NEED_METRICS,
 )
 """Statistics follow the name: `ttft_s.p99`, `kv_occupancy.max`, `batch.mean`; of a service with tenants
 there is each metric of requests for each tenant, too: `ttft_s.NAME.p99`, `goodput_per_s.NAME`."""

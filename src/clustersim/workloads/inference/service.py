@@ -173,6 +173,8 @@ class InferenceWorkload:
             cost=cost,
             running=self._running_costs[cost.accelerator.name],
             cache=cache if isinstance(cache, PrefixCache) else None,
+            memory=member.replica.memory,
+            network=member.engine.network,
         )
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from clustersim.workloads.columns import ColumnInfo, MetricInfo
+from clustersim.workloads.columns import NEED_METRICS, ColumnInfo, MetricInfo
 
 __all__ = ["METRICS", "TABLES"]
 
@@ -71,6 +71,7 @@ METRICS: tuple[MetricInfo, ...] = (
     MetricInfo("run_energy_kwh", "kWh", "Energy of that run.", "lower"),
     MetricInfo("run_price_usd", "USD", "Price of that run.", "lower"),
     MetricInfo("memory_bytes", "B", "Memory that the job takes on each GPU of its fullest stage.", "lower"),
+    *NEED_METRICS,
 )
 """Metrics of a training job; means over its complete iterations."""
 

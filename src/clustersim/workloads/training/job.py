@@ -173,8 +173,8 @@ class TrainingJob:
     def _stage(self, stage: int) -> StagePlan:
         layout, stages = self.layout, self.layout.pipeline
         own = stage_chunks(self.chunks, stage=stage, stages=stages)
-        shared = sum(layer.shared_parameters for layer in self.chunks[-1]) if stages > 1 else 0
-        copies = shared if stage == stages - 1 else 0
+        shared = self._shared
+        copies = self._copies(stage)
         at_end = stage in (0, stages - 1)
         divided = layout.tensor > 1 or stages > 1 or layout.expert > 1 or layout.zero > 0
         return StagePlan(
@@ -200,6 +200,14 @@ class TrainingJob:
         )
 
     @property
+    def _shared(self) -> int:
+        """Weights that the last stage has copies of, as the first embeds with them."""
+        return sum(layer.shared_parameters for layer in self.chunks[-1]) if self.layout.pipeline > 1 else 0
+
+    def _copies(self, stage: int) -> int:
+        return self._shared if stage == self.layout.pipeline - 1 else 0
+
+    @property
     def _offloads(self) -> bool:
         return self.spec.offload.optimizer or self.spec.offload.activation_layers > 0
 
@@ -213,6 +221,11 @@ class TrainingJob:
             every_pass=self.spec.offload.gradients,
             update=HostUpdate(updated, self.update_rate, replication.parameter_bytes) if optimizer else None,
         )
+
+    def updated_parameters(self, stage: int) -> float:
+        """Return the parameters that one GPU of a stage updates."""
+        plan = self.stages[stage]
+        return self._updated(plan.chunks, self._copies(stage))
 
     def _updated(self, chunks: Sequence[Sequence[LayerCost]], copies: int) -> float:
         """Return the parameters that one GPU of a stage updates."""
@@ -321,7 +334,7 @@ def _accelerator(topology: Topology, gpus: tuple[str, ...]) -> Accelerator:
                 "modelled on GPUs of one kind: name nodes of one kind in 'placement.nodes'",
             )
         )
-    return catalog.accelerator(names[0])
+    return topology.accelerator(gpus[0])
 
 
 @contextmanager

@@ -138,7 +138,8 @@ def _memory(
 
 def _launches(host: HostSpec, accelerator: Accelerator) -> LaunchTimes:
     """Return what the host takes for each kernel."""
-    kernel_s = accelerator.kernel_launch_s if host.kernel_launch is None else host.kernel_launch
+    given_s = host.kernel_launch
+    kernel_s = accelerator.kernel_launch_s if given_s is None else given_s / accelerator.speed.host
     return LaunchTimes(
         kernel_s=kernel_s,
         product_s=host.product_factor * kernel_s,

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import simpy
 
-from clustersim import catalog
 from clustersim.collectives import CollectiveRecord, Communicator
 from clustersim.collectives.from_spec import communicator_for, lockstep_for
 from clustersim.collectives.lockstep import LockstepCommunicator
@@ -255,7 +254,7 @@ class Network:
     def _taken(self, groups: Sequence[Sequence[str]]) -> float:
         topology = self.world.topology
         inside = len({topology.node_of(gpu) for gpu in groups[0]}) == 1
-        accelerator = catalog.accelerator(topology.accelerator_of(groups[0][0]))
+        accelerator = topology.accelerator(groups[0][0])
         return 1.0 - 1.0 / accelerator.slowdown_beside_collective("scale_up" if inside else "scale_out")
 
     def _make(self, dimension: str, stage: int, replica: int) -> Communicator:

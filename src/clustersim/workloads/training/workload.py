@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from clustersim.engine.world import World
 from clustersim.spec.training import TrainingSpec
 from clustersim.topology import Topology
 from clustersim.workloads.base import Outcome, Table
+from clustersim.workloads.needs import Needs
 from clustersim.workloads.span import Span, critical_shares
 from clustersim.workloads.training.crew import Crew
 from clustersim.workloads.training.economics import Economics, utilisation
@@ -24,6 +25,7 @@ from clustersim.workloads.training.folding import Folding, folding
 from clustersim.workloads.training.iterations import Iteration, IterationLog
 from clustersim.workloads.training.job import TrainingJob, describe_job
 from clustersim.workloads.training.lane import Lane
+from clustersim.workloads.training.needs import iteration_needs, work_unit
 from clustersim.workloads.training.network import Network
 from clustersim.workloads.training.pace import Pacer
 from clustersim.workloads.training.program import Program
@@ -139,7 +141,7 @@ class TrainingWorkload:
             attribution=self.attribution(),
             complete=self._complete,
             notes=(self._folding.note,) if self._folding is not None and self._folding.note else (),
-            facts={**self.job.facts(), **self._economics.cost.facts()},
+            facts={**self.job.facts(), "work.unit": work_unit(self.job), **self._economics.cost.facts()},
         )
 
     def attribution(self) -> Mapping[str, float]:
@@ -153,7 +155,12 @@ class TrainingWorkload:
         if "samples_per_s" in metrics:
             metrics |= self.job.rates(metrics["samples_per_s"])
             metrics |= utilisation(self.job, metrics["samples_per_s"])
+            metrics |= self._needs.metrics(self.job.global_batch / metrics["samples_per_s"])
         return metrics | self._economics.metrics(metrics)
+
+    @cached_property
+    def _needs(self) -> Needs:
+        return iteration_needs(self.job)
 
     def _tables(self) -> dict[str, Table]:
         tables = {"iterations": self._log.table(), "memory": memory_table(self.job)}

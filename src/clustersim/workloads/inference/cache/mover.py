@@ -13,10 +13,10 @@ from clustersim.engine.fabric import DEFAULT_TRAFFIC, TrafficClass
 from clustersim.engine.trace import STORAGE
 from clustersim.engine.world import World
 from clustersim.topology.hosts import hosts_of
+from clustersim.workloads.bulk_flow import BulkFlow, BulkRoute, Sent
 from clustersim.workloads.inference.cache.drives import NodeDrives
 from clustersim.workloads.inference.cache.fetch import HBM, Fetch, Loaded, Move
 from clustersim.workloads.inference.cache.tier import TierKind
-from clustersim.workloads.inference.fleet.bulk_flow import BulkFlow, BulkRoute, Sent
 from clustersim.workloads.inference.requests import Request
 
 __all__ = ["KvMover", "TierPlaces"]

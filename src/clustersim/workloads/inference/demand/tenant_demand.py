@@ -19,13 +19,13 @@ from clustersim.spec.arrivals import (
     TraceArrivals,
 )
 from clustersim.spec.lengths import LengthsSpec
-from clustersim.workloads.inference.demand.arrivals import arrival_times
-from clustersim.workloads.inference.demand.client_mixtures import client_times, clients_of
 from clustersim.workloads.inference.demand.lengths import Lengths, LengthStream, lengths_of
 from clustersim.workloads.inference.demand.load import ClosedLoad, Load, OpenLoad
 from clustersim.workloads.inference.demand.request_set import RequestSet
 from clustersim.workloads.inference.demand.sessions import SessionLoad
 from clustersim.workloads.inference.demand.trace_files import read_trace
+from clustersim.workloads.serving.arrivals import arrival_times
+from clustersim.workloads.serving.client_mixtures import client_times, clients_of
 
 __all__ = ["Limits", "Streams", "TenantDemand", "plan_tenant"]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from clustersim.workloads.inference.demand.csv_rows import OUTPUT, PROMPT, read_rows, tokens
 from clustersim.workloads.inference.demand.request_set import RequestSet
+from clustersim.workloads.serving.csv_rows import OUTPUT, PROMPT, read_rows, tokens
 
 __all__ = ["ARRIVAL", "read_lengths", "read_trace", "time_reader"]
 

@@ -9,7 +9,7 @@ import simpy
 
 from clustersim.engine.trace import NO_CAUSE
 from clustersim.engine.world import World
-from clustersim.workloads.inference.fleet.bulk_flow import Sent
+from clustersim.workloads.bulk_flow import Sent
 from clustersim.workloads.inference.fleet.kv_routes import KvRoutes
 from clustersim.workloads.inference.fleet.kv_transfer import KvTransfer
 from clustersim.workloads.inference.fleet.pool import Pool

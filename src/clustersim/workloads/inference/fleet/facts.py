@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from clustersim.spec.inference import InferenceSpec
 from clustersim.workloads.inference.fleet.opening import engine_host, engine_start_s
 from clustersim.workloads.inference.fleet.plan import PoolPlan
+from clustersim.workloads.inference.measures.needs import UNIT
 
 __all__ = ["service_facts"]
 
@@ -17,7 +18,9 @@ def service_facts(spec: InferenceSpec, plans: Sequence[PoolPlan]) -> dict[str, f
     model = replicas[0].cost.model
     facts: dict[str, float | str] = {
         "model": model.name,
+        "accelerator": ", ".join(sorted({replica.cost.accelerator.name for replica in replicas})),
         "parameters": float(model.parameters),
+        "work.unit": UNIT,
         "gpus": float(sum(len(replica.gpus) for replica in replicas)),
         "replicas": float(len(replicas)),
     }

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from clustersim.engine.fabric import TrafficClass
 from clustersim.engine.world import World
-from clustersim.workloads.inference.fleet.bulk_flow import BulkRoute
+from clustersim.workloads.bulk_flow import BulkRoute
 from clustersim.workloads.inference.fleet.kv_shards import KvShards, resharded
 from clustersim.workloads.inference.fleet.member import Member
 from clustersim.workloads.inference.replica.layout import Replica

@@ -9,7 +9,7 @@ import simpy
 
 from clustersim.engine.trace import NO_CAUSE
 from clustersim.engine.world import World
-from clustersim.workloads.inference.fleet.bulk_flow import BulkFlow, Sent
+from clustersim.workloads.bulk_flow import BulkFlow, Sent
 from clustersim.workloads.inference.fleet.kv_routes import KvRoute
 from clustersim.workloads.inference.requests import Request
 

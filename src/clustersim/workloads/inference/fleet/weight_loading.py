@@ -11,7 +11,7 @@ from clustersim.errors import InputError, Problem
 from clustersim.spec.fleet import StartupSpec
 from clustersim.topology import Topology
 from clustersim.topology.hosts import hosts_of
-from clustersim.workloads.inference.fleet.bulk_flow import BulkFlow, BulkRoute, Sent, even_parts
+from clustersim.workloads.bulk_flow import BulkFlow, BulkRoute, Sent, even_parts
 from clustersim.workloads.inference.replica.layout import Replica
 
 __all__ = ["load_weights", "weight_sources"]

@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from clustersim.workloads.inference.cache.usage import cache_metrics
-from clustersim.workloads.inference.measures.confidence import estimates
 from clustersim.workloads.inference.measures.engine_metrics import engine_metrics, price_metrics
 from clustersim.workloads.inference.measures.groups import Group, groups, metric_name
+from clustersim.workloads.inference.measures.needs import service_needs
 from clustersim.workloads.inference.measures.objectives import Attainment, attainment
-from clustersim.workloads.inference.measures.overload import queue_growth
 from clustersim.workloads.inference.measures.served import Served
 from clustersim.workloads.inference.measures.statistics import Statistic
+from clustersim.workloads.serving.confidence import estimates
+from clustersim.workloads.serving.overload import queue_growth
 
 __all__ = ["metrics"]
 
@@ -46,6 +47,7 @@ def metrics(served: Served, table: Columns, statistics: Sequence[Statistic]) -> 
         **_fleet(served),
         **_transfers(served),
         **engine_metrics(served),
+        **service_needs(served),
         **cache_metrics(served.caches, since_s=served.counted_from_s),
         **price_metrics(served, values),
     }
@@ -108,7 +110,7 @@ def _objectives(
 
 
 def _overload(served: Served) -> dict[str, float]:
-    growth = queue_growth(served.columns)
+    growth = queue_growth(served.columns.arrival_s, served.columns.finish_s)
     if growth is None:
         return {}
     found = {"queue_growth_per_s": growth.per_s, "overloaded": float(growth.unbounded)}

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from clustersim.workloads.inference.measures.overload import queue_growth
 from clustersim.workloads.inference.measures.served import Served
 from clustersim.workloads.inference.measures.statistics import Statistic, missing_percentiles_note
-from clustersim.workloads.inference.measures.warm_up import suggested_warmup_s
+from clustersim.workloads.serving.overload import queue_growth
+from clustersim.workloads.serving.warm_up import suggested_warmup_s
 
 __all__ = ["service_notes"]
 
@@ -24,7 +24,7 @@ def service_notes(
     all_sent
         Whether no more requests will be sent.
     """
-    growth = queue_growth(served.columns)
+    growth = queue_growth(served.columns.arrival_s, served.columns.finish_s)
     overloaded = growth is not None and growth.unbounded
     if growth is not None and overloaded:
         yield growth.note(served.slo.ttft)

@@ -11,6 +11,8 @@ from clustersim.spec.objectives import SloSpec
 from clustersim.workloads.inference.cache.prefix_cache import PrefixCache
 from clustersim.workloads.inference.fleet.fleet_log import FleetLog
 from clustersim.workloads.inference.measures.request_columns import RequestColumns
+from clustersim.workloads.inference.replica.memory import MemoryPlan
+from clustersim.workloads.inference.replica.network import StepNetwork
 from clustersim.workloads.inference.replica.step_log import StepLog
 from clustersim.workloads.inference.requests import Request
 from clustersim.workloads.running_cost import RunningCost
@@ -46,6 +48,10 @@ class ReplicaRecord:
         Price and power of its GPUs; None: unknown.
     cache
         Its prefix cache, if it has one.
+    memory
+        Of each of its GPUs.
+    network
+        What its GPUs say to each other in a step; None where there is one GPU.
     """
 
     log: StepLog
@@ -55,6 +61,8 @@ class ReplicaRecord:
     cost: ServingCost | None = None
     running: RunningCost | None = None
     cache: PrefixCache | None = None
+    memory: MemoryPlan | None = None
+    network: StepNetwork | None = None
 
 
 @dataclass(frozen=True)

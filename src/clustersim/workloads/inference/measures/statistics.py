@@ -7,16 +7,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from clustersim.workloads.inference.measures.confidence import (
+from clustersim.workloads.inference.measures.groups import groups, metric_name
+from clustersim.workloads.inference.measures.inter_token import inter_token_times
+from clustersim.workloads.inference.measures.progressions import Progressions
+from clustersim.workloads.inference.measures.served import Served
+from clustersim.workloads.serving.confidence import (
     PERCENTILES,
     Estimate,
     estimates,
     least_samples,
 )
-from clustersim.workloads.inference.measures.groups import groups, metric_name
-from clustersim.workloads.inference.measures.inter_token import inter_token_times
-from clustersim.workloads.inference.measures.progressions import Progressions
-from clustersim.workloads.inference.measures.served import Served
 
 __all__ = ["Statistic", "latency_statistics", "missing_percentiles_note", "statistics_table"]
 

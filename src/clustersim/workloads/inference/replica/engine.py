@@ -93,7 +93,7 @@ class ReplicaEngine:
         self._env = world.env
         self._trace = EngineTrace(world, lane=f"{name}/engine", arrivals_lane=arrivals_lane)
         self._timer = timer
-        self._network = network
+        self.network = network
         self._step_limit = 2**62 if skip_ahead else 1
         self._on_finish = on_finish
         self._on_prefilled = on_prefilled
@@ -240,10 +240,10 @@ class ReplicaEngine:
         return self._run is run
 
     def _start_run(self, run: Run) -> None:
-        if self._network is None or self._network.private:
+        if self.network is None or self.network.private:
             self._start_alone(run)
         else:
-            self._env.process(self._run_on_fabric(run, self._network))
+            self._env.process(self._run_on_fabric(run, self.network))
         if self._on_chunk is not None:
             for chunk in run.plan.chunks:
                 self._on_chunk(chunk.request, chunk.new, run.first_s)
@@ -254,15 +254,15 @@ class ReplicaEngine:
         if not plan.chunks:
             run.steps = self.scheduler.steps_ahead(plan, min(run.time.steps, self._step_limit))
             run.growth_s = run.time.growth.seconds
-        if self._network is not None:
-            run.network = self._network.alone(plan.tokens, plan.sampled)
+        if self.network is not None:
+            run.network = self.network.alone(plan.tokens, plan.sampled)
             run.first_s += run.network.seconds
         self._wake_at_end(run, run.start_s)
 
     def _end_alone(self, run: Run) -> None:
         plan = run.plan
-        if run.network is not None and self._network is not None:
-            self._network.account(plan.tokens, run.steps, run.start_s, self._env.now, sampled=plan.sampled)
+        if run.network is not None and self.network is not None:
+            self.network.account(plan.tokens, run.steps, run.start_s, self._env.now, sampled=plan.sampled)
         own_s, network_s = run.own_seconds(), run.network_seconds()
         self._trace.ran(run, own_s, network_s)
         self._end(run, own_s, network_s)

@@ -74,10 +74,8 @@ def plan_replicas(
     check_step_times(spec, model, base=base)
     layout = _layout(spec, model)
     groups = [gpus[start : start + each] for start in range(0, len(gpus), each)]
-    costs = {
-        accelerator: _cost(spec, model, accelerator, layout, base)
-        for accelerator in {topology.accelerator_of(gpu) for gpu in gpus}
-    }
+    devices = {topology.accelerator_of(gpu): topology.accelerator(gpu) for gpu in gpus}
+    costs = {name: _cost(spec, model, device, layout, base) for name, device in devices.items()}
     return tuple(_replica(spec, topology, group, costs, longest) for group in groups)
 
 
@@ -136,9 +134,12 @@ def _layout(spec: InferenceSpec, model: TransformerModel) -> ServingLayout:
 
 
 def _cost(
-    spec: InferenceSpec, model: TransformerModel, accelerator: str, layout: ServingLayout, base: Path | None
+    spec: InferenceSpec,
+    model: TransformerModel,
+    device: Accelerator,
+    layout: ServingLayout,
+    base: Path | None,
 ) -> ServingCost:
-    device = catalog.accelerator(accelerator)
     draft = spec.techniques.speculation.draft if spec.techniques.speculation else None
     cost = ServingCost(
         model,

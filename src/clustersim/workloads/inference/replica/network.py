@@ -189,6 +189,29 @@ class StepNetwork:
                 end_s=end_s,
             )
 
+    def sent(self, tokens: float, sampled: float, steps: float) -> tuple[float, float]:
+        """Return bytes that GPUs send and messages that they take part in, over some steps.
+
+        *Equation.* Of each exchange the bus bytes of its size, from every GPU of its groups; and one message
+        per GPU each time that it runs. Sizes are linear in tokens, so sums over steps do.
+
+        Parameters
+        ----------
+        tokens, sampled
+            Of all the steps together.
+
+        **Checked by:** tests/workloads/test_inference_needs.py, against what links carried.
+        """
+        sent_bytes = messages = 0.0
+        for exchange in self._exchanges:
+            communicator = exchange.communicator
+            size_bytes = tokens * exchange.bytes_per_token + sampled * exchange.bytes_per_sample
+            senders = communicator.senders(exchange.kind)
+            factor = communicator.bus_bytes_factor(exchange.kind)
+            sent_bytes += exchange.repeats * senders * factor * size_bytes
+            messages += steps * exchange.repeats * communicator.ranks
+        return sent_bytes, messages
+
     def run(self, tokens: int, *, cause: int, part: int | None = None, sampled: int = 0) -> simpy.Event:
         """Start one part of a step's exchanges, or all, on the fabric; the event's value is the record."""
         return self._start(self._exchanges, tokens, sampled, part, cause)

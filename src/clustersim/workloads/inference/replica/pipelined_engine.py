@@ -111,10 +111,10 @@ class PipelinedEngine(ReplicaEngine):
         times = self._stage_times(run.plan)
         run.time = DecodeRun(sum(times, start=KernelTime.ZERO), KernelTime.ZERO, 1)
         run.first_s = run.time.first.seconds
-        if self._network is None or self._network.private:
+        if self.network is None or self.network.private:
             self._pass_alone(run, times)
         else:
-            self._env.process(self._pass_on_fabric(run, times, self._network))
+            self._env.process(self._pass_on_fabric(run, times, self.network))
         if self._on_chunk is not None:
             for chunk in run.plan.chunks:
                 self._on_chunk(chunk.request, chunk.new, run.first_s)
@@ -130,12 +130,12 @@ class PipelinedEngine(ReplicaEngine):
     def _pass_alone(self, run: Run, times: tuple[KernelTime, ...]) -> None:
         """Compute when the step leaves the last stage: nobody else has a say in it."""
         plan, end_s = run.plan, self._env.now
-        if self._network is not None:
-            run.network = self._network.alone(plan.tokens, plan.sampled)
+        if self.network is not None:
+            run.network = self.network.alone(plan.tokens, plan.sampled)
         for stage, time in enumerate(times):
             seconds = time.seconds
-            if self._network is not None:
-                seconds += self._network.stage_alone(plan.tokens, stage, plan.sampled).seconds
+            if self.network is not None:
+                seconds += self.network.stage_alone(plan.tokens, stage, plan.sampled).seconds
             end_s = self._stage_free_s[stage] = max(end_s, self._stage_free_s[stage]) + seconds
         run.wake = wake = self._env.timeout(end_s - self._env.now)
         wake.callbacks.append(lambda _: self._leave_alone(run))
@@ -167,8 +167,8 @@ class PipelinedEngine(ReplicaEngine):
 
     def _end_alone(self, run: Run) -> None:
         plan = run.plan
-        if run.network is not None and self._network is not None:
-            self._network.account(plan.tokens, 1, run.start_s, self._env.now, sampled=plan.sampled)
+        if run.network is not None and self.network is not None:
+            self.network.account(plan.tokens, 1, run.start_s, self._env.now, sampled=plan.sampled)
         self._end(run, run.own_seconds(), run.network_seconds())
 
     def _end(self, run: Run, own_s: OwnSeconds, network_s: Mapping[str, float] | None) -> None:

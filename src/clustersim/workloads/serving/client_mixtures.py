@@ -16,8 +16,8 @@ import numpy as np
 from clustersim.catalog.client_mixtures import SHELF, ClientMixture
 from clustersim.errors import CatalogError, InputError, Problem
 from clustersim.spec.arrivals import ClientArrivals
-from clustersim.workloads.inference.demand.csv_rows import read_rows
-from clustersim.workloads.inference.demand.gaps import GammaGaps, Gaps, WeibullGaps
+from clustersim.workloads.serving.csv_rows import read_rows
+from clustersim.workloads.serving.gaps import GammaGaps, Gaps, WeibullGaps
 
 __all__ = ["Client", "Clients", "client_times", "clients_of", "read_clients"]
 

@@ -11,14 +11,14 @@ from clustersim.spec.arrivals import (
     RatedArrivals,
     WeibullArrivals,
 )
-from clustersim.workloads.inference.demand.gaps import (
+from clustersim.workloads.serving.gaps import (
     ExponentialGaps,
     GammaGaps,
     Gaps,
     WeibullGaps,
     weibull_shape,
 )
-from clustersim.workloads.inference.demand.rate_profile import clock_of
+from clustersim.workloads.serving.rate_profile import clock_of
 
 __all__ = ["arrival_times"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from clustersim.workloads.inference.measures.request_columns import RequestColumns
+import numpy as np
 
 __all__ = ["QueueGrowth", "queue_growth"]
 
@@ -44,28 +44,36 @@ class QueueGrowth:
         """Return how long after the opening a request waits so long."""
         return waiting_s / self.waiting_growth
 
-    def note(self, ttft_s: float | None) -> str:
+    def note(self, limit_s: float | None, *, objective: str = "TTFT", unit: str = "requests") -> str:
         """Say that the queue grows.
 
         Parameters
         ----------
-        ttft_s
-            The objective for the time to first token, where there is one.
+        limit_s
+            The objective that waiting breaks, where there is one.
+        objective, unit
+            What that is called, and what waits.
         """
         words = (
-            f"the queue grows: in the second half of the time in which requests arrived, {self.arrived} "
-            f"arrived and {self.answered} were answered, so that it grows by {self.per_s:.3g} requests/s"
+            f"the queue grows: in the second half of the time in which {unit} arrived, {self.arrived} "
+            f"arrived and {self.answered} were answered, so that it grows by {self.per_s:.3g} {unit}/s"
         )
         if self.answered:
             words += f" and waiting by {60.0 * self.waiting_growth:.3g} s a minute"
-            if ttft_s is not None:
-                words += f"; {self.reaches_s(ttft_s):.3g} s after the opening it is beyond the TTFT objective"
+            if limit_s is not None:
+                after_s = self.reaches_s(limit_s)
+                words += f"; {after_s:.3g} s after the opening it is beyond the {objective} objective"
         return f"{words}; latencies depend on how long the run is"
 
 
-def queue_growth(columns: RequestColumns) -> QueueGrowth | None:
-    """Return how the queue grew; None where requests arrived at one time alone."""
-    arrival_s, finish_s = columns.arrival_s, columns.finish_s
+def queue_growth(arrival_s: np.ndarray, finish_s: np.ndarray) -> QueueGrowth | None:
+    """Return how the queue grew; None where requests arrived at one time alone.
+
+    Parameters
+    ----------
+    arrival_s, finish_s
+        Of all requests, in order of arrival; NaN for those that are not answered.
+    """
     if len(arrival_s) < 2 or arrival_s[-1] <= arrival_s[0]:
         return None
     half_s, last_s = (arrival_s[0] + arrival_s[-1]) / 2.0, arrival_s[-1]

@@ -1,0 +1,1 @@
+"""What ranking models cost: dense layers, interactions, embedding look-ups and their updates."""

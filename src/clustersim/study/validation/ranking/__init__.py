@@ -1,0 +1,1 @@
+"""Ranking models beside published measurements."""

@@ -1,0 +1,1 @@
+"""Ranking models: embedding tables divided over devices, training steps and services of queries."""

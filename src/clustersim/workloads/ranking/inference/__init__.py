@@ -1,0 +1,1 @@
+"""Services of ranking models: queries with candidates, answered in time."""

@@ -1,0 +1,1 @@
+"""How the embedding tables of a model are divided over devices."""
