@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from clustersim.study.capacity import capacity as capacity
     from clustersim.study.compare import Comparison as Comparison
     from clustersim.study.compare import compare as compare
+    from clustersim.study.explain import Explanation as Explanation
+    from clustersim.study.explain import explain as explain
     from clustersim.study.plan import Plan as Plan
     from clustersim.study.plan import plan as plan
     from clustersim.study.runner import run as run
@@ -37,6 +39,7 @@ _HOME = {
     "CatalogError": "errors",
     "ClusterSimError": "errors",
     "Comparison": "study.compare",
+    "Explanation": "study.explain",
     "InputError": "errors",
     "Plan": "study.plan",
     "Result": "results",
@@ -44,6 +47,7 @@ _HOME = {
     "World": "engine.world",
     "capacity": "study.capacity",
     "compare": "study.compare",
+    "explain": "study.explain",
     "load": "spec.load",
     "plan": "study.plan",
     "replay_flows": "engine.fabric",

@@ -44,7 +44,7 @@ def test_a_step_is_never_shorter_than_its_launches(cost):
     eager = RooflineTimer(cost, host=EngineHost(serial_s=1e-3, launches_s=2 * gpu_s))
     time = step(eager, 4, 400)
     assert time.seconds == pytest.approx(1e-3 + 2 * gpu_s, rel=1e-12)
-    assert time.launch_s == pytest.approx(1e-3 + gpu_s, rel=1e-9)
+    assert time.launch_s == time.seconds  # a faster GPU would not help
     captured = RooflineTimer(cost, host=EngineHost(serial_s=1e-3, launches_s=2 * gpu_s, captured_tokens=256))
     assert step(captured, 4, 400).seconds == pytest.approx(1e-3 + gpu_s, rel=1e-12)
 

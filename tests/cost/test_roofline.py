@@ -38,14 +38,14 @@ def test_a_large_product_on_an_ideal_device_takes_flops_over_peak():
     product = bf16(108 * 128, 8192, 65536)
     time = Roofline(A100, curves=IDEAL).time(product)
     assert time.seconds == pytest.approx(product.flops / 312e12, rel=1e-4)
-    assert time.memory_s == 0.0
+    assert time.memory_s < 1e-8 * time.compute_s
 
 
 def test_a_thin_product_on_an_ideal_device_takes_bytes_over_bandwidth():
     product = bf16(1, 8192, 8192)
     time = Roofline(A100, curves=IDEAL).time(product)
     assert time.seconds == pytest.approx(product.bytes_moved / 2039e9, rel=0.01)
-    assert time.compute_s == 0.0
+    assert time.compute_s < 1e-4 * time.memory_s
 
 
 def test_a_streaming_kernel_takes_bytes_over_bandwidth():

@@ -127,4 +127,4 @@ def test_a_decode_step_of_one_request_takes_about_the_time_to_read_the_weights()
     step = Roofline(device).stream(transformer.layer_operators(model, tokens=1, precision="bf16")) * 32
     read = transformer.weight_bytes(model, precision="bf16") / device.memory_bandwidth_bytes_per_s
     assert read < step.seconds < 2 * read
-    assert step.compute_s == 0.0
+    assert step.compute_s < 1e-3 * step.memory_s

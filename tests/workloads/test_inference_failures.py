@@ -207,7 +207,7 @@ def test_whatever_fails_whenever_each_request_is_answered_or_given_up_exactly_on
             assert request.arrival_s <= request.admitted_s < request.first_token_s <= request.finish_s
     for pool in workload._fleet.pools:
         assert pool.board.requests == [0] * len(pool.members)
-        assert pool.board.tokens == [0] * len(pool.members)
+        assert pool.board.work == [0] * len(pool.members)
         assert all(member.engine.scheduler.empty for member in pool.members)
         assert all(member.engine.scheduler.cache.used_blocks == 0 for member in pool.members)
 

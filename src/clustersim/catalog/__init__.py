@@ -44,10 +44,12 @@ _MODULES = {
     "encodings": "encodings",
     "node-types": "nodes",
     "models": "models",
-    "ranking-models": "ranking_models",
+    "ranking-models": "ranking_files",
     "lengths": "length_tables",
     "client-mixtures": "client_mixtures",
     "engines": "serving",
+    "query-sizes": "query_sizes",
+    "ranking-engines": "ranking_engines",
     "drives": "drives",
     "collectives": "collectives",
     "prices": "prices",
@@ -149,7 +151,7 @@ def ranking_model(name_or_path: str, *, base: Path | None = None) -> RankingMode
     InputError
         For a file that cannot be read.
     """
-    from clustersim.catalog.ranking_models import find_ranking_model
+    from clustersim.catalog.ranking_files import find_ranking_model
 
     return find_ranking_model(name_or_path, base=base)
 

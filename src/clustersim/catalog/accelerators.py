@@ -14,7 +14,7 @@ from clustersim.catalog.device_files import file_version, is_device_file, read_d
 from clustersim.errors import CatalogError, ClusterSimError, InputError, did_you_mean
 from clustersim.units import BANDWIDTH, FLOP_RATE, POWER, SIZE, TIME, parse_quantity
 
-__all__ = ["SHELF", "Accelerator", "DeviceSpeed", "Reach", "find_accelerator"]
+__all__ = ["AS_BUILT", "SHELF", "Accelerator", "DeviceSpeed", "Reach", "find_accelerator"]
 
 Reach = Literal["scale_up", "scale_out"]
 """How far a collective goes: among peers of one node (or NVLink domain), or over a network."""
@@ -30,6 +30,9 @@ class DeviceSpeed(NamedTuple):
     compute: float = 1.0
     memory_bandwidth: float = 1.0
     host: float = 1.0
+
+
+AS_BUILT = DeviceSpeed()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +59,8 @@ class Accelerator:
         number read as binary units. An 80 GB H100 has 81,559 MiB.
     memory_bandwidth_bytes_per_s
         Peak rate of device memory.
+    last_level_cache_bytes
+        Cache between the compute units and device memory (L2); None where it is not known.
     scale_up_bandwidth_bytes_per_s
         Sum over the links to peers, per direction; None without such links.
     compute_units
@@ -86,13 +91,14 @@ class Accelerator:
     fp8_promotion: float | None = None
     memory_bytes: float
     memory_bandwidth_bytes_per_s: float
+    last_level_cache_bytes: float | None = None
     scale_up_bandwidth_bytes_per_s: float | None
     compute_units: int
     collective_units: Mapping[str, int]
     tdp_w: float | None
     kernel_launch_s: float
     efficiency: str
-    speed: DeviceSpeed = DeviceSpeed()
+    speed: DeviceSpeed = AS_BUILT
     sources: Mapping[str, Source]
 
     def peak(self, precision: str) -> float:
@@ -149,7 +155,7 @@ class Accelerator:
 
         **Checked by:** tests/catalog/test_device_speed.py.
         """
-        if speed == DeviceSpeed() and memory_capacity == 1.0:
+        if speed == AS_BUILT and memory_capacity == 1.0:
             return self
         return replace(
             self,
@@ -182,6 +188,7 @@ def _build(record: Record) -> Accelerator:
     fields = record.fields
     scale_up = fields.get("scale_up_bandwidth")
     tdp = fields.get("tdp")
+    cache = fields.get("last_level_cache")
     return Accelerator(
         name=record.name,
         vendor=fields["vendor"],
@@ -192,6 +199,7 @@ def _build(record: Record) -> Accelerator:
         fp8_promotion=fields.get("fp8_promotion"),
         memory_bytes=parse_quantity(fields["memory"], SIZE),
         memory_bandwidth_bytes_per_s=parse_quantity(fields["memory_bandwidth"], BANDWIDTH),
+        last_level_cache_bytes=None if cache is None else parse_quantity(cache, SIZE),
         scale_up_bandwidth_bytes_per_s=None if scale_up is None else parse_quantity(scale_up, BANDWIDTH),
         compute_units=fields["compute_units"],
         collective_units=MappingProxyType(dict(fields.get("collective_units", {}))),

@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from clustersim.catalog.ranking_models import RankingModel
 
-__all__ = ["LinearLayer", "Part", "activation_product_flops", "interaction_width", "linear_layers"]
+__all__ = [
+    "LinearLayer",
+    "Part",
+    "activation_product_flops",
+    "activation_unit",
+    "cross_layers",
+    "hstu_layers",
+    "interaction_width",
+    "linear_layers",
+    "recurrent_layers",
+]
 
 Part = Literal["bottom", "interaction", "top", "heads"]
 
@@ -26,7 +36,7 @@ class LinearLayer:
     part: Part
     inputs: int
     outputs: int
-    rows: int = 1
+    rows: float = 1
     bias: bool = True
     after_step: bool = False
 
@@ -60,16 +70,16 @@ def interaction_width(model: RankingModel) -> int:
 
 def linear_layers(model: RankingModel) -> Iterator[LinearLayer]:
     """Yield the linear layers in the order in which a sample meets them; heads one after the other."""
-    yield from _stack("bottom", (model.dense_features, *model.bottom_mlp))
+    yield from stack("bottom", (model.dense_features, *model.bottom_mlp))
     yield from _interaction_layers(model)
-    yield from _stack("top", (interaction_width(model), *model.top_mlp))
+    yield from stack("top", (interaction_width(model), *model.top_mlp))
     if model.task_mlp:
         inputs = (model.top_mlp[-1] if model.top_mlp else interaction_width(model)) + model.factor_width
         for task in range(model.tasks):
-            yield from _stack("heads", (inputs, *model.task_mlp), prefix=f"{task}.")
+            yield from stack("heads", (inputs, *model.task_mlp), prefix=f"{task}.")
 
 
-def _stack(part: Part, widths: Sequence[int], *, prefix: str = "") -> Iterator[LinearLayer]:
+def stack(part: Part, widths: Sequence[int], *, prefix: str = "") -> Iterator[LinearLayer]:
     for number, (inputs, outputs) in enumerate(pairwise(widths)):
         yield LinearLayer(name=f"{part}.{prefix}{number}", part=part, inputs=inputs, outputs=outputs)
 
@@ -77,16 +87,16 @@ def _stack(part: Part, widths: Sequence[int], *, prefix: str = "") -> Iterator[L
 def _interaction_layers(model: RankingModel) -> Iterator[LinearLayer]:
     kind = model.interaction.kind
     if kind == "dcn-v2":
-        yield from _cross_layers(model)
+        yield from cross_layers(model)
     elif kind == "transformer":
-        yield from _hstu_layers(model)
+        yield from hstu_layers(model)
     elif kind == "attention":
-        yield from _activation_unit(model)
+        yield from activation_unit(model)
     elif kind == "attention-gru":
-        yield from _recurrent_layers(model)
+        yield from recurrent_layers(model)
 
 
-def _cross_layers(model: RankingModel) -> Iterator[LinearLayer]:
+def cross_layers(model: RankingModel) -> Iterator[LinearLayer]:
     """Yield W and V of x_{l+1} = x_0 ∘ (W·V·x_l + b) + x_l; one square matrix without a rank."""
     width, rank = model.feature_width, model.interaction.rank
     for number in range(model.interaction.layers):
@@ -98,7 +108,7 @@ def _cross_layers(model: RankingModel) -> Iterator[LinearLayer]:
             yield LinearLayer(name=f"{name}.w", part="interaction", inputs=rank, outputs=width)
 
 
-def _hstu_layers(model: RankingModel) -> Iterator[LinearLayer]:
+def hstu_layers(model: RankingModel) -> Iterator[LinearLayer]:
     shape, width = model.interaction, model.step_width
     projected = shape.heads * 2 * (shape.qk_dimension + shape.value_dimension)
     attended = shape.heads * shape.value_dimension
@@ -113,7 +123,7 @@ def _hstu_layers(model: RankingModel) -> Iterator[LinearLayer]:
             )
 
 
-def _activation_unit(model: RankingModel) -> Iterator[LinearLayer]:
+def activation_unit(model: RankingModel) -> Iterator[LinearLayer]:
     shape = model.interaction
     for number, (inputs, outputs) in enumerate(
         pairwise((shape.unit_inputs * model.step_width, *shape.unit_mlp))
@@ -127,7 +137,7 @@ def _activation_unit(model: RankingModel) -> Iterator[LinearLayer]:
         )
 
 
-def _recurrent_layers(model: RankingModel) -> Iterator[LinearLayer]:
+def recurrent_layers(model: RankingModel) -> Iterator[LinearLayer]:
     """Yield DIEN's two recurrent layers and the projection of the attention between them."""
     shape = model.interaction
     hidden, gated = shape.hidden, shape.gates * shape.hidden

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Literal
 
-from clustersim.catalog._store import Record, Shelf, Source
+from clustersim.catalog._store import Source
 from clustersim.catalog.ranking_layers import activation_product_flops, interaction_width, linear_layers
 from clustersim.errors import CatalogError, did_you_mean
 
@@ -19,7 +18,6 @@ __all__ = [
     "Interaction",
     "InteractionKind",
     "RankingModel",
-    "find_ranking_model",
 ]
 
 EMBEDDING_ELEMENT_BYTES: Mapping[str, float] = MappingProxyType(
@@ -239,39 +237,3 @@ def _element_bytes(precision: str) -> float:
     except KeyError:
         hint = did_you_mean(precision, EMBEDDING_ELEMENT_BYTES)
         raise CatalogError(f"unknown precision of embeddings '{precision}'.{hint}") from None
-
-
-def _tables(entry: Mapping[str, Any]) -> tuple[EmbeddingTable, ...]:
-    rows = entry["rows"]
-    count = len(rows)
-    pooling = entry.get("pooling", 1)
-    return tuple(
-        EmbeddingTable(
-            name=f"table.{number}",
-            rows=int(rows[number]),
-            dimension=entry["dimension"],
-            pooling=float(pooling[number] if isinstance(pooling, list) else pooling),
-        )
-        for number in range(count)
-    )
-
-
-def _build(record: Record) -> RankingModel:
-    entry = record.fields
-    return RankingModel(
-        name=record.name,
-        dense_features=entry["dense_features"],
-        bottom_mlp=tuple(entry["bottom_mlp"]),
-        tables=_tables(entry["tables"]),
-        interaction=Interaction(**entry["interaction"]),
-        top_mlp=tuple(entry["top_mlp"]),
-        sources=MappingProxyType(dict(record.sources)),
-    )
-
-
-SHELF: Shelf[RankingModel] = Shelf("ranking model", file="ranking_models.yaml", build=_build)
-
-
-def find_ranking_model(name_or_path: str, *, base: Path | None = None) -> RankingModel:
-    """Return a ranking model of the catalogue, or that of a file."""
-    return SHELF.get(name_or_path)

@@ -17,6 +17,8 @@ __all__ = ["SHELF", "ReuseHistogram", "reuse_histogram"]
 _FEW_ROWS = 0.01
 """Shares of rows are printed with three decimals: below this the mean use of a group is not read from them."""
 
+_NEWTON_STEPS = 6
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ReuseHistogram:
@@ -62,20 +64,38 @@ class ReuseHistogram:
         """Return rows and shares of look-ups of a table's groups, rare rows first.
 
         *Equation.* A table of R rows beside the record's mean of U/tables touched ones: where R is
-        less, all groups shrink alike. Where it is more, R − U/tables rows were not met; they take the
-        share of look-ups that fell on rows met once (Good, Biometrika 40, 1953: the probability of
-        what was not seen), but none of them more than such a row does.
+        less, all groups shrink alike. Where it is more, R − U/tables rows were not met; they take a
+        share of the look-ups such that a batch as large as the recorded one touches as many different
+        rows as it did, but none of them is more popular than a row that was met once.
         """
         touched = float(self.rows.sum()) / self.tables
         if rows <= touched:
             return self.rows * (rows / touched / self.tables), self.shares
-        unseen = rows - touched
-        once = self.shares[0] / self.rows[0] * self.tables
-        missing = min(float(self.shares[0]), unseen * once / (1.0 + unseen * once))
+        missing = self._share_of_unseen(rows - touched)
         return (
-            np.concatenate(([unseen], self.rows / self.tables)),
+            np.concatenate(([rows - touched], self.rows / self.tables)),
             np.concatenate(([missing], self.shares * (1.0 - missing))),
         )
+
+    def _share_of_unseen(self, unseen_rows: float) -> float:
+        """Return the share m of look-ups that goes to rows outside the record.
+
+        *Equation:* n·Σ s·exp(−n·s/r) look-ups of a batch of n fall on rows met once there, and in
+        first order the batch loses m times as many different rows of the record as it wins others:
+        Σ r·exp(−n·s/r) = u·(1 − exp(−n·m/u)) − m·n·Σ s·exp(−n·s/r), solved by Newton's method, which
+        comes from the left as the right side is concave.
+        """
+        lookups, rows = self.lookups / self.tables, self.rows / self.tables
+        again = np.exp(-lookups * self.shares / rows)
+        untouched, lost = float((rows * again).sum()), lookups * float((self.shares * again).sum())
+        share = 0.0
+        for _ in range(_NEWTON_STEPS):
+            fresh = math.exp(-lookups * share / unseen_rows)
+            slope = lookups * fresh - lost
+            if slope <= 0.0:
+                break
+            share += (untouched - unseen_rows * (1.0 - fresh) + lost * share) / slope
+        return min(share, float(self.shares[0]), unseen_rows / (lookups + unseen_rows))
 
 
 def _build(record: Record) -> ReuseHistogram:

@@ -8,7 +8,7 @@ traffic takes, and a fixed latency (filling and draining the device). The parame
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from types import MappingProxyType
 
@@ -19,6 +19,7 @@ from clustersim.cost.attention_curves import AttentionWork, DecodeAttentionCurve
 from clustersim.cost.gemm_curve import GemmCurve
 from clustersim.cost.operators import AttentionShape, Operator
 from clustersim.cost.roofs import Curve, Roofs
+from clustersim.cost.row_curve import RowCurve, row_curve
 from clustersim.errors import CatalogError, InputError, did_you_mean
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "MemoryCurve",
     "PrefillAttentionCurve",
     "Roofs",
+    "RowCurve",
     "curve_set",
 ]
 
@@ -72,6 +74,9 @@ class CurveSet:
         Everything that memory bounds, by kind of operator.
     sources
         Curve (`gemm.bf16`, `memory`, …) to source.
+    rows
+        Look-ups in embedding tables and their updates; None (a device file without them): as the
+        device's copies, nothing from its cache.
     """
 
     name: str
@@ -83,6 +88,7 @@ class CurveSet:
     plain_decode: DecodeAttentionCurve
     memory: Mapping[str, MemoryCurve]
     sources: Mapping[str, Source]
+    rows: RowCurve | None = None
 
     def curve(self, operator: Operator) -> Curve:
         """Return the curve for an operator.
@@ -106,6 +112,8 @@ class CurveSet:
             return (
                 self.grouped_decode if operator.shape.kv_heads < operator.shape.heads else self.plain_decode
             )
+        if kind in ("embedding_bag", "embedding_update"):
+            return self.rows or self.memory["elementwise"]
         return self.memory[kind]
 
     def _product(self, curves: Mapping[str, GemmCurve], precision: str) -> GemmCurve:
@@ -138,7 +146,11 @@ def _products(
     )
 
 
-SHELF: Shelf[CurveSet] = Shelf("efficiency curve set", file="efficiency.yaml", build=_build)
+def _with_rows(record: Record) -> CurveSet:
+    return replace(_build(record), rows=row_curve(record.name))
+
+
+SHELF: Shelf[CurveSet] = Shelf("efficiency curve set", file="efficiency.yaml", build=_with_rows)
 
 
 def curve_set(name: str) -> CurveSet:

@@ -30,6 +30,8 @@ class LaunchTimes:
         the framework.
     blocking
         Whether no kernel is launched before the one ahead has ended (CUDA_LAUNCH_BLOCKING=1).
+    host_speed
+        Of the host that waits, against one as it is built; the two times above are its own.
 
     **Source:** `Accelerator.sources["kernel_launch"]`. **Checked by:** tests/cost/test_launches.py.
     """
@@ -37,10 +39,11 @@ class LaunchTimes:
     kernel_s: float
     product_s: float
     blocking: bool = False
+    host_speed: float = 1.0
 
     def seconds(self, operators: Iterable[Operator]) -> float:
         """Return what the host takes to launch all kernels of some operators."""
-        wait_s = _BLOCKING_WAIT_S if self.blocking else 0.0
+        wait_s = _BLOCKING_WAIT_S / self.host_speed if self.blocking else 0.0
         return sum(
             each.launches
             * round(each.count)

@@ -17,6 +17,7 @@ __all__ = [
     "GemmShape",
     "MemoryKind",
     "Operator",
+    "RowShape",
     "backward_attention",
     "convolution",
     "decode_attention",
@@ -58,6 +59,8 @@ Kind = Literal[
     "fused_norm",
     "embedding",
     "optimizer",
+    "embedding_bag",
+    "embedding_update",
 ]
 MemoryKind = Literal["elementwise", "activation", "norm", "fused_norm", "embedding", "optimizer"]
 """Memory-bound kernels, each with a curve of its own: `elementwise` streams (residual additions,
@@ -93,6 +96,18 @@ class AttentionShape:
     head_dim: float
 
 
+@dataclass(frozen=True, slots=True)
+class RowShape:
+    """Scattered rows of embedding tables, as a device moves them: short rows cost more than their bytes.
+
+    `memory_bytes` go between memory and the last-level cache, `cache_bytes` between that and the
+    multiprocessors; a row found in the cache is among the latter only.
+    """
+
+    memory_bytes: float
+    cache_bytes: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operator:
     """One kernel, executed `count` times.
@@ -118,7 +133,7 @@ class Operator:
     flops: float
     bytes_moved: float
     precision: str
-    shape: GemmShape | AttentionShape | None = None
+    shape: GemmShape | AttentionShape | RowShape | None = None
     count: float = 1
     launches: float = 1
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from clustersim.catalog.accelerators import Accelerator, DeviceSpeed
+from clustersim.catalog.accelerators import AS_BUILT, Accelerator, DeviceSpeed
 from clustersim.cost.efficiency import AttentionWork, CurveSet, Roofs, curve_set
 from clustersim.cost.operators import Operator
 from clustersim.engine.trace import COMPUTE, HOST, MEMORY_BANDWIDTH
@@ -84,10 +84,7 @@ def _at_speed(roofs: Roofs, speed: DeviceSpeed) -> Roofs:
     """Bring the latency of a kernel to the speed that its two other times are at already."""
     compute_s, memory_s, latency_s = roofs
     as_built_s = _corner_s(speed.compute * compute_s, speed.memory_bandwidth * memory_s)
-    if as_built_s:
-        part = _corner_s(compute_s, memory_s) / as_built_s
-    else:
-        part = 1.0 / speed.memory_bandwidth
+    part = _corner_s(compute_s, memory_s) / as_built_s if as_built_s else 1.0 / speed.memory_bandwidth
     return Roofs(compute_s, memory_s, latency_s * part)
 
 
@@ -115,7 +112,7 @@ class Roofline:
     def __init__(self, accelerator: Accelerator, *, curves: CurveSet | None = None) -> None:
         self.accelerator = accelerator
         self.curves = curves if curves is not None else curve_set(accelerator.efficiency)
-        self._speed = None if accelerator.speed == DeviceSpeed() else accelerator.speed
+        self._speed = None if accelerator.speed == AS_BUILT else accelerator.speed
 
     def kernel(self, operator: Operator) -> KernelTime:
         """Return the time that the device takes for one execution, whatever the host does."""

@@ -15,7 +15,7 @@ from clustersim.engine.fabric import DEFAULT_TRAFFIC, Fabric, Link, TrafficClass
 from clustersim.engine.link_use import LinkUse
 from clustersim.engine.link_waits import LinkWaits
 from clustersim.engine.pessimism import Pessimism
-from clustersim.engine.trace import HOST, NETWORK_LATENCY, NO_CAUSE, Trace, link_resource
+from clustersim.engine.trace import NETWORK_LATENCY, NO_CAUSE, Trace, link_resource
 from clustersim.topology import Path, Topology
 
 __all__ = ["World"]
@@ -175,9 +175,7 @@ class World:
             yield self.env.timeout(overhead_s + path.latency_s)
         if self.topology.routing == "adaptive":
             self._use.started(path)
-        shares = {NETWORK_LATENCY: path.latency_s}
-        if overhead_s:
-            shares[HOST] = overhead_s
+        shares = {NETWORK_LATENCY: overhead_s + path.latency_s}
         if path.links and size_bytes:
             weights = None if path.plain else path.flow_weights
             route_set = self.fabric.route_set(path.links, weights, owner=owner, traffic=traffic)

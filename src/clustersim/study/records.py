@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from clustersim.errors import ClusterSimError
-from clustersim.results import Ending
+from clustersim.results import Ending, by_class
 from clustersim.results.atomic import write_text
 from clustersim.spec.scenario import Scenario
 
@@ -30,6 +30,10 @@ class RunRecord:
         Workload to its kind.
     metrics
         Workload (and `fabric`) to metric to value, in SI units.
+    shares
+        Workload to the shares of its time by class of resource.
+    facts
+        Workload to what it was found to be.
     error
         Why the run failed; empty where it did not.
     """
@@ -38,6 +42,8 @@ class RunRecord:
     seed: int
     kinds: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    shares: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    facts: Mapping[str, Mapping[str, float | str]] = field(default_factory=dict)
     simulated_s: float = 0.0
     wall_s: float = 0.0
     error: str = ""
@@ -64,8 +70,17 @@ def simulate(scenario: Scenario) -> RunRecord:
             raise KeyboardInterrupt
         reason = "; ".join(result.notes)
         return RunRecord(identity, scenario.seed, error=f"stopped before its end: {reason}")
-    kinds = {name: outcome.kind for name, outcome in result.outcomes.items()}
-    return RunRecord(identity, scenario.seed, kinds, result.metrics(), result.simulated_s, result.wall_s)
+    outcomes = result.outcomes
+    return RunRecord(
+        identity,
+        scenario.seed,
+        kinds={name: outcome.kind for name, outcome in outcomes.items()},
+        metrics=result.metrics(),
+        shares={name: by_class(outcome.attribution) for name, outcome in outcomes.items()},
+        facts={name: dict(outcome.facts) for name, outcome in outcomes.items()},
+        simulated_s=result.simulated_s,
+        wall_s=result.wall_s,
+    )
 
 
 def _reason(error: Exception) -> str:

@@ -21,6 +21,8 @@ from clustersim.topology.routing import Router
 
 __all__ = ["Topology", "from_graph", "link_names", "unreachable"]
 
+_AS_BUILT = SpeedsSpec()
+
 
 class Topology:
     """Vertices and directed links of a cluster, and the path of each connection.
@@ -70,7 +72,7 @@ class Topology:
         seed: int = 0,
         routing: Routing = "ecmp",
         connections: int = 1,
-        speeds: SpeedsSpec = SpeedsSpec(),
+        speeds: SpeedsSpec = _AS_BUILT,
     ) -> None:
         self.graph = nx.freeze(graph)
         self.speeds = speeds

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import simpy
 
 from clustersim.engine.fabric import Flow, RouteSet, TrafficClass
-from clustersim.engine.trace import COMPUTE, HOST, NETWORK_LATENCY, link_resource
+from clustersim.engine.trace import COMPUTE, NETWORK_LATENCY, link_resource
 from clustersim.engine.world import World
 
 __all__ = ["BulkFlow", "BulkRoute", "Sent"]
@@ -146,8 +146,7 @@ class BulkFlow:
     def _end(self, _: simpy.Event) -> None:
         world, route, flow = self._world, self._route, self._flow
         shares = {
-            NETWORK_LATENCY: route.latency_s,
-            HOST: route.overhead_s,
+            NETWORK_LATENCY: route.latency_s + route.overhead_s,
             self._bound_by: self._wait_s + flow.bound_s,
         }
         for link, seconds in flow.held_by().items():

@@ -48,17 +48,18 @@ class Durations:
         self._recorded = spec.compute == "recorded"
         self._peak_flops = accelerator.peak(spec.precision)
         self._bytes_per_s = accelerator.memory_bandwidth_bytes_per_s
+        self._speed = accelerator.speed
 
     def of(self, node: Node) -> Duration:
         """Return how long a node computes."""
         recorded_s = node.duration_micros * _MICRO
         if on_host(node):
-            return Duration(recorded_s, HOST)
+            return Duration(recorded_s / self._speed.host, HOST)
         compute_s = _count(node, "num_ops") / self._peak_flops
         memory_s = _count(node, "tensor_size") / self._bytes_per_s
         roofline_s = max(compute_s, memory_s)
         if not roofline_s or (self._recorded and recorded_s):
-            return Duration(recorded_s, COMPUTE)
+            return Duration(recorded_s / self._speed.compute, COMPUTE)
         return Duration(roofline_s, COMPUTE if compute_s >= memory_s else MEMORY_BANDWIDTH)
 
 

@@ -250,7 +250,8 @@ class Replay:
         intervals = self.ledgers[task.rank].communication
         size = node.attributes.get("tensor_size", 0)
         if node.duration_micros or not isinstance(size, int):
-            timer = self._world.env.timeout(node.duration_micros * 1e-6)
+            latency_speed = self._world.topology.speeds.network_latency
+            timer = self._world.env.timeout(node.duration_micros * 1e-6 / latency_speed)
             timer.callbacks.append(
                 lambda _: self._ran(queue, task, cause, start_s, "transfer", NETWORK_LATENCY, intervals)
             )

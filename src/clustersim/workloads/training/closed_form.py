@@ -59,15 +59,18 @@ class Added(NamedTuple):
     ----------
     booked
         The message, with the part of its time that no kernels hide.
-    shares
-        That part by resource.
     slowed_s
         Time by which kernels beside it take longer.
+    covered_s
+        Time of kernels beside it that does not count, as it takes longer than they do.
+    shares
+        Seconds by resource that the pass would lose with it: what it adds, and what it covers.
     """
 
     booked: Booked
-    shares: Mapping[str, float]
     slowed_s: float
+    covered_s: float
+    shares: Mapping[str, float]
 
 
 def booked(message: Message, alone: Alone, *, kernels_s: float) -> Added:
@@ -75,14 +78,16 @@ def booked(message: Message, alone: Alone, *, kernels_s: float) -> Added:
 
     *Equation.* With C the time of all its collectives, H = `kernels_s` the kernels that they run beside and
     s the slowdown of those: kernels take min(C/s, H)·(s - 1) longer, and C - s·H is left to wait for, if
-    it is positive.
+    it is positive. Together they take C then, else H + C·(s - 1)/s; so C, or C·(s - 1)/s, shrinks with the
+    network.
 
     **Checked by:** tests/workloads/test_training_compile.py, and test_training_exact.py against the fabric.
     """
     total_s = message.count * alone.seconds
     exposed_s = max(0.0, total_s - alone.slowdown * kernels_s)
     slowed_s = min(total_s / alone.slowdown, kernels_s) * (alone.slowdown - 1.0)
-    part = exposed_s / alone.seconds if alone.seconds else 0.0
+    covered_s = kernels_s if exposed_s else 0.0
+    part = (exposed_s + slowed_s + covered_s) / alone.seconds if alone.seconds else 0.0
     shares = {resource: part * seconds for resource, seconds in alone.shares.items()}
     item = Booked(message.dimension, message.collective, message.size_bytes, message.count, exposed_s)
-    return Added(item, shares, slowed_s)
+    return Added(item, slowed_s, covered_s, shares)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import simpy
 
 __all__ = ["Kernels"]
@@ -22,18 +24,35 @@ class Kernels:
     env
         The clock.
 
+    Attributes
+    ----------
+    slowed_by
+        Seconds by resource of the collectives that ended beside the stretch since it began; empty while
+        one still runs. What the stretch took longer shrinks with them then, else with the kernels.
+
     **Valid when** kernels have many more tiles than the GPU has multiprocessors, and collectives leave
     memory bandwidth over; see `clustersim.catalog.Accelerator.slowdown_beside_collective`.
     **Checked by:** tests/workloads/test_training_kernels.py.
     """
 
-    __slots__ = ("_done", "_env", "_left_s", "_part", "_rate", "_running", "_since_s", "_timer")
+    __slots__ = (
+        "_done",
+        "_ended",
+        "_env",
+        "_left_s",
+        "_part",
+        "_rate",
+        "_running",
+        "_since_s",
+        "_timer",
+    )
 
     def __init__(self, env: simpy.Environment) -> None:
         self._env = env
         self._part = 1.0
         self._rate = 1.0
         self._running: list[float] = []
+        self._ended: list[Mapping[str, float]] = []
         self._left_s = 0.0
         self._since_s = 0.0
         self._timer: simpy.Event | None = None
@@ -43,6 +62,7 @@ class Kernels:
         """Begin a stretch that takes `seconds` alone, so much of it kernels; the event is its end."""
         self._left_s = seconds
         self._part = kernels_part
+        self._ended = []
         self._rate = self._rate_now()
         self._done = self._env.event()
         self._arm()
@@ -54,11 +74,21 @@ class Kernels:
             self._running.append(fraction)
             self._change()
 
-    def end_beside(self, fraction: float) -> None:
-        """Take it back."""
+    def end_beside(self, fraction: float, shares: Mapping[str, float]) -> None:
+        """Take it back; `shares` are the seconds of the collective by resource."""
         if fraction:
             self._running.remove(fraction)
+            self._ended.append(shares)
             self._change()
+
+    @property
+    def slowed_by(self) -> Mapping[str, float]:
+        """See the class."""
+        total: dict[str, float] = {}
+        for shares in () if self._running else self._ended:
+            for resource, seconds in shares.items():
+                total[resource] = total.get(resource, 0.0) + seconds
+        return total
 
     def _change(self) -> None:
         if self._timer is not None:

@@ -144,6 +144,7 @@ def _launches(host: HostSpec, accelerator: Accelerator) -> LaunchTimes:
         kernel_s=kernel_s,
         product_s=host.product_factor * kernel_s,
         blocking=host.launch == "blocking",
+        host_speed=accelerator.speed.host,
     )
 
 

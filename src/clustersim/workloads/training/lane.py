@@ -185,7 +185,8 @@ class Lane:
             self._job.book(self, compute.booked, start_s, end_s)
         shares = compute.shares
         if abs(end_s - start_s - compute.seconds) > _ROUNDING * compute.seconds:
-            shares = _stretched(compute, end_s - start_s)
+            alone_s = compute.exposed_s + (compute.seconds - compute.exposed_s) * slowest
+            shares = _stretched(compute, end_s - start_s, alone_s, self.kernels.slowed_by)
         row = self._job.record(self, compute, start_s, end_s, shares)
         self.last = Span(self.last, start_s, end_s, shares, row)
         ledger.passes.append(PassRecord(compute.kind, compute.micro_batch, compute.chunk, start_s, end_s))
@@ -251,6 +252,14 @@ class Lane:
         self.last = meeting.span
 
 
-def _stretched(compute: Compute, took_s: float) -> Mapping[str, float]:
-    part = took_s / compute.seconds if compute.seconds else 0.0
-    return {resource: part * share for resource, share in compute.shares.items()}
+def _stretched(
+    compute: Compute, took_s: float, alone_s: float, slowed_by: Mapping[str, float]
+) -> Mapping[str, float]:
+    """Split a stretch that took longer than nominal: by a slow rank, and by collectives beside it."""
+    slowed_s, beside_s = took_s - alone_s, sum(slowed_by.values())
+    by_others = slowed_s > _ROUNDING * took_s and beside_s > 0.0
+    part = (alone_s if by_others else took_s) / compute.seconds if compute.seconds else 0.0
+    shares = {resource: part * share for resource, share in compute.shares.items()}
+    for resource, seconds in slowed_by.items() if by_others else ():
+        shares[resource] = shares.get(resource, 0.0) + slowed_s * seconds / beside_s
+    return shares

@@ -126,7 +126,7 @@ class Meeting:
     def _finish(self, record: CollectiveRecord, cause: Span | None) -> None:
         self.span = Span(cause, record.start_s, record.end_s, record.shares, record.row)
         for lane in self.lanes:
-            lane.kernels.end_beside(self.beside)
+            lane.kernels.end_beside(self.beside, record.shares)
             lane.pending -= self.beside > 0.0
             lane.ledger.communication_s += record.end_s - record.start_s
         for waiter in self._waiters:

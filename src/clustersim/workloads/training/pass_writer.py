@@ -9,6 +9,7 @@ from clustersim.cost.training.shard import Message
 from clustersim.spec.training import OverlapSpec
 from clustersim.workloads.training.closed_form import Added, AloneOf, beside_s, booked
 from clustersim.workloads.training.launch_queue import LaunchQueue
+from clustersim.workloads.training.pass_shares import PassShares
 from clustersim.workloads.training.program import Await, Booked, Compute, ComputeKind, Instruction, Launch
 
 __all__ = ["PassWriter"]
@@ -43,7 +44,7 @@ class PassWriter:
         self._overlap = overlap
         self._time = KernelTime.ZERO
         self._booked: dict[tuple[str, str, float], Booked] = {}
-        self._added: dict[str, float] = {}
+        self._shares = PassShares()
         self._launched = 0
         self._queue = LaunchQueue()
 
@@ -65,6 +66,7 @@ class PassWriter:
             time, left_s = time + KernelTime(launch_s=host_s), 0.0
         else:
             self._queue.launch(host_s, device_s=left_s)
+        covered_s = 0.0
         shared: list[tuple[Message, float]] = []
         for message in messages:
             beside = min(left_s, beside_s(message, self._overlap))
@@ -75,15 +77,21 @@ class PassWriter:
             if alone is None:
                 shared.append((message, beside))
             else:
-                self._book(booked(message, alone, kernels_s=beside))
+                covered_s += self._book(booked(message, alone, kernels_s=beside))
         if shared:
-            self._between(time, shared)
+            self._between(time, shared, covered_s)
         else:
-            self._time += time
+            self._add(time, covered_s)
+
+    def _add(self, time: KernelTime, covered_s: float) -> None:
+        self._time += time
+        self._shares.kernels(time, covered_s=covered_s)
 
     def wait(self, restart_s: float = 0.0) -> None:
         """Have the host wait until everything so far is done; the device is idle until it has gone on."""
-        self._time += KernelTime(launch_s=self._queue.drain() + restart_s)
+        idle_s = self._queue.drain()
+        self._time += KernelTime(launch_s=idle_s + restart_s)
+        self._shares.settle(idle_s=idle_s, restart_s=restart_s)
 
     def put(self, *instructions: Instruction) -> None:
         """Have something happen at this point of the pass."""
@@ -102,7 +110,8 @@ class PassWriter:
         self._flush()
         return self.instructions
 
-    def _book(self, added: Added) -> None:
+    def _book(self, added: Added) -> float:
+        """Add a message in closed form; return the seconds of kernels that it covers."""
         item = added.booked
         key = item[:3]
         known = self._booked.get(key)
@@ -111,19 +120,22 @@ class PassWriter:
         self._booked[key] = item
         self._queue.launch(0.0, device_s=added.booked.exposed_s + added.slowed_s)
         self._time += KernelTime(compute_s=added.slowed_s)
-        for resource, seconds in added.shares.items():
-            self._added[resource] = self._added.get(resource, 0.0) + seconds
+        self._shares.message(added.shares)
+        return added.covered_s
 
-    def _between(self, time: KernelTime, messages: Sequence[tuple[Message, float]]) -> None:
+    def _between(
+        self, time: KernelTime, messages: Sequence[tuple[Message, float]], covered_s: float
+    ) -> None:
         """Run messages on the fabric: beside so many seconds of the block's kernels, or after all of them."""
-        used = 0.0
+        used, covered = 0.0, covered_s / time.seconds if time.seconds else 0.0
         for message, beside in messages:
             if beside:
                 key = self._launch(message)
-                self._time += time * (beside / time.seconds)
+                self._add(time * (beside / time.seconds), covered * beside)
                 self.put(Await(key))
                 used += beside / time.seconds
-        self._time += time * max(0.0, 1.0 - used)
+        left = max(0.0, 1.0 - used)
+        self._add(time * left, covered_s * left)
         for message, beside in messages:
             if not beside:
                 self.put(Await(self._launch(message)))
@@ -147,11 +159,8 @@ class PassWriter:
     def _flush(self) -> None:
         seconds = self._time.seconds + sum(item.exposed_s for item in self._booked.values())
         if seconds > 0.0 or self._booked:
-            shares = self._time.shares()
-            for resource, share in self._added.items():
-                shares[resource] = shares.get(resource, 0.0) + share
-            items = tuple(self._booked.values())
+            shares, items = self._shares.take(), tuple(self._booked.values())
             self.instructions.append(
                 Compute(self._kind, seconds, self._time.launch_s, shares, chunk=self._chunk, booked=items)
             )
-        self._time, self._booked, self._added = KernelTime.ZERO, {}, {}
+        self._time, self._booked = KernelTime.ZERO, {}

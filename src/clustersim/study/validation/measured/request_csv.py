@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from clustersim.study.validation.measured.measured_run import MeasuredRun
-from clustersim.workloads.inference.demand.trace_files import ARRIVAL, time_reader
 from clustersim.workloads.serving.csv_rows import OUTPUT, PROMPT, read_rows, tokens
+from clustersim.workloads.serving.csv_times import ARRIVAL, time_reader
 
 __all__ = ["MEASURED_COLUMNS", "read_request_csv"]
 

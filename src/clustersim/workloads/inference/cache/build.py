@@ -110,7 +110,7 @@ class Caches:
         nodes = dict.fromkeys(node_of(gpu) for gpu in replica.gpus)
         for tier in spec.tiers:
             if isinstance(tier, NvmeTier):
-                read, write = drive_rates(tier)
+                read, write = drive_rates(tier, speed=self._world.topology.speeds.storage)
                 for node in nodes:
                     if node not in self._drives:
                         self._drives[node] = NodeDrives(

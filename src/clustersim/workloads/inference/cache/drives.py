@@ -11,7 +11,7 @@ from clustersim.spec.kv_cache import NvmeTier
 __all__ = ["NodeDrives", "drive_rates"]
 
 
-def drive_rates(spec: NvmeTier) -> tuple[float, float]:
+def drive_rates(spec: NvmeTier, *, speed: float = 1.0) -> tuple[float, float]:
     """Return what the drives of one node read and write per second, all together, in bytes.
 
     Raises
@@ -25,7 +25,7 @@ def drive_rates(spec: NvmeTier) -> tuple[float, float]:
         raise InputError(Problem(("drive",), str(error))) from None
     read = drive.read_bytes_per_s if spec.read_bandwidth is None else spec.read_bandwidth
     write = drive.write_bytes_per_s if spec.write_bandwidth is None else spec.write_bandwidth
-    return spec.drives * read, spec.drives * write
+    return spec.drives * speed * read, spec.drives * speed * write
 
 
 class NodeDrives:

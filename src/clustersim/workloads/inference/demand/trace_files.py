@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from datetime import date
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from clustersim.workloads.inference.demand.request_set import RequestSet
 from clustersim.workloads.serving.csv_rows import OUTPUT, PROMPT, read_rows, tokens
+from clustersim.workloads.serving.csv_times import ARRIVAL, time_reader
 
-__all__ = ["ARRIVAL", "read_lengths", "read_trace", "time_reader"]
+__all__ = ["read_lengths", "read_trace"]
 
-ARRIVAL = ("timestamp", "arrived_at", "arrival_time", "arrival_s", "arrival", "time")
-"""Names of the column of arrival times, in lower case."""
 _SESSION = ("session id", "session_id", "session", "conversation_id")
-_SECONDS_PER_DAY = 86_400
 
 
 def read_trace(path: Path, *, only: Sequence[tuple[str, str]] = ()) -> RequestSet:
@@ -78,37 +74,3 @@ def read_lengths(path: Path) -> tuple[np.ndarray, np.ndarray]:
 def _lengths(row: Sequence[str]) -> tuple[int, int]:
     prompt, output = row
     return tokens(prompt, "prompt", least=1), max(1, tokens(output, "output", least=0))
-
-
-def time_reader() -> Callable[[str], float]:
-    """Return a reader of times; dates are counted from the first one read, to keep all digits."""
-    days: dict[str, int] = {}
-
-    def seconds(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            return _date_seconds(text, days)
-        if not math.isfinite(value):
-            raise ValueError(f"arrival is '{text}'; a finite number of seconds is expected")
-        return value
-
-    return seconds
-
-
-def _date_seconds(text: str, days: dict[str, int]) -> float:
-    day, _, clock = text.strip().replace("T", " ").removesuffix("Z").removesuffix("+00:00").partition(" ")
-    try:
-        if day not in days:
-            days[day] = date.fromisoformat(day).toordinal()
-        hours, minutes, rest = clock.split(":")
-        in_day = int(hours) * 3600 + int(minutes) * 60 + float(rest)
-        in_range = int(hours) < 24 and int(minutes) < 60 and 0 <= float(rest) < 61
-    except ValueError:
-        in_range = False
-    if not in_range:
-        raise ValueError(
-            f"arrival is '{text}'; seconds, or a UTC date and time like '2023-11-16 18:15:46.68' is expected"
-        )
-    first = next(iter(days.values()))
-    return (days[day] - first) * _SECONDS_PER_DAY + in_day

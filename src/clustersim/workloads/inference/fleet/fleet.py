@@ -169,7 +169,7 @@ class Fleet:
             replica=replica,
             engine=engine,
             startup=self._spec.startup,
-            engine_start_s=engine_start_s(self._spec),
+            engine_start_s=engine_start_s(self._spec) / self._world.topology.speeds.host,
             traffic=self._traffic,
             log=self.log,
         )

@@ -23,7 +23,7 @@ class LoadBoard:
         Places of the pool; none is ready at first.
     """
 
-    __slots__ = ("_busy_from_s", "_busy_s", "_env", "is_ready", "ready", "requests", "tokens")
+    __slots__ = ("_busy_from_s", "_busy_s", "_env", "is_ready", "ready", "requests", "work")
 
     def __init__(self, env: simpy.Environment, replicas: int) -> None:
         self._env = env
@@ -34,7 +34,7 @@ class LoadBoard:
         self.is_ready = [False] * replicas
         self.requests = [0] * replicas
         """Requests of each replica without their last token."""
-        self.tokens = [0] * replicas
+        self.work = [0] * replicas
         """Prompt tokens of these."""
 
     def set_ready(self, replica: int, *, ready: bool) -> None:
@@ -47,12 +47,12 @@ class LoadBoard:
         if not self.requests[replica]:
             self._busy_from_s[replica] = self._env.now
         self.requests[replica] += 1
-        self.tokens[replica] += request.prompt
+        self.work[replica] += request.prompt
 
     def left(self, replica: int, request: Request) -> None:
         """Count a request that a replica has answered, or lost."""
         self.requests[replica] -= 1
-        self.tokens[replica] -= request.prompt
+        self.work[replica] -= request.prompt
         if not self.requests[replica]:
             self._busy_s[replica] += self._env.now - self._busy_from_s[replica]
 

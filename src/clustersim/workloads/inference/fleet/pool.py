@@ -9,9 +9,9 @@ import simpy
 
 from clustersim.workloads.inference.fleet.load_board import LoadBoard
 from clustersim.workloads.inference.fleet.member import Member, State
-from clustersim.workloads.inference.fleet.router import Router
 from clustersim.workloads.inference.replica.engine import ReplicaEngine
 from clustersim.workloads.inference.requests import Request
+from clustersim.workloads.serving.router import Router
 
 __all__ = ["Deliver", "Pool"]
 
@@ -38,7 +38,7 @@ class Pool:
         self,
         env: simpy.Environment,
         members: Sequence[Member],
-        router: Router,
+        router: Router[Request, LoadBoard],
         *,
         deliver: Deliver = ReplicaEngine.submit,
     ) -> None:

@@ -6,8 +6,8 @@ from collections import OrderedDict
 from collections.abc import Iterator
 
 from clustersim.workloads.inference.fleet.load_board import LoadBoard
-from clustersim.workloads.inference.fleet.router import Router
 from clustersim.workloads.inference.requests import Request
+from clustersim.workloads.serving.router import Router
 
 __all__ = ["PrefixAware"]
 
@@ -16,7 +16,7 @@ _MOST_REQUESTS_MORE = 64
 _MOST_TIMES_MORE = 1.5
 
 
-class PrefixAware(Router):
+class PrefixAware(Router[Request, LoadBoard]):
     """The replica with the least score, unless requests are spread too unevenly by that.
 
     *Equation.* score = Σ (prompt − cached) over the request and the unanswered ones of the replica, in

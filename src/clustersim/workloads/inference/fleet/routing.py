@@ -5,8 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from clustersim.spec.routing import RoutingPolicy
+from clustersim.workloads.inference.fleet.load_board import LoadBoard
 from clustersim.workloads.inference.fleet.prefix_router import PrefixAware
-from clustersim.workloads.inference.fleet.router import (
+from clustersim.workloads.inference.fleet.session_router import SessionAffinity
+from clustersim.workloads.inference.requests import Request
+from clustersim.workloads.serving.router import (
     LeastOutstanding,
     PowerOfTwo,
     RandomChoice,
@@ -14,12 +17,13 @@ from clustersim.workloads.inference.fleet.router import (
     Router,
     ShortestQueue,
 )
-from clustersim.workloads.inference.fleet.session_router import SessionAffinity
 
 __all__ = ["make_router"]
 
 
-def make_router(policy: RoutingPolicy, *, replicas: int, kv_tokens: int, rng: np.random.Generator) -> Router:
+def make_router(
+    policy: RoutingPolicy, *, replicas: int, kv_tokens: int, rng: np.random.Generator
+) -> Router[Request, LoadBoard]:
     """Make the router of a policy.
 
     Parameters

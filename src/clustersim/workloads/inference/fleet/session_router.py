@@ -6,8 +6,8 @@ from bisect import bisect
 from hashlib import blake2b
 
 from clustersim.workloads.inference.fleet.load_board import LoadBoard
-from clustersim.workloads.inference.fleet.router import Router
 from clustersim.workloads.inference.requests import Request
+from clustersim.workloads.serving.router import Router
 
 __all__ = ["SessionAffinity"]
 
@@ -15,7 +15,7 @@ _POINTS = 128
 """Points of each replica on the ring (assumed): shares of replicas differ by about 1/√128, 9 %."""
 
 
-class SessionAffinity(Router):
+class SessionAffinity(Router[Request, LoadBoard]):
     """A session is a point on a ring and belongs to the next ready replica.
 
     When a replica goes, its sessions alone move, to the replicas that come next on the ring; when it is

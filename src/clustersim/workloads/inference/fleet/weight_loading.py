@@ -74,5 +74,6 @@ def load_weights(
         )
         loaded()
 
-    bound_s = size_bytes / startup.bandwidth if startup.bandwidth else 0.0
+    storage = world.topology.speeds.storage
+    bound_s = size_bytes / (storage * startup.bandwidth) if startup.bandwidth else 0.0
     BulkFlow(world, route, size_bytes, arrived=arrived, bound_s=bound_s, bound_by=STORAGE)

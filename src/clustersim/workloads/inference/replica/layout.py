@@ -146,7 +146,7 @@ def _cost(
         device,
         layout=layout,
         formats=_formats(spec),
-        adapters=_adapters(spec),
+        adapters=_adapters(spec, device),
         draft=_draft(spec, draft, device, base) if draft is not None else None,
         prompt_attention_times=engine_of(spec).prompt_attention_on(device.name),
         narrow_product_times=engine_of(spec).narrow_product_times,
@@ -184,7 +184,7 @@ def _formats(spec: InferenceSpec) -> NumberFormats:
     )
 
 
-def _adapters(spec: InferenceSpec) -> AdapterMix | None:
+def _adapters(spec: InferenceSpec, device: Accelerator) -> AdapterMix | None:
     lora = spec.techniques.lora
     if lora is None:
         return None
@@ -193,7 +193,7 @@ def _adapters(spec: InferenceSpec) -> AdapterMix | None:
         rank=lora.rank,
         resident=lora.resident or lora.adapters,
         skew=lora.skew,
-        swap_bytes_per_s=lora.swap_bandwidth,
+        swap_bytes_per_s=lora.swap_bandwidth * device.speed.host,
     )
 
 

@@ -44,14 +44,15 @@ class Loading:
         """Share bandwidth among the replicas of a job."""
         readers = [layout.gpu(layout.rank(Coordinates(0, 0, data, 0))) for data in range(layout.data)]
         most = max(Counter(map(topology.node_of, readers)).values())
+        speeds = topology.speeds
         limits = [
-            bandwidth / sharers
+            speeds.storage * bandwidth / sharers
             for bandwidth, sharers in ((spec.node_bandwidth, most), (spec.storage_bandwidth, layout.data))
             if bandwidth is not None
         ]
         return cls(
             read_s=micro_batch * spec.sample / min(limits) if limits else 0.0,
-            decode_s=micro_batch * spec.decode / spec.workers,
+            decode_s=micro_batch * spec.decode / spec.workers / speeds.host,
             prefetch=spec.prefetch,
         )
 

@@ -93,4 +93,5 @@ class HostTraffic:
 def host_share(spec: OffloadSpec, gpus: Sequence[str], topology: Topology) -> float:
     """Return the parameters per second that a node's processors update for each of its GPUs of a job."""
     most = max(Counter(map(topology.node_of, gpus)).values())
-    return (HOST_UPDATE_RATE if spec.update_rate is None else spec.update_rate) / most
+    rate = HOST_UPDATE_RATE if spec.update_rate is None else spec.update_rate
+    return topology.speeds.host * rate / most

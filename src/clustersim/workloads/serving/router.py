@@ -3,23 +3,46 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
-from clustersim.workloads.inference.fleet.load_board import LoadBoard
-from clustersim.workloads.inference.requests import Request
+__all__ = ["LeastOutstanding", "Loads", "PowerOfTwo", "RandomChoice", "RoundRobin", "Router", "ShortestQueue"]
 
-__all__ = ["LeastOutstanding", "PowerOfTwo", "RandomChoice", "RoundRobin", "Router", "ShortestQueue"]
+Asked = TypeVar("Asked", contravariant=True)
+"""What is sent to replicas: requests, queries."""
+Board = TypeVar("Board", bound="Loads", contravariant=True)
 
 
-class Router(ABC):
+class Loads(Protocol):
+    """What a router knows about the replicas that it chooses from."""
+
+    @property
+    def ready(self) -> Sequence[int]:
+        """Replicas that take requests, in ascending order."""
+
+    @property
+    def is_ready(self) -> Sequence[bool]:
+        """The same by replica."""
+
+    @property
+    def requests(self) -> Sequence[int]:
+        """Unanswered requests of each replica."""
+
+    @property
+    def work(self) -> Sequence[int]:
+        """How much these ask for: tokens of prompts, samples."""
+
+
+class Router(ABC, Generic[Asked, Board]):
     """Chooses among the ready replicas of a pool, of which there is at least one."""
 
     @abstractmethod
-    def choose(self, request: Request, board: LoadBoard) -> int:
+    def choose(self, request: Asked, board: Board) -> int:
         """Return the replica that gets a request."""
 
-    def left(self, replica: int, request: Request) -> None:
+    def left(self, replica: int, request: Asked) -> None:
         """Take note that a replica has answered a request, or lost it."""
         return
 
@@ -28,13 +51,13 @@ class Router(ABC):
         return
 
 
-class RoundRobin(Router):
+class RoundRobin(Router[object, Loads]):
     """One replica after the other, whatever their load."""
 
     def __init__(self) -> None:
         self._next = 0
 
-    def choose(self, request: Request, board: LoadBoard) -> int:
+    def choose(self, request: object, board: Loads) -> int:
         """Return the first ready replica from the one after the last."""
         ready = board.is_ready
         chosen = self._next % len(ready)
@@ -44,37 +67,37 @@ class RoundRobin(Router):
         return chosen
 
 
-class RandomChoice(Router):
+class RandomChoice(Router[object, Loads]):
     """Each replica with the same probability."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self._rng = rng
 
-    def choose(self, request: Request, board: LoadBoard) -> int:
+    def choose(self, request: object, board: Loads) -> int:
         """Draw a replica."""
         return board.ready[int(self._rng.integers(len(board.ready)))]
 
 
-class LeastOutstanding(Router):
+class LeastOutstanding(Router[object, Loads]):
     """The replica with the fewest unanswered requests, the first of equals."""
 
-    def choose(self, request: Request, board: LoadBoard) -> int:
+    def choose(self, request: object, board: Loads) -> int:
         """Look at all replicas."""
         return min(board.ready, key=board.requests.__getitem__)
 
 
-class ShortestQueue(Router):
-    """Join the shortest queue, counted in prompt tokens of unanswered requests.
+class ShortestQueue(Router[object, Loads]):
+    """Join the shortest queue, counted in what unanswered requests ask for: prompt tokens, samples.
 
     **Source:** Patel et al., Splitwise, ISCA 2024, section IV-A (queues are counted in tokens).
     """
 
-    def choose(self, request: Request, board: LoadBoard) -> int:
+    def choose(self, request: object, board: Loads) -> int:
         """Look at all replicas."""
-        return min(board.ready, key=board.tokens.__getitem__)
+        return min(board.ready, key=board.work.__getitem__)
 
 
-class PowerOfTwo(Router):
+class PowerOfTwo(Router[object, Loads]):
     """Two replicas by chance, and of them the one with fewer unanswered requests.
 
     **Source:** Mitzenmacher, The Power of Two Choices in Randomized Load Balancing, IEEE TPDS
@@ -85,7 +108,7 @@ class PowerOfTwo(Router):
     def __init__(self, rng: np.random.Generator) -> None:
         self._rng = rng
 
-    def choose(self, request: Request, board: LoadBoard) -> int:
+    def choose(self, request: object, board: Loads) -> int:
         """Draw two different replicas and compare them."""
         ready = board.ready
         if len(ready) == 1:

@@ -1,0 +1,33 @@
+"""How many candidates ranking queries have: published quantiles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from clustersim.catalog._store import Record, Shelf, Source
+
+__all__ = ["SHELF", "QuerySizes"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuerySizes:
+    """Candidates per query as equally likely values.
+
+    Parameters
+    ----------
+    samples
+        Values in ascending order; each is drawn as often as any other.
+    """
+
+    name: str
+    samples: tuple[int, ...]
+    source: Source
+
+
+def _build(record: Record) -> QuerySizes:
+    return QuerySizes(
+        name=record.name, samples=tuple(record.fields["samples"]), source=record.source("samples")
+    )
+
+
+SHELF: Shelf[QuerySizes] = Shelf("query sizes", file="query_sizes.yaml", build=_build)

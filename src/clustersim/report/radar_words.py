@@ -1,0 +1,106 @@
+"""What a radar's numbers are bound to, in words: the hardware, its scale, the plan and the load."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from clustersim.engine.trace import COMPUTE, HOST, MEMORY_BANDWIDTH, NETWORK_LATENCY, STORAGE
+from clustersim.report.numbers import bandwidth, count
+from clustersim.results.attribution import NETWORK_BANDWIDTH
+
+if TYPE_CHECKING:
+    from clustersim.spec.cluster import ClusterSpec
+    from clustersim.study.radar import Profile
+
+__all__ = ["RESOURCES_SHORT", "hardware", "plan", "purpose_words", "shared_hardware"]
+
+RESOURCES_SHORT: Mapping[str, str] = {
+    COMPUTE: "compute",
+    MEMORY_BANDWIDTH: "memory bandwidth",
+    NETWORK_BANDWIDTH: "network bandwidth",
+    NETWORK_LATENCY: "network latency",
+    HOST: "host",
+    STORAGE: "storage",
+    "memory_capacity": "memory capacity",
+}
+"""Resources as tables and axes name them."""
+
+purpose_words = {"training": "Training", "inference": "Inference"}
+
+
+def shared_hardware(profiles: Sequence[Profile]) -> str:
+    """Return the cluster that all workloads share; empty where they run on different ones."""
+    found = {hardware(profile) for profile in profiles}
+    return found.pop() if len(found) == 1 else ""
+
+
+def hardware(profile: Profile) -> str:
+    """Return the devices and the network: `64 x h100-sxm5-80gb: rail-optimized, 8 x dgx-h100; …`."""
+    cluster = profile.subject.scenario.cluster
+    parts = [f"{count(profile.need.gpus)} x {profile.need.accelerator or 'GPUs'}", *_topology(cluster)]
+    return ", ".join([*parts, *_fabric(cluster), *_speeds(cluster)])
+
+
+def _topology(cluster: ClusterSpec) -> Iterator[str]:
+    topology = cluster.topology
+    nodes, node = getattr(topology, "nodes", None), getattr(topology, "node", None)
+    if isinstance(nodes, int) and node is not None:
+        yield f"{topology.kind} network of {count(nodes)} {node}"
+    else:
+        yield f"{topology.kind} network"
+
+
+def _fabric(cluster: ClusterSpec) -> Iterator[str]:
+    fabric = cluster.fabric
+    if fabric.bandwidth is not None:
+        yield bandwidth(fabric.bandwidth)
+    elif fabric.link is not None:
+        yield fabric.link
+
+
+def _speeds(cluster: ClusterSpec) -> Iterator[str]:
+    for resource, factor in cluster.speeds:
+        if factor != 1.0:
+            yield f"{RESOURCES_SHORT[resource]} x {factor:g}"
+
+
+def plan(profile: Profile) -> str:
+    """Return model, layout and load: `llama-2-70b, tensor 8 × data 4, …`."""
+    facts, spec = profile.facts, profile.subject.spec
+    parts = [str(facts.get("model") or getattr(spec, "model", ""))]
+    parts += _layout(facts)
+    precision = getattr(spec, "precision", None)
+    parts += [] if precision is None else [str(precision)]
+    parts += _load(spec)
+    return ", ".join(part for part in parts if part)
+
+
+def _layout(facts: Mapping[str, float | str]) -> Iterator[str]:
+    if "layout" in facts:
+        yield str(facts["layout"])
+        return
+    if float(facts.get("replicas", 1)) > 1:
+        yield f"{facts['replicas']:g} replicas"
+    if float(facts.get("tensor", 1)) > 1:
+        yield f"tensor {facts['tensor']:g}"
+
+
+def _load(spec: object) -> Iterator[str]:
+    for name, words in (
+        ("global_batch", "global batch"),
+        ("batch", "batch per GPU"),
+        ("sequence", "sequence"),
+    ):
+        value = getattr(spec, name, None)
+        if isinstance(value, int):
+            yield f"{words} {count(value)}"
+    lengths = getattr(spec, "lengths", None)
+    if getattr(lengths, "prompt", None):
+        yield f"{count(lengths.prompt)} + {count(lengths.output)} tokens"  # type: ignore[union-attr]
+    arrivals = getattr(spec, "arrivals", None)
+    clients, rate = getattr(arrivals, "clients", None), getattr(arrivals, "rate", None)
+    if isinstance(clients, int):
+        yield f"{count(clients)} clients"
+    elif isinstance(rate, float):
+        yield f"{rate:,.4g} requests/s"

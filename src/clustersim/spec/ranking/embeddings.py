@@ -1,0 +1,61 @@
+"""Where the embedding tables of a ranking service are: what a scenario may say about it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from clustersim.spec._base import LIST, SpecModel
+from clustersim.units import TimeQuantity
+
+__all__ = [
+    "CachedEmbeddings",
+    "EmbeddingPrecision",
+    "EmbeddingsSpec",
+    "LocalEmbeddings",
+    "RemoteEmbeddings",
+]
+
+EmbeddingPrecision = Literal["fp32", "fp16", "bf16", "fp8", "int8"]
+
+
+class LocalEmbeddings(SpecModel):
+    """All tables in the memory of the replica's GPUs."""
+
+    kind: Literal["local"]
+    precision: EmbeddingPrecision = "fp32"
+    """Of table elements, in memory and on the wire."""
+    copies: Literal["sharded", "per-gpu"] = "sharded"
+    """`sharded`: one copy over all GPUs of the replica, which work on each batch together and exchange
+    indices and pooled embeddings; `per-gpu`: a copy on each GPU, which works alone."""
+
+
+class CachedEmbeddings(SpecModel):
+    """The hottest rows in GPU memory, all of them in host memory."""
+
+    kind: Literal["cached"]
+    precision: EmbeddingPrecision = "fp32"
+    """Of table elements, in memory and on the wire."""
+    fraction: Annotated[float, Field(gt=0.0, le=1.0)] = 0.1
+    """Share of each table's rows that GPU memory holds."""
+    hit_rate: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
+    """Share of look-ups that find their row there. Default: by the reuse of each table."""
+
+
+class RemoteEmbeddings(SpecModel):
+    """Tables in the host memory of servers over the network: indices go out, pooled embeddings come back."""
+
+    kind: Literal["remote"]
+    precision: EmbeddingPrecision = "fp32"
+    """Of table elements, in memory and on the wire."""
+    servers: Annotated[int, Field(ge=1)] = 1
+    """Hosts that share the tables; each batch asks all that have some of its tables, and waits for the
+    slowest."""
+    nodes: Annotated[tuple[Annotated[int, Field(ge=0)], ...], LIST, Field(min_length=1)] | None = None
+    """Nodes of the cluster, from 0, whose hosts they are, in this order. Default: the last ones."""
+    lookup_overhead: TimeQuantity | None = None
+    """Of a server for each request, before it reads rows. Default: the catalogue's."""
+
+
+EmbeddingsSpec = Annotated[LocalEmbeddings | CachedEmbeddings | RemoteEmbeddings, Field(discriminator="kind")]

@@ -1,0 +1,8 @@
+"""What each workload needs, on five axes: the shares of its time, checked by reruns."""
+
+from __future__ import annotations
+
+from clustersim.study.radar.radar import radar
+from clustersim.study.radar.result import Profile, Radar
+
+__all__ = ["Profile", "Radar", "radar"]

@@ -1,0 +1,187 @@
+"""`radar`: run each workload, and run it again with one resource at a time slower and faster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from clustersim.errors import CannotRunError
+from clustersim.spec.scenario import Scenario
+from clustersim.study.executor import usable_cores
+from clustersim.study.radar.elasticity import RESOURCES, elasticities
+from clustersim.study.radar.needs import needs
+from clustersim.study.radar.reruns import measured, rerun_variants
+from clustersim.study.radar.result import Profile, Radar
+from clustersim.study.radar.what_if import WHAT_IF, curves, what_if_variants
+from clustersim.study.radar.workload import Scenarios, Subject, subjects
+from clustersim.study.records import RunRecord, RunStore
+from clustersim.study.running import run_all
+
+__all__ = ["Progress", "radar"]
+
+Progress = Callable[[float, float], None]
+"""Called with the fraction of the runs that is done and the simulated seconds of all of them."""
+
+Variants = dict[tuple[str, float], Scenario]
+"""The scenario of a subject with one resource changed, by resource and factor."""
+
+_WORTH_A_PROCESS_S = 2.0
+"""Where no run takes longer than this, one after the other is quicker than a process for each."""
+
+
+def radar(
+    scenarios: Scenarios = None,
+    *,
+    workloads: Iterable[str] = (),
+    seed: int | None = None,
+    check: bool = True,
+    what_if: bool = True,
+    jobs: int | None = None,
+    store: Path | str | None = None,
+    progress: Progress | None = None,
+) -> Radar:
+    """Find what each workload needs, on five axes.
+
+    The five are compute, memory capacity, memory bandwidth, network bandwidth and sensitivity to network
+    latency. Four of them are elasticities: by how much more is done with a resource so much faster. They
+    are the shares of the workload's time that belong to the resources, as one run finds them; reruns check
+    them. How memory capacity gets an axis says `Profile.radius`.
+
+    Parameters
+    ----------
+    scenarios
+        A scenario, a file, several of them, or several by label; each workload in them is one polygon.
+        Default: the five that are shipped (LLM training, prefill and decode, ranking training and
+        inference), all on the same cluster.
+    workloads
+        Names of the only workloads to look at, where a scenario has several.
+    seed
+        In place of the scenarios' own.
+    check
+        Run again with each resource 5 % slower and faster, under common random numbers.
+    what_if
+        Run again with each resource half, twice and four times as fast (memory: as large).
+    jobs
+        Processes at once. Default: one per core, or this process alone where runs are quick. The answer does
+        not depend on it.
+    store
+        Folder that keeps finished runs; asking again continues where it stopped.
+    progress
+        Called after every run.
+
+    Raises
+    ------
+    InputError
+        For files and names that are not there.
+    CannotRunError
+        If no workload can run at all: why the first cannot.
+
+    **Valid when** a service is at a load that it keeps its objectives at: shares are of that load.
+    **Checked by:** tests/study/test_radar.py.
+
+    Examples
+    --------
+    >>> import clustersim as cs
+    >>> picture = cs.radar().plot.radar()  # doctest: +SKIP
+    """
+    found = _seeded(subjects(scenarios, workloads=workloads), seed)
+    runs = _Runs(
+        expected=len(found) * (1 + 2 * len(RESOURCES) * check + 3 * len(WHAT_IF) * what_if),
+        jobs=jobs,
+        store=None if store is None else RunStore(store),
+        progress=progress,
+    )
+    records = runs.all([subject.scenario for subject in found])
+    failures = [_failure(subject, record) for subject, record in zip(found, records, strict=True)]
+    if all(failures):
+        raise CannotRunError(failures[0])
+    able = [
+        (subject, record) for subject, record, why in zip(found, records, failures, strict=True) if not why
+    ]
+    wanted = [_variants(subject, check=check, what_if=what_if) for subject, _ in able]
+    again = iter(runs.all([scenario for variants in wanted for scenario in variants.values()]))
+    return Radar(
+        profiles=tuple(
+            _profile(subject, record, {key: next(again) for key in variants})
+            for (subject, record), variants in zip(able, wanted, strict=True)
+        ),
+        failed={subject.label: why for subject, why in zip(found, failures, strict=True) if why},
+    )
+
+
+def _seeded(found: Sequence[Subject], seed: int | None) -> list[Subject]:
+    """Return the subjects as they are run: with this seed, and without a trace, which nobody reads."""
+    changes = {"run.trace": False} | ({} if seed is None else {"seed": seed})
+    changed = {id(subject.scenario): subject.scenario for subject in found}
+    changed = {key: scenario.with_(**changes) for key, scenario in changed.items()}
+    return [Subject(each.label, changed[id(each.scenario)], each.workload) for each in found]
+
+
+def _failure(subject: Subject, record: RunRecord) -> str:
+    """Return why a subject has no profile; empty where it has one."""
+    if record.error:
+        return record.error
+    if not any(elasticities(record.shares.get(subject.workload, {})).values()):
+        return f"'{subject.workload}' finished nothing, so there is no time to divide"
+    if needs(subject, record) is None or subject.objective(record) is None:
+        return f"'{subject.workload}' does not say what work it did; see docs/radar.md"
+    return ""
+
+
+def _variants(subject: Subject, *, check: bool, what_if: bool) -> Variants:
+    """Return the scenarios to run again."""
+    found: Variants = {}
+    if check:
+        found |= rerun_variants(subject.scenario)
+    if what_if:
+        found |= what_if_variants(subject.scenario)
+    return found
+
+
+def _profile(subject: Subject, record: RunRecord, again: Mapping[tuple[str, float], RunRecord]) -> Profile:
+    objectives = {key: value for key, each in again.items() if (value := subject.objective(each))}
+    reasons = {key: each.error for key, each in again.items() if each.error}
+    need, now = needs(subject, record), subject.objective(record)
+    assert need is not None
+    assert now is not None
+    return Profile(
+        subject=subject,
+        elasticities=elasticities(record.shares[subject.workload]),
+        need=need,
+        measured=measured(objectives, base=now),
+        curves=curves(now, objectives, reasons),
+        facts=record.facts[subject.workload],
+        reasons={f"{resource} x {factor:g}": reason for (resource, factor), reason in reasons.items()},
+    )
+
+
+class _Runs:
+    """Runs of a radar, some after the others; what was run once is not run again."""
+
+    def __init__(
+        self, *, expected: int, jobs: int | None, store: RunStore | None, progress: Progress | None
+    ) -> None:
+        self._expected = expected
+        self._jobs = jobs
+        self._store = store
+        self._progress = progress
+        self._done: list[RunRecord] = []
+
+    def all(self, scenarios: Sequence[Scenario]) -> list[RunRecord]:
+        """Return the records of scenarios, in order."""
+        records = run_all(scenarios, jobs=self._processes(), store=self._store, report=self._report)
+        self._done += records
+        return records
+
+    def _processes(self) -> int:
+        """Return how many processes to take: one until it is known that runs are long."""
+        if self._jobs is not None:
+            return self._jobs
+        longest_s = max((record.wall_s for record in self._done), default=0.0)
+        return usable_cores() if longest_s > _WORTH_A_PROCESS_S else 1
+
+    def _report(self, found: Mapping[str, RunRecord], count: int) -> None:
+        if self._progress is not None:
+            known = [*self._done, *found.values()]
+            fraction = min(1.0, len(known) / max(self._expected, 1))
+            self._progress(fraction, sum(record.simulated_s for record in known))

@@ -1,0 +1,1 @@
+"""Who sends queries, when, and with how many candidates."""

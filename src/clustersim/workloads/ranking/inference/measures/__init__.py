@@ -1,0 +1,1 @@
+"""What is told about a ranking service after a run."""

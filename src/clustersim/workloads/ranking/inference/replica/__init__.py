@@ -1,0 +1,1 @@
+"""One replica: its queue, its workers, and how a batch goes through one."""
