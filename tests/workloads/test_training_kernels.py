@@ -19,7 +19,7 @@ def end_s(seconds: float, beside: list[tuple[float, float, float]]) -> float:
         yield env.timeout(begin_s)
         kernels.begin_beside(fraction)
         yield env.timeout(length_s)
-        kernels.end_beside(fraction)
+        kernels.end_beside(fraction, {"network": length_s})
 
     for each in beside:
         env.process(collective(*each))

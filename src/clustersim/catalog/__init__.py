@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from clustersim.catalog._describe import describe_entry
+from clustersim.catalog._describe import describe_entry, overview
 from clustersim.catalog._store import Shelf, Source, normalised
 from clustersim.errors import CatalogError, did_you_mean
 
@@ -171,15 +171,22 @@ def names(kind: str | None = None) -> list[str]:
     """
     if kind is None:
         return [name for each in _MODULES for name in _shelf(each).names()]
-    wanted = normalised(kind).rstrip("s")
-    for known in _MODULES:
-        if known.rstrip("s") == wanted:
-            return _shelf(known).names()
-    raise CatalogError(f"unknown kind of catalogue entry '{kind}'.{did_you_mean(kind, _MODULES)}")
+    known = _kind(kind)
+    if known is None:
+        raise CatalogError(f"unknown kind of catalogue entry '{kind}'.{did_you_mean(kind, _MODULES)}")
+    return _shelf(known).names()
+
+
+def _kind(name: str) -> str | None:
+    """Return the kind that a name in the singular or plural means."""
+    wanted = normalised(name).rstrip("s")
+    return next((known for known in _MODULES if known.rstrip("s") == wanted), None)
 
 
 def describe(name: str | None = None) -> str:
     """Return an entry as text: each field with unit and source; all names where none is given.
+
+    The name of a kind gives its entries: of ranking models a table, of others their names.
 
     Raises
     ------
@@ -189,11 +196,21 @@ def describe(name: str | None = None) -> str:
     if name is None:
         return "\n\n".join(_listed(kind) for kind in _MODULES)
     found = [shelf for shelf in map(_shelf, _MODULES) if name in shelf]
+    if not found and (kind := _kind(name)) is not None:
+        return _overview(kind)
     if not found:
         raise CatalogError(f"the catalogue has no entry '{name}'.{did_you_mean(name, names())}")
     return "\n\n".join(
         describe_entry(shelf.get(name), kind=shelf.kind, aliases=shelf.aliases(name)) for shelf in found
     )
+
+
+def _overview(kind: str) -> str:
+    """Return the entries of a kind, as a table where its module says of which columns."""
+    columns = getattr(import_module(f"clustersim.catalog.{_MODULES[kind]}"), "OVERVIEW", None)
+    if columns is None:
+        return _listed(kind)
+    return overview(map(_shelf(kind).get, names(kind)), columns)
 
 
 def _listed(kind: str) -> str:

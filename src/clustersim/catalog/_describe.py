@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from clustersim.catalog._store import Source
 from clustersim.units import BANDWIDTH, FLOP_RATE, POWER, PRICE, SIZE, TIME, Dimension, format_quantity
 
-__all__ = ["describe_entry"]
+__all__ = ["describe_entry", "overview"]
 
 _HIDDEN = ("name", "sources", "speed")
 _COUNTED = (
@@ -20,6 +20,11 @@ _COUNTED = (
     "active_parameters",
     "layer_parameters",
     "embedding_parameters",
+    "dense_parameters",
+    "lookups_per_sample",
+    "pooled_elements",
+    "interaction_width",
+    "flops_per_sample",
     "kv_elements_per_token",
     "flops_forward",
 )
@@ -53,6 +58,21 @@ def describe_entry(entry: Any, *, kind: str, aliases: list[str]) -> str:
     return "\n".join(lines)
 
 
+def overview(entries: Iterable[Any], columns: Mapping[str, Callable[[Any], str]]) -> str:
+    """Return a table with a row for each entry; the first column is text, the others are numbers."""
+    cells = [list(columns), *([text(entry) for text in columns.values()] for entry in entries)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join(
+        "  ".join(
+            [
+                row[0].ljust(widths[0]),
+                *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)),
+            ]
+        )
+        for row in cells
+    )
+
+
 def _rows(entry: Any) -> Iterator[tuple[str, str, str]]:
     for spec in fields(entry):
         value = getattr(entry, spec.name)
@@ -82,10 +102,24 @@ def _values(label: str, value: Any, *, name: str = "") -> Iterator[tuple[str, st
     elif is_dataclass(value):
         for spec in fields(value):
             part = getattr(value, spec.name)
-            if part is not None and spec.name not in _HIDDEN:
+            if part is not None and spec.name not in _HIDDEN and part != spec.default:
                 yield from _values(f"{label}.{spec.name}", part, name=spec.name)
+    elif isinstance(value, tuple) and value and all(map(is_dataclass, value)):
+        yield label, str(len(value))
+        for spec in fields(value[0]):
+            parts = [getattr(each, spec.name) for each in value]
+            if spec.name not in _HIDDEN and any(part != spec.default for part in parts):
+                yield f"{label}.{spec.name}", _range(spec.name, parts)
     else:
         yield label, _text(name, value)
+
+
+def _range(name: str, values: list[Any]) -> str:
+    """Write the values of one field of several records: from least to most, or each that occurs."""
+    if all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values):
+        least, most = _text(name, min(values)), _text(name, max(values))
+        return least if least == most else f"{least} to {most}"
+    return ", ".join(dict.fromkeys("none" if value is None else _text(name, value) for value in values))
 
 
 def _text(name: str, value: Any) -> str:
@@ -97,6 +131,8 @@ def _text(name: str, value: Any) -> str:
         return str(value)
     if name == "flops_forward":
         return f"{value / 1e9:.4g} GFLOP"
+    if name in ("flops_per_sample", "published_flops"):
+        return f"{value / 1e9:.4g} GFLOP" if value >= 1e9 else f"{value / 1e6:.4g} MFLOP"
     if name.endswith("bandwidth_bytes_per_s") and name.startswith(("memory", "scale_up")):
         return f"{value / 1e9:g} GB/s"
     for suffix, dimension in _SUFFIXES:

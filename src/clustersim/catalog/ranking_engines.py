@@ -40,7 +40,6 @@ _PLAIN = (
     "captured",
     "fused",
     "fused_interaction",
-    "tuned_samples",
     "instances",
     "max_samples",
     "scatter",
@@ -74,8 +73,6 @@ class RankingEngine:
     fused, fused_interaction
         Bias and activation are fused into the products, and the interaction is a kernel of its own instead of
         products, copies and gathers one by one.
-    tuned_samples
-        Batch that the kernels of the layers were chosen for, and keep in larger ones; None: each its best.
     hand_over
         Precision in which pooled embeddings are copied on the device from a sparse model to a dense one
         (ensembles); None: both are one model.
@@ -114,7 +111,6 @@ class RankingEngine:
     captured: bool = False
     fused: bool = True
     fused_interaction: bool = True
-    tuned_samples: int | None = None
     hand_over: str | None = None
     key_s: float = 0.0
     host_rows_s: float = 0.0

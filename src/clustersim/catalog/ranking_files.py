@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from types import MappingProxyType
@@ -126,7 +126,7 @@ def save_ranking_model(model: RankingModel, path: Path | str) -> Path:
             continue
         data[spec.name] = list(value) if isinstance(value, tuple) else value
     if model.published_embedding_bytes is not None:
-        data["published_embedding_bytes"] = f"{model.published_embedding_bytes:.0f} B"
+        data["published_embedding_bytes"] = f"{float(model.published_embedding_bytes)!r} B"
     data["interaction"] = _written_interaction(model.interaction)
     data["tables"] = [_given(asdict(table)) for table in model.tables]
     target.write_text(yaml_io.dump(data), encoding="utf-8")
@@ -153,5 +153,21 @@ def _build(record: Record) -> RankingModel:
     spec = validate(RankingModelSpec, {"ranking_model": record.name, **said})
     return _of_spec(spec, record.sources)
 
+
+OVERVIEW: Mapping[str, Callable[[RankingModel], str]] = MappingProxyType(
+    {
+        "model": lambda model: model.name,
+        "tables": lambda model: str(len(model.tables)),
+        "GiB": lambda model: f"{model.embedding_bytes('fp32') / 2**30:,.2f}",
+        "look-ups": lambda model: f"{model.lookups_per_sample:,.0f}",
+        "pooled": lambda model: f"{model.pooled_elements:,.0f}",
+        "interaction": lambda model: model.interaction.kind,
+        "dense M": lambda model: f"{model.dense_parameters / 1e6:,.2f}",
+        "MFLOP": lambda model: f"{model.flops_per_sample / 1e6:,.2f}",
+    }
+)
+"""Columns of the table of all ranking models: embedding tables and their size in fp32 (in their own precision
+where they have one), look-ups and the elements that these leave per sample, parameters and forward FLOPs
+of the dense part."""
 
 SHELF: Shelf[RankingModel] = Shelf("ranking model", file="ranking_models.yaml", build=_build)

@@ -109,6 +109,7 @@ def cross_layers(model: RankingModel) -> Iterator[LinearLayer]:
 
 
 def hstu_layers(model: RankingModel) -> Iterator[LinearLayer]:
+    """Yield the two projections of each HSTU layer: to u, v, q and k, and from the gated attention."""
     shape, width = model.interaction, model.step_width
     projected = shape.heads * 2 * (shape.qk_dimension + shape.value_dimension)
     attended = shape.heads * shape.value_dimension
@@ -124,6 +125,7 @@ def hstu_layers(model: RankingModel) -> Iterator[LinearLayer]:
 
 
 def activation_unit(model: RankingModel) -> Iterator[LinearLayer]:
+    """Yield the layers that each step of the sequence goes through, with the candidate beside it."""
     shape = model.interaction
     for number, (inputs, outputs) in enumerate(
         pairwise((shape.unit_inputs * model.step_width, *shape.unit_mlp))

@@ -44,7 +44,8 @@ class EmbeddingTable:
         What becomes of the result: a `feature` of the interaction, a step of the `sequence` of
         behaviours (always where not pooled), or a `factor` of a product of factors.
     reuse
-        Name of a reuse histogram of the catalogue, which says how often a row is met again; None: `skew` says.
+        Name of a reuse histogram of the catalogue, which says how often a row is met again; None:
+        `skew` says.
     skew
         Exponent of the power law of row popularity; None: each row is as likely as any other.
     precision

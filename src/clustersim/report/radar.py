@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from clustersim.engine.trace import STORAGE
@@ -19,7 +19,9 @@ __all__ = ["factor", "renderable", "share_words", "summary"]
 
 _AGREES = 0.02
 """A share and its rerun that differ by no more than this are taken as one number."""
-_FACTORS = (0.5, 2.0, 4.0)
+_FACTORS = {0.5: "pace with half of it", 2.0: "pace with twice of it", 4.0: "pace with four times of it"}
+Row = tuple[str, tuple[str, ...]]
+"""Title and a cell for each workload; without cells it is the title of the rows that follow."""
 
 
 def summary(radar: Radar, *, width: int = WIDTH) -> str:
@@ -38,17 +40,13 @@ def renderable(radar: Radar) -> RenderableType:
     for profile in radar.profiles:
         parts.append(line(f"{profile.label}: {plan(profile)}"))
         parts += [] if shared else [line(f"  on {hardware(profile)}")]
-    parts += ["", line("share of time, which is the elasticity of pace"), inset(_shares(radar))]
-    parts += ["", line("use of the devices"), inset(_use(radar))]
-    parts += ["", line("need per unit of work"), inset(_needs(radar))]
-    if any(profile.curves for profile in radar.profiles):
-        parts += ["", line("pace with a resource ×½, ×2, ×4"), inset(_what_if(radar))]
+    parts += ["", inset(_table(radar))]
     return Group(*parts, "", *(line(text) for text in _findings(radar)))
 
 
 def share_words(share: float) -> str:
     """Write a share of time: `70 %`, `3.4 %`; `0` for none."""
-    return percent(share) if share else "0"
+    return percent(share) if share >= 0.0005 else "0"
 
 
 def factor(value: float | None) -> str:
@@ -56,85 +54,71 @@ def factor(value: float | None) -> str:
     return "-" if value is None else f"{value:.3g}x" if value < 1000 else f"{count(value)}x"
 
 
-def _shares(radar: Radar) -> RenderableType:
-    names = [name for name in radar.profiles[0].elasticities if name != STORAGE]
-    if any(profile.elasticities.get(STORAGE) for profile in radar.profiles):
-        names.append(STORAGE)
-    checked = any(profile.measured for profile in radar.profiles)
-    extra = (("reruns differ by", "right"),) if checked else ()
-    table = grid(("", "left"), *((RESOURCES_SHORT[name], "right") for name in names), *extra)
-    for profile in radar.profiles:
-        difference = profile.largest_difference
-        add_row(
-            table,
-            profile.label,
-            *(share_words(profile.elasticities.get(name, 0.0)) for name in names),
-            *(("-" if difference is None else f"{difference:.3f}",) if checked else ()),
-        )
+def _table(radar: Radar) -> RenderableType:
+    """Return a column for each workload; names of workloads are broken at their blanks."""
+    table = grid(("", "left"), *((profile.label.replace(" ", "\n"), "right") for profile in radar.profiles))
+    for title, cells in (*_shares(radar), *_use(radar), *_needs(radar), *_what_if(radar)):
+        if cells:
+            add_row(table, f"  {title}", *cells)
+        else:
+            add_row(table, title, style="bold")
     return table
 
 
-def _use(radar: Radar) -> RenderableType:
-    table = grid(
-        ("", "left"),
-        ("FLOP/s of peak", "right"),
-        ("HBM of peak", "right"),
-        ("busiest link", "right"),
-        ("memory filled", "right"),
-        ("memory per FLOP", "right"),
-    )
-    for profile in radar.profiles:
-        need = profile.need
-        used = (
-            need.compute_utilization,
-            need.memory_utilization,
-            need.network_utilization,
-            need.memory_fill,
-        )
-        cells = ("-" if value is None else percent(value) for value in used)
-        add_row(table, profile.label, *cells, factor(need.memory_per_flop))
-    return table
+def _row(radar: Radar, title: str, cell: Callable[[Profile], str]) -> Row:
+    return title, tuple(cell(profile) for profile in radar.profiles)
 
 
-def _needs(radar: Radar) -> RenderableType:
-    table = grid(
-        ("", "left"),
-        ("unit", "left"),
-        ("units/s", "right"),
-        ("FLOP", "right"),
-        ("HBM", "right"),
-        ("network", "right"),
-        ("messages", "right"),
-    )
-    for profile in radar.profiles:
-        need = profile.need
-        add_row(
-            table,
-            profile.label,
-            need.unit,
-            quantity(need.units_per_s, ""),
-            quantity(need.flops, "FLOP"),
-            quantity(need.hbm_bytes, "B"),
-            quantity(need.network_bytes, "B"),
-            quantity(need.messages, ""),
-        )
-    return table
+def _shares(radar: Radar) -> Iterator[Row]:
+    yield "share of time: elasticity of pace", ()
+    for name in dict.fromkeys(name for profile in radar.profiles for name in profile.elasticities):
+        shares = (profile.elasticities.get(name, 0.0) for profile in radar.profiles)
+        yield RESOURCES_SHORT[name], tuple(share_words(share) for share in shares)
+    if any(profile.measured for profile in radar.profiles):
+        yield _row(radar, "reruns differ by", _difference)
 
 
-def _what_if(radar: Radar) -> RenderableType:
-    names = list(next(profile.curves for profile in radar.profiles if profile.curves))
-    table = grid(("", "left"), *((RESOURCES_SHORT[name], "right") for name in names))
-    for profile in radar.profiles:
-        cells = (_gains(profile, name) for name in names)
-        add_row(table, profile.label, *cells)
-    return table
+def _difference(profile: Profile) -> str:
+    difference = profile.largest_difference
+    return "-" if difference is None else f"{difference:.3f}"
 
 
-def _gains(profile: Profile, resource: str) -> str:
+def _use(radar: Radar) -> Iterator[Row]:
+    yield "use of the devices", ()
+    yield _row(radar, "FLOP/s, of peak", lambda each: _used(each.need.compute_utilization))
+    yield _row(radar, "HBM, of peak", lambda each: _used(each.need.memory_utilization))
+    yield _row(radar, "busiest link", lambda each: _used(each.need.network_utilization))
+    yield _row(radar, "memory filled", lambda each: _used(each.need.memory_fill))
+    yield _row(radar, "memory per FLOP", lambda each: factor(each.need.memory_per_flop))
+
+
+def _used(share: float | None) -> str:
+    return "-" if share is None else percent(share)
+
+
+def _needs(radar: Radar) -> Iterator[Row]:
+    yield "need per unit of work", ()
+    yield _row(radar, "unit", lambda each: each.need.unit)
+    yield _row(radar, "units per second", lambda each: quantity(each.need.units_per_s, ""))
+    yield _row(radar, "FLOP", lambda each: quantity(each.need.flops, ""))
+    yield _row(radar, "HBM", lambda each: quantity(each.need.hbm_bytes, "B"))
+    yield _row(radar, "network", lambda each: quantity(each.need.network_bytes, "B"))
+    yield _row(radar, "messages", lambda each: quantity(each.need.messages, ""))
+
+
+def _what_if(radar: Radar) -> Iterator[Row]:
+    names = dict.fromkeys(name for profile in radar.profiles for name in profile.curves)
+    for multiple, words in _FACTORS.items() if names else ():
+        yield words, ()
+        for name in names:
+            gains = (_gain(profile, name, multiple) for profile in radar.profiles)
+            yield RESOURCES_SHORT[name], tuple(gains)
+
+
+def _gain(profile: Profile, resource: str, multiple: float) -> str:
     curve = profile.curves.get(resource)
-    if curve is None:
-        return "-"
-    return " ".join(f"{curve.gains[x]:.2f}" if x in curve.gains else "-" for x in _FACTORS)
+    gain = None if curve is None else curve.gains.get(multiple)
+    return "-" if gain is None else f"{gain:.2f}x"
 
 
 def _findings(radar: Radar) -> Iterator[str]:
@@ -146,7 +130,7 @@ def _findings(radar: Radar) -> Iterator[str]:
         )
         yield from _checked(profile)
         for what, reason in profile.reasons.items():
-            yield f"{profile.label}, {what.replace('_', ' ')}: cannot run: {reason}"
+            yield f"{profile.label} cannot run with {what.replace('_', ' ')}: {reason}"
     for label, reason in radar.failed.items():
         yield f"{label} is left out: {reason}"
 

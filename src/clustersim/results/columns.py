@@ -112,12 +112,13 @@ def documented_tables(kind: str) -> Mapping[str, tuple[ColumnInfo, ...]]:
 
 
 def metric_info(kind: str, metric: str) -> MetricInfo:
-    """Return unit, meaning and direction of a flat metric such as `ttft_s.p99`.
+    """Return unit, meaning and direction of a flat metric such as `ttft_s.p99` or `work.flops_per_unit`.
 
     A metric that is not documented gets its unit from its suffix and no direction.
     """
-    name = metric.partition(".")[0]
-    known = documented_metrics(kind).get(name)
+    documented = documented_metrics(kind)
+    name = metric if metric in documented else metric.partition(".")[0]
+    known = documented.get(name)
     if known is not None:
         return known
     unit = next((unit for suffix, unit in _SUFFIX_UNITS.items() if name.endswith(suffix)), "1")

@@ -197,25 +197,30 @@ def _hstu_attention(model: RankingModel, run: DenseRun) -> Operators:
     With one candidate per user both are one causal kernel. Heads of queries and values of unlike widths
     count as heads of the mean of both.
     """
-    shape, length = model.interaction, model.interaction.sequence_length
-    heads = {
-        "heads": shape.heads,
-        "kv_heads": shape.heads,
-        "head_dim": (shape.qk_dimension + shape.value_dimension) / 2,
-        "precision": run.precision,
-        "batch": run.queries,
-    }
+    length = model.interaction.sequence_length
     if run.queries == run.batch or length == 1:
-        return (prefill_attention("interaction.attention", queries=length, **heads),)
+        return (_attention(model, run, "attention", queries=length),)
     candidates = run.batch / run.queries
     # Each candidate sees the history and itself, `length` tokens, and none of the other candidates.
+    past = length - candidates
     return (
-        prefill_attention("interaction.attention", queries=length - 1, **heads),
-        prefill_attention(
-            "interaction.attention_candidates",
-            queries=candidates,
-            past=length - candidates,
-            causal=False,
-            **heads,
-        ),
+        _attention(model, run, "attention", queries=length - 1),
+        _attention(model, run, "attention_candidates", queries=candidates, past=past, causal=False),
+    )
+
+
+def _attention(
+    model: RankingModel, run: DenseRun, name: str, *, queries: float, past: float = 0.0, causal: bool = True
+) -> Operator:
+    shape = model.interaction
+    return prefill_attention(
+        f"interaction.{name}",
+        queries=queries,
+        past=past,
+        causal=causal,
+        heads=shape.heads,
+        kv_heads=shape.heads,
+        head_dim=(shape.qk_dimension + shape.value_dimension) / 2,
+        precision=run.precision,
+        batch=run.queries,
     )

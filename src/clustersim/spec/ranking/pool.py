@@ -49,6 +49,9 @@ class RankingPoolSpec(SpecModel):
     dense_on: Literal["gpu", "cpu"] = "gpu"
     """Where the layers are computed, and what copies in and out are for. `cpu`: on a socket of the host for
     each of the replica's GPUs, which stay idle."""
+    inputs: Literal["host", "device"] = "host"
+    """Where the features of candidates lie when a batch begins: `host`, to be copied, or already in the memory
+    of the `device`."""
     embeddings: EmbeddingsSpec = LocalEmbeddings(kind="local")
     """Where the tables are."""
     user_features: Literal["once", "per-candidate"] = "once"

@@ -38,14 +38,14 @@ class RankingExchangeSpec(SpecModel):
     """What ranks send each other for each number of embeddings, gradients and indices."""
 
     forward: ExchangePrecision | None = None
-    """Of pooled embeddings on their way to the samples. Default: as the framework has it for this precision
-    of the dense part."""
+    """Of pooled embeddings on their way to the samples. Default: that of a 16-bit dense part where the
+    framework sends them in it, else fp32."""
     backward: ExchangePrecision | None = None
     """Of their gradients on the way back. Default: as `forward`."""
     gradients: ExchangePrecision | None = None
     """Of the dense part's gradients in the all-reduce. Default: fp32, as master weights are."""
-    index: Literal[4, 8] = 8
-    """Bytes of one index: 8 in TorchRec (int64)."""
+    index: Literal[4, 8] | None = None
+    """Bytes of one index. Default: the framework's; 8 in TorchRec (int64)."""
 
 
 class RankingHostSpec(SpecModel):
@@ -128,7 +128,9 @@ class RankingTrainingSpec(SpecModel):
     """Precision of what travels between ranks."""
     optimizer: Literal["adam", "adagrad", "sgd"] = "sgd"
     """Of the dense part."""
-    embedding_optimizer: Literal["row-wise-adagrad", "adagrad", "sgd", "adam"] = "row-wise-adagrad"
+    embedding_optimizer: Literal["rowwise-adagrad", "adagrad", "sgd", "adam", "partial-rowwise-adam"] = (
+        "rowwise-adagrad"
+    )
     """Of the tables; it updates the rows that a step has looked up, in the kernel that sums their gradients."""
     sharding: ShardingSpec = ShardingSpec()
     """Which rank has which part of which table."""

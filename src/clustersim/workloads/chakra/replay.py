@@ -234,7 +234,7 @@ class Replay:
             record = cast("CollectiveRecord", done.value)
             self._ended.add(joint)
             for rank in joint.group:
-                self._kernels[rank].end_beside(beside)
+                self._kernels[rank].end_beside(beside, record.shares)
             for task, came_s in self._came[joint].items():
                 begun_s = max(record.start_s, came_s)
                 self.ledgers[task.rank].communication.append((begun_s, record.end_s))

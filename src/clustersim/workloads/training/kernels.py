@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 import simpy
 
+from clustersim.workloads.training.beside import Beside
+
 __all__ = ["Kernels"]
 
 _LEAST_LEFT = 0.1
@@ -24,25 +26,18 @@ class Kernels:
     env
         The clock.
 
-    Attributes
-    ----------
-    slowed_by
-        Seconds by resource of the collectives that ended beside the stretch since it began; empty while
-        one still runs. What the stretch took longer shrinks with them then, else with the kernels.
-
     **Valid when** kernels have many more tiles than the GPU has multiprocessors, and collectives leave
     memory bandwidth over; see `clustersim.catalog.Accelerator.slowdown_beside_collective`.
     **Checked by:** tests/workloads/test_training_kernels.py.
     """
 
     __slots__ = (
+        "_beside",
         "_done",
-        "_ended",
         "_env",
         "_left_s",
         "_part",
         "_rate",
-        "_running",
         "_since_s",
         "_timer",
     )
@@ -51,8 +46,7 @@ class Kernels:
         self._env = env
         self._part = 1.0
         self._rate = 1.0
-        self._running: list[float] = []
-        self._ended: list[Mapping[str, float]] = []
+        self._beside: list[Beside] = []
         self._left_s = 0.0
         self._since_s = 0.0
         self._timer: simpy.Event | None = None
@@ -62,7 +56,9 @@ class Kernels:
         """Begin a stretch that takes `seconds` alone, so much of it kernels; the event is its end."""
         self._left_s = seconds
         self._part = kernels_part
-        self._ended = []
+        self._beside = [each for each in self._beside if each.running]
+        for each in self._beside:
+            each.begin_stretch(self._env.now)
         self._rate = self._rate_now()
         self._done = self._env.event()
         self._arm()
@@ -71,24 +67,23 @@ class Kernels:
     def begin_beside(self, fraction: float) -> None:
         """Give a collective this fraction of the GPU."""
         if fraction:
-            self._running.append(fraction)
+            self._beside.append(Beside(fraction, now_s=self._env.now))
             self._change()
 
     def end_beside(self, fraction: float, shares: Mapping[str, float]) -> None:
         """Take it back; `shares` are the seconds of the collective by resource."""
         if fraction:
-            self._running.remove(fraction)
-            self._ended.append(shares)
+            ended = next(each for each in self._beside if each.running and each.fraction == fraction)
+            ended.end(self._env.now, shares)
             self._change()
 
-    @property
-    def slowed_by(self) -> Mapping[str, float]:
-        """See the class."""
-        total: dict[str, float] = {}
-        for shares in () if self._running else self._ended:
-            for resource, seconds in shares.items():
-                total[resource] = total.get(resource, 0.0) + seconds
-        return total
+    def book_slowdown(self, shares: dict[str, float], slowed_s: float) -> None:
+        """Add what the stretch that has just ended took longer than alone, by resource of who slowed it."""
+        weights = [(each, each.weight(self._env.now)) for each in self._beside]
+        total = sum(weight for _, weight in weights)
+        for each, weight in weights:
+            if weight:
+                each.book(shares, slowed_s * weight / total)
 
     def _change(self) -> None:
         if self._timer is not None:
@@ -98,7 +93,7 @@ class Kernels:
             self._arm()
 
     def _rate_now(self) -> float:
-        left = max(_LEAST_LEFT, 1.0 - sum(self._running))
+        left = max(_LEAST_LEFT, 1.0 - sum([each.fraction for each in self._beside if each.running]))
         return 1.0 / (self._part / left + 1.0 - self._part)
 
     def _arm(self) -> None:

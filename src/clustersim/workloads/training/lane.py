@@ -185,11 +185,21 @@ class Lane:
             self._job.book(self, compute.booked, start_s, end_s)
         shares = compute.shares
         if abs(end_s - start_s - compute.seconds) > _ROUNDING * compute.seconds:
-            alone_s = compute.exposed_s + (compute.seconds - compute.exposed_s) * slowest
-            shares = _stretched(compute, end_s - start_s, alone_s, self.kernels.slowed_by)
+            shares = self._stretched(compute, end_s - start_s, slowest)
         row = self._job.record(self, compute, start_s, end_s, shares)
         self.last = Span(self.last, start_s, end_s, shares, row)
         ledger.passes.append(PassRecord(compute.kind, compute.micro_batch, compute.chunk, start_s, end_s))
+
+    def _stretched(self, compute: Compute, took_s: float, slowest: float) -> Mapping[str, float]:
+        """Split a stretch that took longer than nominal: by its slowest rank, and by collectives beside it."""
+        alone_s = compute.exposed_s + (compute.seconds - compute.exposed_s) * slowest
+        slowed_s = took_s - alone_s
+        by_others = slowed_s > _ROUNDING * took_s
+        part = (alone_s if by_others else took_s) / compute.seconds if compute.seconds else 0.0
+        shares = {resource: part * share for resource, share in compute.shares.items()}
+        if by_others:
+            self.kernels.book_slowdown(shares, slowed_s)
+        return shares
 
     # ---- samples
 
@@ -250,16 +260,3 @@ class Lane:
         seconds["waiting_s"] += others_s - own_s
         seconds[CATEGORY_OF_DIMENSION[dimension]] += end_s - others_s
         self.last = meeting.span
-
-
-def _stretched(
-    compute: Compute, took_s: float, alone_s: float, slowed_by: Mapping[str, float]
-) -> Mapping[str, float]:
-    """Split a stretch that took longer than nominal: by a slow rank, and by collectives beside it."""
-    slowed_s, beside_s = took_s - alone_s, sum(slowed_by.values())
-    by_others = slowed_s > _ROUNDING * took_s and beside_s > 0.0
-    part = (alone_s if by_others else took_s) / compute.seconds if compute.seconds else 0.0
-    shares = {resource: part * share for resource, share in compute.shares.items()}
-    for resource, seconds in slowed_by.items() if by_others else ():
-        shares[resource] = shares.get(resource, 0.0) + slowed_s * seconds / beside_s
-    return shares

@@ -26,9 +26,17 @@ class PassShares:
         self._given: list[tuple[dict[str, float], dict[str, float], float]] = []
 
     def kernels(self, time: KernelTime, *, covered_s: float = 0.0) -> None:
-        """Add kernels, but for the seconds in which they run beside a message that takes longer."""
-        if time.seconds:
-            self._add(self._open, time.shares(), 1.0 - covered_s / time.seconds)
+        """Add kernels, but for the seconds in which they run beside a message that takes longer.
+
+        What messages run beside are products, so that arithmetic is covered first.
+        """
+        products_s = min(covered_s, time.compute_s)
+        left = KernelTime(
+            time.compute_s - products_s,
+            max(0.0, time.memory_s - (covered_s - products_s)),
+            time.launch_s,
+        )
+        self._add(self._open, left.shares(), 1.0)
 
     def message(self, shares: Mapping[str, float]) -> None:
         """Add what a message takes, by resource."""

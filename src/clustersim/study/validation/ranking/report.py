@@ -1,4 +1,4 @@
-"""What `validate ranking` prints: errors of training by framework and GPU, errors of serving, refused rows."""
+"""What `validate ranking` prints: errors of training by framework and GPU, of services, refused rows."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ NAMES: Mapping[str, str] = {
     "batch_per_gpu": "local_batch|local_batch_size|batch_gpu|per_gpu_batch|batch_size_per_gpu|micro_batch",
     "global_batch": "gbs|global_?batch|global_?batch_?size|batch_size|batch",
     "optimizer": "optimiser|embedding_optimizer",
-    "iter_time_ms": "iteration_(?:time_)?ms|step_time_ms|ms_per_(?:it|iteration|step)|average_time_of_iteration_ms",
+    "iter_time_ms": "(?:average_time_of_)?iteration_(?:time_)?ms|step_time_ms|ms_per_(?:it|iteration|step)",
     "step_time_s": "(?:iteration|step|iter)_time(?:_s)?|iter_s|seconds_per_iteration|s_per_it",
     "samples_per_s": "throughput(?:_samples_per_s)?|train_throughput|samples_per_sec|samples_s|qps"
     "|records_per_s|items_per_s|training_throughput",

@@ -126,7 +126,7 @@ class _Text:
         self._cells = cells
 
     def __call__(self, column: str) -> str:
-        """Return the text of a cell; empty where there is no such column, or it says that nothing is known."""
+        """Return the text of a cell; empty where there is no such column, or nothing is known."""
         text = (self._cells.get(column) or "").strip()
         return "" if _EMPTY.fullmatch(text) else text
 

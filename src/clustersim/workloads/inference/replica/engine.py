@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Generator, Mapping
 from functools import partial
 from typing import Any, Protocol
@@ -18,7 +17,7 @@ from clustersim.workloads.inference.replica.engine_trace import EngineTrace
 from clustersim.workloads.inference.replica.network import StepNetwork
 from clustersim.workloads.inference.replica.run import OwnSeconds, Run
 from clustersim.workloads.inference.replica.skip_ahead import steps_until
-from clustersim.workloads.inference.replica.step_log import StepLog
+from clustersim.workloads.inference.replica.step_books import StepBooks
 from clustersim.workloads.inference.requests import Request
 from clustersim.workloads.inference.scheduling.plan import StepPlan
 from clustersim.workloads.inference.scheduling.scheduler import Bring, Loading, Scheduler
@@ -85,7 +84,8 @@ class ReplicaEngine:
         on_chunk: Callable[[Request, int, float], None] | None = None,
         mover: KvMover | None = None,
     ) -> None:
-        self.log = StepLog()
+        self._books = StepBooks(world.env)
+        self.log = self._books.log
         self.scheduler = scheduler
         self.mover = mover
         self.alive = True
@@ -206,7 +206,7 @@ class ReplicaEngine:
             self._run = None
             self._note_if_drained()
             return
-        self._note_changes(plan)
+        self._books.changes(plan, scheduler)
         self._start(plan)
 
     def _start(self, plan: StepPlan) -> None:
@@ -231,7 +231,11 @@ class ReplicaEngine:
                     shares[resource] = shares.get(resource, 0.0) + seconds
                 if not self._under_way(run):
                     return
-        self._log(run, (0.0, 0.0, 0.0), shares, kv_end_blocks=run.kv_start_blocks, computes=False)
+        queued = len(self.scheduler.queue)
+        nothing = (0.0, 0.0, 0.0)
+        self._books.row(
+            run, nothing, shares, kv_end_blocks=run.kv_start_blocks, queued=queued, computes=False
+        )
         run.start_s = self._env.now
         self._start_run(run)
 
@@ -326,39 +330,12 @@ class ReplicaEngine:
             self._trace.cause = row
         self._come_back()
 
-    def _note_changes(self, plan: StepPlan) -> None:
-        """Write down which row of the log requests begin with, or lose their blocks at."""
-        row = len(self.log)
-        scheduler = self.scheduler
-        for request in scheduler.preempted:
-            if request.preempted_row < 0:
-                request.preempted_row = row
-                self.log.leave(request.index)
-        for request in scheduler.resumed:
-            self._begin(request, row)
-            self.log.join(request.index, self._last_token_s(request))
-        for chunk in plan.chunks:
-            self._begin(chunk.request, row)
-
-    def _begin(self, request: Request, row: int) -> None:
-        """Note that a request runs in this row; it may be its first, or its first after a preemption."""
-        if request.first_row < 0:
-            request.first_row = row
-            if math.isnan(request.admitted_s):
-                request.admitted_s = self._env.now
-        elif request.preempted_row >= 0:
-            request.waits = (*request.waits, (request.preempted_row, row))
-            request.preempted_row = -1
-
-    def _last_token_s(self, request: Request) -> float:
-        """When the last token was out before the request was preempted, or brought here."""
-        return self.log.end_of(request.waits[-1][0] - 1) if request.waits else request.first_token_s
-
     def _book(self, run: Run, own_s: OwnSeconds, network_s: Mapping[str, float] | None) -> None:
         """Bring scheduler, log and requests to the end of the steps that ran."""
         done = self.scheduler.complete(run.plan, run.steps)
         row = len(self.log)
-        self._log(run, own_s, network_s, kv_end_blocks=done.peak_blocks)
+        queued = len(self.scheduler.queue)
+        self._books.row(run, own_s, network_s, kv_end_blocks=done.peak_blocks, queued=queued)
         for request in done.answered:
             self._answer(request, run.slot)
         for request in done.finished:
@@ -366,43 +343,8 @@ class ReplicaEngine:
         for request in done.handed_over:
             self._hand_over(request, row)
 
-    def _log(
-        self,
-        run: Run,
-        own_s: OwnSeconds,
-        network_s: Mapping[str, float] | None,
-        *,
-        kv_end_blocks: int,
-        computes: bool = True,
-    ) -> None:
-        """Add a row to the log; `computes` is False for one in which KV was moved before the step."""
-        plan = run.plan
-        tokens, pairs, kv_tokens = plan.work(run.steps) if computes else (0, 0, 0)
-        self.log.append(
-            run.start_s,
-            self._env.now,
-            run.first_s,
-            own_s,
-            run.steps,
-            tokens,
-            pairs,
-            kv_tokens,
-            plan.batch,
-            plan.decodes if computes else 0,
-            run.kv_start_blocks,
-            kv_end_blocks,
-            len(self.scheduler.queue),
-            run.slot,
-            network_s,
-        )
-
     def _answer(self, request: Request, slot: int) -> None:
-        """A prefill ended: a token came out, and the request decodes from the next row on."""
-        now_s = self._env.now
-        if math.isnan(request.first_token_s):
-            request.first_token_s = now_s
-        if request.generated < request.output:
-            self.log.join(request.index, now_s, slot=slot)
+        self._books.answered(request, slot)
 
     def _finish(self, request: Request, row: int) -> None:
         request.finish_s = self._env.now

@@ -76,7 +76,7 @@ class PipelinedEngine(ReplicaEngine):
                 self._start_loading(scheduler.started_loading)
             if plan is None:
                 break
-            self._note_changes(plan)
+            self._books.changes(plan, scheduler)
             self._start(plan)
         self._note_if_drained()
 

@@ -59,8 +59,8 @@ class RankingPool:
         Clock.
     workers
         Of each replica.
-    timer
-        What batches go through; the same in all replicas.
+    timers
+        What batches of each replica go through.
     rules
         How batches are made.
     routing
@@ -76,7 +76,7 @@ class RankingPool:
         env: simpy.Environment,
         *,
         workers: Sequence[Sequence[Worker]],
-        timer: BatchTimer,
+        timers: Sequence[BatchTimer],
         rules: Rules,
         routing: RankingRoutingPolicy,
         answered: Callable[[int], None],
@@ -87,7 +87,6 @@ class RankingPool:
         self._router = make_router(routing, streams("routing"))
         self.queries = Queries()
         self.log = BatchLog()
-        self.timer = timer
         self.workers = workers
         self.loads = ReplicaLoads(len(workers))
         self.replicas = [
@@ -102,7 +101,7 @@ class RankingPool:
                 answered=self._done,
                 rng=streams(f"scatter-{number}"),
             )
-            for number, those in enumerate(workers)
+            for number, (those, timer) in enumerate(zip(workers, timers, strict=True))
         ]
 
     def submit(self, arrival_s: float, samples: int) -> int:

@@ -41,7 +41,7 @@ def host_traffic(plan: ShardingPlan, batch: Batch, precision: str) -> HostTraffi
     **Valid when** rows are fetched for the whole batch before it is looked up (FBGEMM `prefetch`).
     """
     shards, size = plan.shards, plan.shard_row_bytes
-    work = plan._work(np.arange(len(shards)), batch)
+    work = plan.work_of(np.arange(len(shards)), batch)
     cached = np.array([each.cache for each in plan.placements])[shards.table]
     lookups, distinct = work.lookups, work.distinct_rows()
     missed = work.part * work.popularity.missed_rows(
@@ -58,4 +58,4 @@ def host_traffic(plan: ShardingPlan, batch: Batch, precision: str) -> HostTraffi
         [place == "uvm-cached", place == "uvm", place == "host"], [missed * size, distinct * size, outputs]
     )
     read = np.where(place == "host", (lookups + training * 2.0 * distinct) * size, 0.0)
-    return HostTraffic(plan._per_rank(to_device), plan._per_rank(to_host), plan._per_rank(read))
+    return HostTraffic(plan.per_rank(to_device), plan.per_rank(to_host), plan.per_rank(read))

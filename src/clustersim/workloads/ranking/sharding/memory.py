@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clustersim.cost.ranking.optimizer import EMBEDDING_OPTIMIZERS, EmbeddingOptimizerName
-from clustersim.workloads.ranking.sharding.shard import EVERY_RANK
 
 if TYPE_CHECKING:
     from clustersim.workloads.ranking.sharding.plan import ShardingPlan
@@ -62,14 +61,9 @@ def rank_memory(plan: ShardingPlan) -> RankMemory:
     in_gpu = places == "hbm"
     with_rows = rows * (plan.shard_row_bytes + elements)
 
-    def by_rank(of_shards: Numbers) -> Numbers:
-        every = shards.rank == EVERY_RANK
-        own: Numbers = np.bincount(shards.rank[~every], weights=of_shards[~every], minlength=plan.ranks)
-        return own + float(of_shards[every].sum())
-
     return RankMemory(
-        weights=by_rank(np.where(in_gpu, rows * plan.shard_row_bytes, 0.0)),
-        states=by_rank(np.where(in_gpu, rows * elements, 0.0) + np.where(places == "host", 0.0, rows * whole)),
-        cache=by_rank(np.where(places == "uvm-cached", cached * with_rows, 0.0)),
-        host=by_rank(np.where(in_gpu, 0.0, with_rows) + np.where(places == "host", rows * whole, 0.0)),
+        weights=plan.per_rank(np.where(in_gpu, rows * plan.shard_row_bytes, 0.0)),
+        states=plan.per_rank(np.where(in_gpu, rows * elements, 0.0) + np.where(places == "host", 0.0, rows * whole)),
+        cache=plan.per_rank(np.where(places == "uvm-cached", cached * with_rows, 0.0)),
+        host=plan.per_rank(np.where(in_gpu, 0.0, with_rows) + np.where(places == "host", rows * whole, 0.0)),
     )

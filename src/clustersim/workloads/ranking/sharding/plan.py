@@ -80,16 +80,16 @@ class ShardingPlan:
 
     def shards_of(self, rank: int) -> list[Shard]:
         """Return the shards that a rank holds, those that all ranks hold among them."""
-        here = self._on_every_rank | (self.shards.rank == rank)
+        here = self.on_every_rank | (self.shards.rank == rank)
         return list(self.shards.take(here))
 
     def lookups(self, batch: Batch) -> Numbers:
         """Return how many rows each rank looks up for one batch of all ranks."""
-        return self._per_rank(self._shard_lookups(batch))
+        return self.per_rank(self._shard_lookups(batch))
 
     def output_elements(self, batch: Batch) -> Numbers:
         """Return how many elements leave the look-ups of each rank: pooled, or row by row."""
-        return self._per_rank(self._shard_outputs(batch) * self.shards.columns)
+        return self.per_rank(self._shard_outputs(batch) * self.shards.columns)
 
     def index_bytes(self, batch: Batch) -> Numbers:
         """Return bytes from rank i (row) to rank j (column) in the all-to-all of indices; own ones are not sent."""
@@ -117,19 +117,19 @@ class ShardingPlan:
 
     def all_reduce_bytes(self) -> float:
         """Return the bytes of the gradients of tables that every rank holds: fp32, all rows."""
-        every = self.shards.take(self._on_every_rank)
+        every = self.shards.take(self.on_every_rank)
         return 4.0 * float((every.rows * every.columns).sum())
 
     def work(self, rank: int, batch: Batch) -> RowWork:
         """Return the look-ups of a rank in GPU memory, for the samples of all ranks."""
         first, last = np.searchsorted(self.shards.rank, [rank, rank + 1])
         which = np.arange(first, last)
-        return self._work(which[self._in_gpu_memory[which]], batch)
+        return self.work_of(which[self._in_gpu_memory[which]], batch)
 
     def replicated_work(self, batch: Batch) -> RowWork | None:
         """Return the look-ups of any rank in tables that every rank holds, for its own samples; None without such."""
-        which = np.flatnonzero(self._on_every_rank & self._in_gpu_memory)
-        return self._work(which, batch) if len(which) else None
+        which = np.flatnonzero(self.on_every_rank & self._in_gpu_memory)
+        return self.work_of(which, batch) if len(which) else None
 
     def host_traffic(self, batch: Batch, precision: str = "fp32") -> HostTraffic:
         """Return what each rank moves over the link to its host for tables that are not in GPU memory."""
@@ -142,6 +142,28 @@ class ShardingPlan:
     def memory_bytes(self) -> Numbers:
         """Return the bytes that the tables take of each rank's GPU memory."""
         return self.memory().gpu_bytes
+
+    def work_of(self, which: NDArray[np.intp], batch: Batch) -> RowWork:
+        """Return the look-ups of some shards, as if one kernel did them."""
+        tables = self.shards.table[which]
+        return RowWork(
+            columns=self.shards.columns[which].astype(float),
+            row_bytes=self.shard_row_bytes[which],
+            bags=self._shard_bags(batch)[which],
+            lookups=self._shard_lookups(batch)[which],
+            outputs=self._shard_outputs(batch)[which],
+            part=self.part[which],
+            popularity=self.popularity.take(tables),
+        )
+
+    def per_rank(self, of_shards: Numbers) -> Numbers:
+        """Add up a number of each shard by the rank that holds it."""
+        every = float(of_shards[self.on_every_rank].sum())
+        own = ~self.on_every_rank
+        summed: Numbers = np.bincount(
+            self.shards.rank[own], weights=of_shards[own], minlength=self.ranks
+        )
+        return summed + every
 
     @cached_property
     def popularity(self) -> Popularity:
@@ -174,24 +196,13 @@ class ShardingPlan:
         """Where the rows of each shard are."""
         return np.array([each.place for each in self.placements], dtype=str)[self.shards.table]
 
-    def _work(self, which: NDArray[np.intp], batch: Batch) -> RowWork:
-        tables = self.shards.table[which]
-        return RowWork(
-            columns=self.shards.columns[which].astype(float),
-            row_bytes=self.shard_row_bytes[which],
-            bags=self._shard_bags(batch)[which],
-            lookups=self._shard_lookups(batch)[which],
-            outputs=self._shard_outputs(batch)[which],
-            part=self.part[which],
-            popularity=self.popularity.take(tables),
-        )
-
     @cached_property
     def _exchange(self) -> ExchangeBytes:
         return ExchangeBytes.of(self)
 
     @cached_property
-    def _on_every_rank(self) -> NDArray[np.bool_]:
+    def on_every_rank(self) -> NDArray[np.bool_]:
+        """Which shards every rank holds."""
         return self.shards.rank == EVERY_RANK
 
     @cached_property
@@ -212,7 +223,7 @@ class ShardingPlan:
 
     def _shard_bags(self, batch: Batch) -> Numbers:
         """Samples that a shard serves: those of all ranks, or of the own one where every rank holds it."""
-        served = np.where(self._on_every_rank, 1.0, float(self.ranks))
+        served = np.where(self.on_every_rank, 1.0, float(self.ranks))
         bags: Numbers = self._samples(batch)[self.shards.table] * served
         return bags
 
@@ -223,11 +234,3 @@ class ShardingPlan:
     def _shard_outputs(self, batch: Batch) -> Numbers:
         pooled = self._pooled[self.shards.table]
         return np.where(pooled, self._shard_bags(batch), self._shard_lookups(batch))
-
-    def _per_rank(self, of_shards: Numbers) -> Numbers:
-        every = float(of_shards[self._on_every_rank].sum())
-        own = ~self._on_every_rank
-        summed: Numbers = np.bincount(
-            self.shards.rank[own], weights=of_shards[own], minlength=self.ranks
-        )
-        return summed + every

@@ -15,7 +15,7 @@ from clustersim.spec.ranking.candidates import (
     QuantileCandidates,
 )
 
-__all__ = ["Candidates", "CandidateStream", "candidates_of"]
+__all__ = ["CandidateStream", "Candidates", "candidates_of"]
 
 _BLOCK = 4096
 

@@ -14,7 +14,7 @@ from clustersim.workloads.ranking.inference.demand.candidates import CandidateSt
 __all__ = ["ClosedQueries", "Load", "OpenQueries", "QueryHost", "Send"]
 
 Process = Generator[simpy.Event, Any, None]
-Send = Callable[[float, int, Callable[[], None] | None], None]
+Send = Callable[[float, int, Callable[[], object] | None], None]
 """Takes arrival, candidates, and what to call with the answer."""
 _BLOCK = 4096
 
@@ -30,9 +30,14 @@ class QueryHost:
     query_s: float = 0.0
     sample_s: float = 0.0
 
-    def seconds(self, samples: float) -> float:
+    def seconds(self, samples: int) -> float:
         """Return the delay of a query."""
         return self.query_s + self.sample_s * samples
+
+    def all_seconds(self, samples: np.ndarray) -> np.ndarray:
+        """Return the delays of queries."""
+        delays: np.ndarray = self.query_s + self.sample_s * samples
+        return delays
 
 
 class Load(Protocol):
@@ -71,7 +76,7 @@ class OpenQueries:
 
     def _rows(self) -> Iterator[tuple[float, float, int]]:
         """Rows in order of their coming out of the host, of some thousand queries at a time."""
-        due_s = self._arrival_s + self._host.seconds(self._samples)
+        due_s = self._arrival_s + self._host.all_seconds(self._samples)
         order = np.argsort(due_s, kind="stable")
         for start in range(0, len(order), _BLOCK):
             block = order[start : start + _BLOCK]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -30,7 +31,9 @@ class BatchLog:
 
     def __init__(self) -> None:
         self._columns = {name: array(kind) for name, kind in _COLUMNS.items()}
-        self._adders = tuple(column.append for column in self._columns.values())
+        self._adders: tuple[Callable[[Any], None], ...] = tuple(
+            column.append for column in self._columns.values()
+        )
         self._ends = self._columns["end_s"]
         self.resources: dict[str, int] = {}
         self._entry_row = array("q")
@@ -75,7 +78,7 @@ class BatchLog:
         row = len(self._ends)
         values = (dispatched_s, end_s, waited_s, factor, samples, queries, replica, worker, profile)
         for add, value in zip(self._adders, values, strict=True):
-            add(value)  # type: ignore[operator]
+            add(value)
         return row
 
     def _note_network(self, network_s: Mapping[str, float]) -> None:

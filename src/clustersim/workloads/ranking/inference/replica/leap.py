@@ -55,9 +55,8 @@ def leap_of(profile: BatchProfile, worker: Worker) -> Leap | None:
     """
     if not (worker.alone and all(channel.private for channel in worker.channels.values())):
         return None
-    known = worker.leaps.get(profile.number, False)
-    if known is False:
+    if profile.number not in worker.leaps:
         leap = Leap()
-        known = leap if all([step.leap(leap, worker) for step in profile.steps]) else None
-        worker.leaps[profile.number] = known
-    return known
+        closed = all(step.leap(leap, worker) for step in profile.steps)
+        worker.leaps[profile.number] = leap if closed else None
+    return worker.leaps[profile.number]

@@ -108,9 +108,5 @@ class BatchProfile:
 class BatchTimer(Protocol):
     """Says what batches go through."""
 
-    @property
-    def profiles(self) -> Sequence[BatchProfile]:
-        """All that were asked for, by number."""
-
     def profile(self, samples: int, queries: int) -> BatchProfile:
         """Return the profile of batches of so many samples and pieces of queries."""

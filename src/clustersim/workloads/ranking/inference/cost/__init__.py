@@ -1,0 +1,1 @@
+"""What a batch of a ranking service takes: rows, kernels, copies, memory."""

@@ -1,0 +1,152 @@
+"""The ways in which each table can be divided, and what one part costs and takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clustersim.catalog.ranking_models import EmbeddingTable
+from clustersim.cost.ranking.embedding import RowWork
+from clustersim.cost.ranking.memory import row_bytes
+from clustersim.cost.ranking.optimizer import EmbeddingOptimizerName
+from clustersim.cost.ranking.popularity import Popularity, popularity_of
+from clustersim.spec.ranking.sharding import ShardingKind
+from clustersim.workloads.ranking.sharding.cost import ShardWork
+from clustersim.workloads.ranking.sharding.memory import state_bytes
+from clustersim.workloads.ranking.sharding.plan import Batch, Placement
+
+__all__ = ["Option", "PartCost", "Price", "TablesToPlace"]
+
+Numbers = NDArray[np.float64]
+
+
+class PartCost(Protocol):
+    """A planner's cost: what a shard takes of its rank's time for one batch."""
+
+    def seconds(self, shards: ShardWork) -> Numbers:
+        """Return seconds, one number per shard."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """A kind of sharding with a number of parts."""
+
+    kind: ShardingKind
+    parts: int = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Price:
+    """What one part of each table costs and takes if divided in one way."""
+
+    seconds: Numbers
+    memory_bytes: Numbers
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TablesToPlace:
+    """Tables as a planner sees them, with the price of each way to divide them."""
+
+    tables: tuple[EmbeddingTable, ...]
+    placements: Sequence[Placement]
+    ranks: int
+    batch: Batch
+    precision: str
+    optimizer: EmbeddingOptimizerName | None
+    cost: PartCost
+    _prices: dict[Option, Price] = field(default_factory=dict)
+
+    def price(self, option: Option) -> Price:
+        """Return what one part costs and takes, of all tables."""
+        if option not in self._prices:
+            columns = self.dimension / (option.parts if option.kind == "column-wise" else 1)
+            part = np.full(len(self.tables), 1.0)
+            if option.kind in ("row-wise", "table-row-wise"):
+                part /= option.parts
+            work = self.work(np.arange(len(self.tables)), columns, part, option.kind)
+            self._prices[option] = Price(self.cost.seconds(work), self.memory(columns, part))
+        return self._prices[option]
+
+    def work(
+        self, which: NDArray[np.intp], columns: Numbers, part: Numbers, kind: ShardingKind | None
+    ) -> ShardWork:
+        """Return parts of some tables as the cost sees them: `columns` wide, with a share `part` of the rows."""
+        replicated = kind == "data-parallel"
+        bags = self._samples[which] * (1.0 if replicated else self.ranks)
+        lookups = bags * self._pooling[which] * part
+        popularity = self.popularity.take(which)
+        held = self._cached_share[which] * self.rows[which]
+        outside = np.where(self._in_hbm[which], 0.0, part * popularity.missed_rows(lookups / part, held))
+        return ShardWork(
+            work=RowWork(
+                columns=columns,
+                row_bytes=self.row_bytes(which, columns),
+                bags=bags,
+                lookups=lookups,
+                outputs=np.where(self._pooled[which], bags, lookups),
+                part=part,
+                popularity=popularity,
+            ),
+            missed_rows=outside,
+            in_node=np.full(len(which), kind == "table-row-wise"),
+            replicated=np.full(len(which), replicated),
+        )
+
+    def memory(self, columns: Numbers, part: Numbers) -> Numbers:
+        """Return the bytes of GPU memory that a part of each table takes."""
+        every = np.arange(len(self.tables))
+        rows = self.rows * part
+        elements, whole = state_bytes(columns, self.optimizer)
+        with_rows = rows * (self.row_bytes(every, columns) + elements)
+        places = np.array([each.place for each in self.placements], dtype=str)
+        held = np.select([places == "hbm", places == "uvm-cached"], [1.0, self._cached_share], 0.0)
+        return held * with_rows + np.where(places == "host", 0.0, rows * whole)
+
+    def row_bytes(self, which: NDArray[np.intp], columns: Numbers) -> Numbers:
+        """Return the bytes of so many columns of a row of each of some tables."""
+        sizes = np.zeros(len(which))
+        own = np.array([table.precision or self.precision for table in self.tables], dtype=object)[which]
+        for precision in sorted(set(own.tolist())):
+            alike = own == precision
+            sizes[alike] = row_bytes(columns[alike], precision)
+        return sizes
+
+    @cached_property
+    def rows(self) -> Numbers:
+        """Rows of each table."""
+        return np.array([table.rows for table in self.tables], dtype=float)
+
+    @cached_property
+    def dimension(self) -> Numbers:
+        """Columns of each table."""
+        return np.array([table.dimension for table in self.tables], dtype=float)
+
+    @cached_property
+    def popularity(self) -> Popularity:
+        """Of the rows of each table."""
+        return popularity_of(self.tables)
+
+    @cached_property
+    def _pooling(self) -> Numbers:
+        return np.array([table.pooling for table in self.tables])
+
+    @cached_property
+    def _pooled(self) -> NDArray[np.bool_]:
+        return np.array([table.pooled for table in self.tables], dtype=bool)
+
+    @cached_property
+    def _samples(self) -> Numbers:
+        return np.broadcast_to(np.asarray(self.batch, dtype=float), (len(self.tables),))
+
+    @cached_property
+    def _in_hbm(self) -> NDArray[np.bool_]:
+        return np.array([each.place == "hbm" for each in self.placements], dtype=bool)
+
+    @cached_property
+    def _cached_share(self) -> Numbers:
+        return np.array([each.cache if each.place == "uvm-cached" else 0.0 for each in self.placements])
