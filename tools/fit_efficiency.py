@@ -29,8 +29,8 @@ from clustersim.study.validation.framework import read_table
 from clustersim.study.validation.kernels.rows import COLUMNS, table_rows
 from clustersim.study.validation.kernels.tables import Measurement, measurements
 
-SETS = {"a100": "a100-sxm4-80gb", "h100": "h100-sxm5-80gb", "a40": "a40"}
-L2_BYTES = {"a100-sxm4-80gb": 40e6, "h100-sxm5-80gb": 50e6, "a40": 6e6}
+SETS = {"a100": "a100-sxm4-80gb", "h100": "h100-sxm5-80gb", "a40": "a40", "v100": "v100-sxm2-16gb"}
+L2_BYTES = {"a100-sxm4-80gb": 40e6, "h100-sxm5-80gb": 50e6, "a40": 6e6, "v100-sxm2-16gb": 6e6}
 """NVIDIA datasheets. Decode rows whose KV cache fits are warm in the
 measuring loop, but not in a model, where weights pass in between."""
 
@@ -90,6 +90,14 @@ class Tables:
             if (row.device, row.table) == (device, table)
             and len(row.operators) == 1
             and all(getattr(row.operators[0], key) == value for key, value in wanted.items())
+        ]
+
+    def deep_bench(self, precision: str) -> list[Measurement]:
+        """Return products of V100 that the package ships."""
+        return [
+            row
+            for row in self.published
+            if row.table == "DeepBench" and row.operators[0].precision == precision
         ]
 
     def experts(self, device: str, precision: str) -> list[Measurement]:
@@ -192,6 +200,20 @@ def _fit_products(tables: Tables, device: str, curves: CurveSet) -> CurveSet:
     return curves
 
 
+def fit_volta(tables: Tables, begin: CurveSet) -> CurveSet:
+    """Fit products in fp32, which no tensor core does, and in fp16; all else stays as in `begin`."""
+    curves = replace(begin, name="v100")
+    for precision in ("fp32", "fp16"):
+        base, start = curves, GemmCurve(**STARTS[GemmCurve])
+        found = fit(
+            start,
+            tables.deep_bench(precision),
+            lambda c: replace(base, gemm={**base.gemm, precision: c}),  # noqa: B023
+        )
+        curves = replace(curves, gemm={**curves.gemm, precision: found})
+    return replace(curves, gemm={"fp32": curves.gemm["fp32"], "bf16": curves.gemm["fp16"]})
+
+
 def _fit_memory(tables: Tables, device: str, curves: CurveSet) -> CurveSet:
     for kind in ("norm", "activation", "embedding", "elementwise"):
         rows = thinned(tables.of(device, "Vidur", kind=kind), 1200)
@@ -257,13 +279,14 @@ def main() -> None:
     parser.add_argument("--truth", type=Path, required=True, help="folder of the measured tables")
     tables = Tables(parser.parse_args().truth)
     print(HEADER, end="")
-    fitted: dict[str, CurveSet] = {}
-    alignment: dict[int, float] = {}
+    fitted = {"a100": fit_set("a100", tables, unfitted())}
+    fitted["h100"] = fit_set("h100", tables, unfitted())
+    fitted["a40"] = fit_set("a40", tables, replace(fitted["a100"], gemm={}))
+    fitted["v100"] = fit_volta(tables, fitted["a100"])
+    alignment = fit_alignment(tables, fitted["a100"])
+    single = fitted["v100"].gemm["fp32"]
     for name in SETS:
-        begin = replace(fitted["a100"], gemm={}) if name == "a40" else unfitted()
-        fitted[name] = fit_set(name, tables, begin)
-        alignment = alignment or fit_alignment(tables, fitted[name])
-        print(as_yaml(fitted[name], alignment=alignment, limit=STREAM_LIMIT))
+        print(as_yaml(fitted[name], single=single, alignment=alignment, limit=STREAM_LIMIT))
 
 
 if __name__ == "__main__":

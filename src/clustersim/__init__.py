@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from clustersim.study.explain import explain as explain
     from clustersim.study.plan import Plan as Plan
     from clustersim.study.plan import plan as plan
+    from clustersim.study.radar import Radar as Radar
+    from clustersim.study.radar import radar as radar
     from clustersim.study.runner import run as run
 
 _HOME = {
@@ -42,6 +44,7 @@ _HOME = {
     "Explanation": "study.explain",
     "InputError": "errors",
     "Plan": "study.plan",
+    "Radar": "study.radar",
     "Result": "results",
     "Scenario": "spec.scenario",
     "World": "engine.world",
@@ -50,6 +53,7 @@ _HOME = {
     "explain": "study.explain",
     "load": "spec.load",
     "plan": "study.plan",
+    "radar": "study.radar",
     "replay_flows": "engine.fabric",
     "run": "study.runner",
 }

@@ -122,7 +122,7 @@ def test_a_model_is_written_to_yaml_only(tmp_path):
         (SEQUENCE.replace("name: user", "name: item.0"), "tables: two tables are called 'item.0'"),
         (
             SEQUENCE.replace("kind: attention, sequence_length: 50, unit_mlp: [80, 40, 1]", "kind: product"),
-            "",
+            "interaction.kind: a product needs tables of role 'factor'",
         ),
         ("", "the file is empty"),
     ],

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from clustersim.catalog._store import Source
-from clustersim.units import BANDWIDTH, FLOP_RATE, POWER, PRICE, SIZE, TIME, Dimension, format_quantity
+from clustersim.units import BANDWIDTH, FLOP_RATE, POWER, PRICE, RATE, SIZE, TIME, Dimension, format_quantity
 
 __all__ = ["describe_entry", "overview"]
 
 _HIDDEN = ("name", "sources", "speed")
+_PLAIN = (bool, int, float, str, type(None))
 _COUNTED = (
     "parameters",
     "active_parameters",
@@ -34,6 +35,7 @@ _SUFFIXES: tuple[tuple[str, Dimension], ...] = (
     ("peak_flops", FLOP_RATE),
     ("product_flops", FLOP_RATE),
     ("usd_per_s", PRICE),
+    ("_per_s", RATE),
     ("_s", TIME),
     ("_w", POWER),
 )
@@ -108,7 +110,8 @@ def _values(label: str, value: Any, *, name: str = "") -> Iterator[tuple[str, st
         yield label, str(len(value))
         for spec in fields(value[0]):
             parts = [getattr(each, spec.name) for each in value]
-            if spec.name not in _HIDDEN and any(part != spec.default for part in parts):
+            plain = all(isinstance(part, _PLAIN) for part in parts)
+            if plain and spec.name not in _HIDDEN and any(part != spec.default for part in parts):
                 yield f"{label}.{spec.name}", _range(spec.name, parts)
     else:
         yield label, _text(name, value)

@@ -83,9 +83,7 @@ class CollectiveCosts:
             family: MappingProxyType({name: _quicker(each, factor) for name, each in protocols.items()})
             for family, protocols in self.families.items()
         }
-        return replace(
-            self, base_latency_s=self.base_latency_s / factor, families=MappingProxyType(families)
-        )
+        return replace(self, base_latency_s=self.base_latency_s / factor, families=MappingProxyType(families))
 
 
 def _quicker(protocol: Protocol, factor: float) -> Protocol:

@@ -17,6 +17,7 @@ from clustersim.cli import (
     explain,
     goodput,
     plan,
+    radar,
     resolve,
     run,
     schema,
@@ -40,6 +41,7 @@ COMMANDS: Mapping[str, ModuleType] = {
     "validate": validate,
     "calibrate": calibrate,
     "capacity": capacity,
+    "radar": radar,
     "chakra": chakra,
     "schema": schema,
 }

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from clustersim.engine.trace import STORAGE
 from clustersim.report.numbers import count, percent, quantity
 from clustersim.report.radar_words import RESOURCES_SHORT, hardware, plan, shared_hardware
 from clustersim.report.tables import WIDTH, add_row, grid, inset, line, to_text

@@ -145,7 +145,7 @@ def hstu_forward(model: RankingModel, run: DenseRun) -> Operators:
         operators += (
             _per_token(run, projection, "norm", 2.0 * projection.inputs, fused_norm=True),
             *linear_forward(run, projection),
-            *_hstu_attention(model, run),
+            _hstu_attention(model, run),
             _per_token(run, output, "gate", 3.0 * output.inputs, fused_norm=True),
             *linear_forward(run, output, activation=False),
         )
@@ -161,7 +161,7 @@ def hstu_backward(model: RankingModel, run: DenseRun) -> Operators:
         operators += (
             *linear_backward(run, output, activation=False),
             _per_token(run, output, "gate_gradient", 6.0 * output.inputs, fused_norm=True),
-            *(backward_attention(f"{each.name}_gradient", each) for each in _hstu_attention(model, run)),
+            backward_attention("interaction.attention_gradient", _hstu_attention(model, run)),
             *linear_backward(run, projection),
             _per_token(run, projection, "norm_gradient", 4.0 * projection.inputs, fused_norm=True),
         )
@@ -191,36 +191,22 @@ def _per_token(
     )
 
 
-def _hstu_attention(model: RankingModel, run: DenseRun) -> Operators:
-    """Causal attention over each user's history, and of its candidates over the history.
+def _hstu_attention(model: RankingModel, run: DenseRun) -> Operator:
+    """One kernel: causal over each user's history, and each candidate over the history and itself.
 
-    With one candidate per user both are one causal kernel. Heads of queries and values of unlike widths
-    count as heads of the mean of both.
+    *Equation:* pairs per user (n - 1)·n/2 + c·n for n tokens with the candidate, of which there are c: they
+    do not see each other. Heads of queries and values of unlike widths count as the mean of both.
     """
-    length = model.interaction.sequence_length
-    if run.queries == run.batch or length == 1:
-        return (_attention(model, run, "attention", queries=length),)
-    candidates = run.batch / run.queries
-    # Each candidate sees the history and itself, `length` tokens, and none of the other candidates.
-    past = length - candidates
-    return (
-        _attention(model, run, "attention", queries=length - 1),
-        _attention(model, run, "attention_candidates", queries=candidates, past=past, causal=False),
-    )
-
-
-def _attention(
-    model: RankingModel, run: DenseRun, name: str, *, queries: float, past: float = 0.0, causal: bool = True
-) -> Operator:
-    shape = model.interaction
-    return prefill_attention(
-        f"interaction.{name}",
-        queries=queries,
-        past=past,
-        causal=causal,
+    shape, length, candidates = model.interaction, model.interaction.sequence_length, run.batch / run.queries
+    attention = prefill_attention(
+        "interaction.attention",
+        queries=length - 1 + candidates,
         heads=shape.heads,
         kv_heads=shape.heads,
         head_dim=(shape.qk_dimension + shape.value_dimension) / 2,
         precision=run.precision,
         batch=run.queries,
     )
+    pairs = (length - 1) * length / 2 + candidates * length
+    width = shape.heads * (shape.qk_dimension + shape.value_dimension)
+    return replace(attention, flops=2.0 * run.queries * width * pairs)

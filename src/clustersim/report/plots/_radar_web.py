@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from clustersim.report.numbers import percent
 from clustersim.report.plots._radar_marks import Look
 from clustersim.report.style import INK
 from clustersim.study.radar.result import AXES
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["draw_polygon", "draw_web", "place"]
 
-_RINGS = (0.05, 0.25, 0.5, 1.0)
+_RINGS = (0.1, 0.25, 0.5, 1.0)
 _NAMES = {
     "compute": "compute",
     "memory_capacity": "memory\ncapacity\nper FLOP",
@@ -55,17 +54,17 @@ def draw_web(axes: Axes) -> None:
         axes.text(
             edge_at * x,
             edge_at * y,
-            percent(ring),
+            f"{100 * ring:.0f} %",
             ha="center",
             va="center",
             fontsize=7.5,
             color="#666666",
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},
-            zorder=1.5,
+            zorder=1.8,
         )
     for number, name in enumerate(AXES):
         x, y = place(number, 1.0)
-        axes.plot((0.0, x), (0.0, y), color="#CFCFCF", lw=0.8)
+        axes.plot((0.0, x), (0.0, y), color="#CFCFCF", lw=0.8, zorder=1)
         _name(axes, _NAMES[name], x, y)
 
 

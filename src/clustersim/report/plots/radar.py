@@ -25,9 +25,10 @@ _CAPTION_INCHES = 0.155
 _LETTERS_OF_CAPTION = 172
 _HEAD_INCHES = 0.75
 _HOW_TO_READ = (
-    "Distance from the centre: the share of the time that belongs to the resource, at its square root so that "
-    "small shares show; it is the elasticity of the pace to the resource's speed. Memory capacity: m / (1 + m), "
-    "where m is the memory held per FLOP/s in units of what the device has; on the ring of 50 % both are even."
+    "Distance from the centre: the share of the time that belongs to the resource, at its square root so "
+    "that small shares show; it is the elasticity of the pace to the resource's speed. Memory capacity: "
+    "m / (1 + m), where m is the memory held per FLOP/s in units of what the device has; on the ring of 50 % "
+    "both are even."
 )
 
 

@@ -83,7 +83,7 @@ def _line(axes: Axes, label: str, curve: Curve, look: Look) -> None:
 
 
 def _missing(axes: Axes, label: str, curve: Curve, look: Look, above: int) -> int:
-    """Write at which factors a workload cannot run, above those of others; return how many lines there are."""
+    """Write at which factors a workload cannot run; return how many such lines there are now."""
     for x in curve.reasons:
         axes.annotate(
             f"{label} cannot run at ×{_TICKS[x]}",

@@ -13,7 +13,7 @@ from clustersim.spec.load import load
 from clustersim.spec.scenario import Scenario
 from clustersim.study.records import RunRecord
 
-__all__ = ["SHIPPED", "Purpose", "Scenarios", "Subject", "subjects"]
+__all__ = ["SHIPPED", "Purpose", "Scenarios", "Subject", "shipped_scenarios", "subjects"]
 
 Purpose = Literal["training", "inference"]
 Scenarios = (
@@ -89,6 +89,22 @@ class Subject:
         return None if time_s is None else 1.0 / time_s
 
 
+def shipped_scenarios() -> dict[str, Scenario]:
+    """Return the five scenarios that a radar is of where none is named, by label.
+
+    They are those of the library, whatever lies in the working folder.
+
+    Raises
+    ------
+    InputError
+        If the library was installed without them.
+    """
+    folder = shipped.folder("scenarios")
+    if folder is None:
+        raise InputError("the shipped scenarios are not there; name scenario files")
+    return {label: load(folder / _FOLDER / f"{name}.yaml") for label, name in SHIPPED.items()}
+
+
 def subjects(scenarios: Scenarios, *, workloads: Iterable[str] = ()) -> tuple[Subject, ...]:
     """Return every workload of the scenarios, in their order, or those of the names in `workloads`.
 
@@ -118,20 +134,12 @@ def subjects(scenarios: Scenarios, *, workloads: Iterable[str] = ()) -> tuple[Su
 def _labelled(scenarios: Scenarios) -> Iterator[tuple[str, Scenario]]:
     """Yield label and scenario; the label is empty where nobody gave one."""
     if scenarios is None:
-        yield from _shipped()
+        yield from shipped_scenarios().items()
     elif isinstance(scenarios, Mapping):
         yield from ((label, _scenario(each)) for label, each in scenarios.items())
     else:
         several = [scenarios] if isinstance(scenarios, Scenario | Path | str) else scenarios
         yield from (("", _scenario(each)) for each in several)
-
-
-def _shipped() -> Iterator[tuple[str, Scenario]]:
-    folder = shipped.folder("scenarios")
-    if folder is None:
-        raise InputError("the shipped scenarios are not there; name scenario files")
-    for label, name in SHIPPED.items():
-        yield label, load(folder / _FOLDER / f"{name}.yaml")
 
 
 def _scenario(given: Scenario | Path | str) -> Scenario:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Replay"]
 
+_ROUNDING = 1e-10
+"""Relative: kernels this near to their own time were not slowed (sums of times are rounded)."""
 _MEMORY = (NodeType.MEM_LOAD_NODE, NodeType.MEM_STORE_NODE)
 
 
@@ -175,7 +177,8 @@ class Replay:
         timer = (
             self._world.env.timeout(seconds) if resource == HOST else self._kernels[task.rank].run(seconds)
         )
-        timer.callbacks.append(lambda _: self._ran(queue, task, cause, start_s, kind, resource, intervals))
+        alone = {resource: seconds}
+        timer.callbacks.append(lambda _: self._ran(queue, task, cause, start_s, kind, alone, intervals))
 
     def _ran(
         self,
@@ -184,12 +187,14 @@ class Replay:
         cause: Span | None,
         start_s: float,
         kind: str,
-        resource: str,
+        shares: dict[str, float],
         intervals: list[Interval],
     ) -> None:
-        """Write down what a rank did by itself, and go on."""
+        """Write down what a rank did by itself, and go on; `shares` are what it takes alone."""
         end_s = self._world.env.now
-        shares = {resource: end_s - start_s}
+        slowed_s = end_s - start_s - sum(shares.values())
+        if kind == "compute" and slowed_s > _ROUNDING * (end_s - start_s):
+            self._kernels[task.rank].book_slowdown(shares, slowed_s)
         lane = f"{self._name}/rank {task.rank}/{kind}"
         row = self._world.trace.record(
             kind, lane, task.node.name, start_s, end_s, cause=_row(cause), shares=shares
@@ -251,9 +256,10 @@ class Replay:
         size = node.attributes.get("tensor_size", 0)
         if node.duration_micros or not isinstance(size, int):
             latency_speed = self._world.topology.speeds.network_latency
-            timer = self._world.env.timeout(node.duration_micros * 1e-6 / latency_speed)
+            seconds = node.duration_micros * 1e-6 / latency_speed
+            timer, alone = self._world.env.timeout(seconds), {NETWORK_LATENCY: seconds}
             timer.callbacks.append(
-                lambda _: self._ran(queue, task, cause, start_s, "transfer", NETWORK_LATENCY, intervals)
+                lambda _: self._ran(queue, task, cause, start_s, "transfer", alone, intervals)
             )
             return
         store = node.type == NodeType.MEM_STORE_NODE

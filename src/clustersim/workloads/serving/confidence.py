@@ -43,8 +43,13 @@ def least_samples(level: float) -> int:
     return math.ceil(1.0 / (1.0 - level) - 1e-9) if level > 0.99 else 1
 
 
-def estimates(values: np.ndarray) -> dict[str, Estimate]:
+def estimates(values: np.ndarray, percentiles: Mapping[str, float] = PERCENTILES) -> dict[str, Estimate]:
     """Return mean and percentiles of samples in the order of time, with intervals.
+
+    Parameters
+    ----------
+    percentiles
+        Their names and levels.
 
     *Equation.* The samples are cut in 20 batches of equal length; s is the standard deviation of the
     batches' means over √20, t Student's quantile for 19 degrees of freedom. Mean: x̄ ± t·s. Percentile p
@@ -66,7 +71,7 @@ def estimates(values: np.ndarray) -> dict[str, Estimate]:
         return {}
     found = {"mean": _mean(values)}
     ordered = np.sort(values)
-    for name, level in PERCENTILES.items():
+    for name, level in percentiles.items():
         if len(values) >= least_samples(level):
             found[name] = _percentile(values, ordered, level)
     return found

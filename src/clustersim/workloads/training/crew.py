@@ -169,6 +169,20 @@ class Crew:
         cause = NO_CAUSE if lane.last is None else lane.last.row
         return self.world.trace.record("queue", name, label, start_s, end_s, cause=cause, shares=shares)
 
+    def record_samples(
+        self,
+        lane: Lane,
+        kind: str,
+        start_s: float,
+        end_s: float,
+        shares: Mapping[str, float],
+        cause: int,
+    ) -> int:
+        """Write reading or decoding of a lane's samples into the trace; return its row."""
+        label = "decode samples" if kind == "host" else "read samples"
+        name = f"{self._names[lane.stage, lane.replica]}/samples"
+        return self.world.trace.record(kind, name, label, start_s, end_s, cause=cause, shares=shares)
+
     def _transfer(self, source: int, target: int, replica: int, key: str) -> Meeting:
         place = (source, target, replica, key)
         meeting = self._meetings.get(place)

@@ -191,7 +191,7 @@ class Lane:
         ledger.passes.append(PassRecord(compute.kind, compute.micro_batch, compute.chunk, start_s, end_s))
 
     def _stretched(self, compute: Compute, took_s: float, slowest: float) -> Mapping[str, float]:
-        """Split a stretch that took longer than nominal: by its slowest rank, and by collectives beside it."""
+        """Split a stretch that took longer: by its slowest rank, and by collectives beside it."""
         alone_s = compute.exposed_s + (compute.seconds - compute.exposed_s) * slowest
         slowed_s = took_s - alone_s
         by_others = slowed_s > _ROUNDING * took_s
@@ -207,14 +207,13 @@ class Lane:
         """Take the samples of a micro-batch; wait for them if they are late."""
         assert self.feed is not None
         start_s = self.env.now
-        there_s = self.feed.take(start_s)
+        there_s = self.feed.take(start_s, self.last)
         if there_s > start_s:
             yield self.env.timeout(there_s - start_s)
             end_s = self.env.now
             self.ledger.seconds["data_stall_s"] += end_s - start_s
-            shares = {name: part * (end_s - start_s) for name, part in self.feed.shares.items()}
-            row = self._job.record_stall(self, load, start_s, end_s, shares)
-            self.last = Span(self.last, start_s, end_s, shares, row)
+            self._job.record_stall(self, load, start_s, end_s, {QUEUEING: end_s - start_s})
+            self.last = self.feed.last
 
     def _learn(self, lesson: Lesson) -> Generator[simpy.Event, Any, None]:
         """Wait for the teacher."""

@@ -56,7 +56,7 @@ class PassShares:
         self._open = {}
 
     def take(self) -> Mapping[str, float]:
-        """Return the seconds by resource since the last time; they may still change until the stretch ends."""
+        """Return the seconds by resource since the last time; they change where the stretch is the host's."""
         shares = dict(self._settled)
         self._add(shares, self._open, 1.0)
         self._given.append((shares, self._settled, sum(self._open.values())))

@@ -123,9 +123,7 @@ class PassWriter:
         self._shares.message(added.shares)
         return added.covered_s
 
-    def _between(
-        self, time: KernelTime, messages: Sequence[tuple[Message, float]], covered_s: float
-    ) -> None:
+    def _between(self, time: KernelTime, messages: Sequence[tuple[Message, float]], covered_s: float) -> None:
         """Run messages on the fabric: beside so many seconds of the block's kernels, or after all of them."""
         used, covered = 0.0, covered_s / time.seconds if time.seconds else 0.0
         for message, beside in messages:

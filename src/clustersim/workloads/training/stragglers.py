@@ -12,13 +12,21 @@ from clustersim.spec.stragglers import StragglerSpec
 from clustersim.topology import Topology
 from clustersim.workloads.training.layout import Layout
 
-__all__ = ["rank_slowdowns", "spread_slowdowns"]
+__all__ = ["gpu_slowdowns", "rank_slowdowns", "spread_slowdowns"]
 
 
 def rank_slowdowns(
     stragglers: Sequence[StragglerSpec], layout: Layout, *, topology: Topology, gpus: Sequence[str]
 ) -> np.ndarray:
-    """Return how many times longer than usual the kernels of each rank take.
+    """Return how many times longer than usual the kernels of each rank take; see `gpu_slowdowns`."""
+    by_gpu = gpu_slowdowns(stragglers, topology=topology, gpus=gpus)
+    return np.array([by_gpu.get(layout.gpu(rank), 1.0) for rank in range(layout.ranks)])
+
+
+def gpu_slowdowns(
+    stragglers: Sequence[StragglerSpec], *, topology: Topology, gpus: Sequence[str]
+) -> dict[str, float]:
+    """Return how many times longer than usual the kernels of each GPU of a job take.
 
     Slowdowns of a GPU and its node multiply.
 
@@ -27,10 +35,10 @@ def rank_slowdowns(
     InputError
         For a GPU or node that the job does not have.
     """
-    slowdown = np.ones(layout.ranks)
+    slowdown = dict.fromkeys(gpus, 1.0)
     for number, straggler in enumerate(stragglers):
-        slow = _slow_gpus(number, straggler, topology, gpus)
-        slowdown[[rank for rank in range(layout.ranks) if layout.gpu(rank) in slow]] *= straggler.slowdown
+        for gpu in _slow_gpus(number, straggler, topology, gpus):
+            slowdown[gpu] *= straggler.slowdown
     return slowdown
 
 

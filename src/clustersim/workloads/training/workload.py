@@ -241,7 +241,8 @@ class TrainingWorkload:
         )
         for lane in crew.lanes:
             if lane.stage == 0:
-                lane.feed = Feed(loading, start_s=world.env.now)
+                record = partial(crew.record_samples, lane)
+                lane.feed = Feed(loading, start_s=world.env.now, record=record)
 
     def _pacer(self, world: World, crew: Crew) -> Pacer:
         layout = self.job.layout

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Assignment", "Item", "assign", "assign_in_turn"]
+__all__ = ["Assignment", "Item", "Spread", "in_turn", "least_loaded_first"]
 
 Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Item:
-    """One part of a table, or a whole, that goes to one rank; or one part for each GPU of some node.
+    """One part of a table that goes to one rank; or one such part for each rank of some node.
 
     Parameters
     ----------
     key
-        What the caller knows it by.
+        Number of the table, and of the part.
     seconds, memory_bytes
         Of one part.
     """
@@ -32,6 +32,10 @@ class Item:
     for_node: bool = False
 
 
+Spread = Callable[[Sequence[Item], list[float], list[float]], "list[int] | Item"]
+"""Chooses a place for each item, beside loads and free bytes of the places; or says which item finds no room."""
+
+
 @dataclass(eq=False)
 class Assignment:
     """Loads and memory of the ranks, and what went where.
@@ -40,89 +44,90 @@ class Assignment:
     ----------
     seconds, free_bytes
         By rank; what every rank has of tables that all of them share is in already.
+    rank_of
+        Rank of each item; of an item for a node, the node's first.
     """
 
     seconds: Numbers
     free_bytes: Numbers
     ranks_per_node: int
     rank_of: dict[tuple[int, int], int] = field(default_factory=dict)
-    """Rank of each item; of an item for a node, the node's first."""
 
     @property
     def slowest_s(self) -> float:
         """Predicted time of the slowest rank."""
         return float(self.seconds.max(initial=0.0))
 
-    def put(self, item: Item, rank: int) -> None:
-        """Give an item to a rank, or to the node that begins with it."""
-        held = slice(rank, rank + self.ranks_per_node) if item.for_node else slice(rank, rank + 1)
-        self.seconds[held] += item.seconds
-        self.free_bytes[held] -= item.memory_bytes
-        self.rank_of[item.key] = rank
+    def give(self, items: Sequence[Item], spread: Spread) -> Item | None:
+        """Give all items to ranks, those for whole nodes first; return the first that finds no room."""
+        for size, of_size in (
+            (self.ranks_per_node, [item for item in items if item.for_node]),
+            (1, [item for item in items if not item.for_node]),
+        ):
+            places = spread(of_size, *self._places(size)) if of_size else []
+            if isinstance(places, Item):
+                return places
+            self._put(of_size, places, size)
+        return None
+
+    def _places(self, size: int) -> tuple[list[float], list[float]]:
+        """Return loads and free bytes of the ranks, or of whole nodes: of their fullest rank."""
+        whole = len(self.seconds) // size * size
+        loads = self.seconds[:whole].reshape(-1, size).max(axis=1)
+        free = self.free_bytes[:whole].reshape(-1, size).min(axis=1)
+        return loads.tolist(), free.tolist()
+
+    def _put(self, items: Sequence[Item], places: Sequence[int], size: int) -> None:
+        count = len(self.seconds) // size
+        seconds = np.bincount(places, weights=[item.seconds for item in items], minlength=count)
+        taken = np.bincount(places, weights=[item.memory_bytes for item in items], minlength=count)
+        self.seconds[: count * size] += np.repeat(seconds, size)
+        self.free_bytes[: count * size] -= np.repeat(taken, size)
+        self.rank_of |= {item.key: place * size for item, place in zip(items, places, strict=True)}
 
 
-def assign(items: Sequence[Item], ranks: Assignment) -> Item | None:
-    """Give all items to ranks, dearest first (Graham's longest processing time); return the first without room.
+def least_loaded_first(items: Sequence[Item], loads: list[float], free: list[float]) -> list[int] | Item:
+    """Give each item, dearest first, to the place with least to do that has room for it.
 
-    Items for whole nodes go first, each to the node whose slowest rank has least to do. Of equal ranks the first
-    takes the item, so that the same input gives the same plan.
+    Of equal places the first takes it, so that the same input gives the same plan.
 
-    **Source:** Graham, SIAM J. Appl. Math. 17, 1969: at most 4/3 − 1/(3·ranks) of the best balance
-    where memory does not bind. TorchRec `GreedyPerfPartitioner` does the same.
+    **Source:** Graham, SIAM J. Appl. Math. 17, 1969 (longest processing time first): at most
+    4/3 − 1/(3·places) of the best balance where memory does not bind. TorchRec's `GreedyPerfPartitioner`
+    does the same. **Checked by:** tests/workloads/ranking/test_sharding_assignment.py.
     """
-    ordered = sorted(items, key=lambda item: (-item.seconds, -item.memory_bytes, item.key))
-    for item in (each for each in ordered if each.for_node):
-        node = _least_loaded_node(item, ranks)
-        if node is None:
-            return item
-        ranks.put(item, node)
-    return _to_ranks([each for each in ordered if not each.for_node], ranks)
-
-
-def _least_loaded_node(item: Item, ranks: Assignment) -> int | None:
-    fitting = [first for first in _places(item, ranks) if _has_room(item, ranks, first)]
-    size = ranks.ranks_per_node
-    return min(fitting, key=lambda first: (ranks.seconds[first : first + size].max(), first), default=None)
-
-
-def _places(item: Item, ranks: Assignment) -> range:
-    """Return the ranks that may take an item; for one of a whole node, the first ranks of whole nodes."""
-    count, size = len(ranks.seconds), ranks.ranks_per_node
-    return range(0, count - size + 1, size) if item.for_node else range(count)
-
-
-def _has_room(item: Item, ranks: Assignment, rank: int) -> bool:
-    end = rank + ranks.ranks_per_node if item.for_node else rank + 1
-    return bool((ranks.free_bytes[rank:end] >= item.memory_bytes).all())
-
-
-def _to_ranks(items: Sequence[Item], ranks: Assignment) -> Item | None:
+    order = sorted(
+        range(len(items)), key=lambda n: (-items[n].seconds, -items[n].memory_bytes, items[n].key)
+    )
     smallest = min((item.memory_bytes for item in items), default=0.0)
-    queue = [(load, rank) for rank, load in enumerate(ranks.seconds.tolist())]
+    queue = [(load, place) for place, load in enumerate(loads)]
     heapq.heapify(queue)
-    for item in items:
+    chosen = [0] * len(items)
+    for n in order:
+        item = items[n]
         passed = []
-        while queue and ranks.free_bytes[queue[0][1]] < item.memory_bytes:
+        while queue and free[queue[0][1]] < item.memory_bytes:
             entry = heapq.heappop(queue)
-            if ranks.free_bytes[entry[1]] >= smallest:
+            if free[entry[1]] >= smallest:
                 passed.append(entry)
         if not queue:
             return item
-        load, rank = queue[0]
-        ranks.put(item, rank)
-        heapq.heapreplace(queue, (load + item.seconds, rank))
+        load, place = queue[0]
+        chosen[n] = place
+        free[place] -= item.memory_bytes
+        heapq.heapreplace(queue, (load + item.seconds, place))
         for entry in passed:
             heapq.heappush(queue, entry)
-    return None
+    return chosen
 
 
-def assign_in_turn(items: Sequence[Item], ranks: Assignment) -> Item | None:
-    """Give items to ranks, or nodes, in turn in the order given; return the first without room."""
+def in_turn(items: Sequence[Item], loads: list[float], free: list[float]) -> list[int] | Item:
+    """Give items to places in turn, in the order of the tables; a place without room is passed over."""
+    chosen = []
     for turn, item in enumerate(items):
-        places = _places(item, ranks)
-        order = (places[(turn + step) % len(places)] for step in range(len(places)))
-        rank = next((place for place in order if _has_room(item, ranks, place)), None)
-        if rank is None:
+        order = ((turn + step) % len(loads) for step in range(len(loads)))
+        place = next((place for place in order if free[place] >= item.memory_bytes), None)
+        if place is None:
             return item
-        ranks.put(item, rank)
-    return None
+        free[place] -= item.memory_bytes
+        chosen.append(place)
+    return chosen

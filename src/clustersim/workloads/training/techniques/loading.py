@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from clustersim.engine.trace import HOST, STORAGE
+from clustersim.engine.trace import HOST, NO_CAUSE, STORAGE
 from clustersim.spec.techniques import DataLoadingSpec
 from clustersim.topology import Topology
+from clustersim.workloads.span import Span
 from clustersim.workloads.training.layout import Coordinates, Layout
 
 __all__ = ["Feed", "Loading"]
@@ -56,10 +57,9 @@ class Loading:
             prefetch=spec.prefetch,
         )
 
-    @property
-    def shares(self) -> Mapping[str, float]:
-        """What a replica that waits lacks, of each second: storage or processors, whichever is slower."""
-        return {STORAGE if self.read_s >= self.decode_s else HOST: 1.0}
+
+Recorder = Callable[[str, float, float, Mapping[str, float], int], int]
+"""Writes kind, begin, end, shares and cause of what was done for samples into the trace; returns its row."""
 
 
 class Feed:
@@ -72,23 +72,42 @@ class Feed:
     ----------
     start_s
         When reading begins.
+    record
+        Writes down what it does.
     """
 
-    def __init__(self, loading: Loading, *, start_s: float) -> None:
+    def __init__(self, loading: Loading, *, start_s: float, record: Recorder | None = None) -> None:
         self._loading = loading
-        self._read_s = self._decoded_s = start_s
-        self._taken: deque[float] = deque([start_s] * loading.prefetch)
+        self._record = record or (lambda *_: NO_CAUSE)
+        begin = Span(None, start_s, start_s, {})
+        self._read = self._decoded = begin
+        self._taken: deque[tuple[float, Span]] = deque([(start_s, begin)] * loading.prefetch)
 
     @property
-    def shares(self) -> Mapping[str, float]:
-        """What is lacked where a micro-batch is late."""
-        return self._loading.shares
+    def last(self) -> Span:
+        """What the micro-batch that was taken last waited for."""
+        return self._decoded
 
-    def take(self, now_s: float) -> float:
-        """Take the next micro-batch; return when it is there, `now_s` or later."""
-        begin_s = max(self._read_s, self._taken.popleft())
-        self._read_s = begin_s + self._loading.read_s
-        self._decoded_s = max(self._decoded_s, self._read_s) + self._loading.decode_s
-        there_s = max(now_s, self._decoded_s)
-        self._taken.append(there_s)
+    def take(self, now_s: float, after: Span | None = None) -> float:
+        """Take the next micro-batch; return when it is there, `now_s` or later.
+
+        Parameters
+        ----------
+        after
+            What the taker did before.
+        """
+        loading = self._loading
+        free_s, freed_by = self._taken.popleft()
+        late = self._read if self._read.end_s >= free_s else freed_by
+        self._read = self._span("transfer", late, max(self._read.end_s, free_s), loading.read_s, STORAGE)
+        last = self._read if self._read.end_s >= self._decoded.end_s else self._decoded
+        self._decoded = self._span("host", last, last.end_s, loading.decode_s, HOST)
+        there_s = max(now_s, self._decoded.end_s)
+        taker = self._decoded if there_s > now_s or after is None else after
+        self._taken.append((there_s, taker))
         return there_s
+
+    def _span(self, kind: str, cause: Span, start_s: float, seconds: float, resource: str) -> Span:
+        shares, end_s = {resource: seconds}, start_s + seconds
+        row = self._record(kind, start_s, end_s, shares, cause.row) if seconds else cause.row
+        return Span(cause, start_s, end_s, shares, row)

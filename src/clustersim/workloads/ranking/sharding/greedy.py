@@ -1,0 +1,211 @@
+"""The greedy planner: several ways to divide dear tables, each given to ranks dearest part first; the best is taken."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clustersim.spec.ranking.sharding import ShardingKind
+from clustersim.workloads.ranking.sharding.assignment import (
+    Assignment,
+    Item,
+    Spread,
+    in_turn,
+    least_loaded_first,
+)
+from clustersim.workloads.ranking.sharding.devices import Devices
+from clustersim.workloads.ranking.sharding.options import Option, TablesToPlace
+
+__all__ = ["Found", "GreedyPlanner", "NoRoom"]
+
+Numbers = NDArray[np.float64]
+
+_SHARES_OF_MEAN = (1.0, 0.5, 0.25, 0.125)
+"""Tables are divided that cost more than such a share of the mean rank's time."""
+_DIVIDED: tuple[ShardingKind, ...] = ("column-wise", "row-wise", "table-row-wise")
+
+
+@dataclass(frozen=True)
+class NoRoom:
+    """The table for which no rank had room."""
+
+    table: int
+    memory_bytes: float
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """Options of all tables, and the ranks that their parts went to."""
+
+    options: tuple[Option, ...]
+    ranks: Assignment
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class GreedyPlanner:
+    """Chooses options and ranks for tables.
+
+    Parameters
+    ----------
+    fixed
+        Option of each table where the scenario says it; None: free.
+    placed
+        Tables that have their ranks already; they are in the loads that it begins with.
+    loads_s, free_bytes
+        By rank, before any table is placed.
+    min_columns
+        Least columns of a part.
+    """
+
+    tables: TablesToPlace
+    devices: Devices
+    fixed: Sequence[Option | None]
+    placed: NDArray[np.bool_]
+    loads_s: Numbers
+    free_bytes: Numbers
+    min_columns: int
+    replicate_below: float = 0.0
+
+    def search(self) -> Found | NoRoom:
+        """Return the candidate whose slowest rank is fastest; the first one's lack of room if none fits."""
+        best: Found | None = None
+        first_failure: NoRoom | None = None
+        for options in self._candidates():
+            for spread in (least_loaded_first, in_turn):
+                found = self.assigned(options, spread)
+                if isinstance(found, NoRoom):
+                    first_failure = first_failure or found
+                elif best is None or found.ranks.slowest_s < best.ranks.slowest_s:
+                    best = found
+        assert best is not None or first_failure is not None
+        return best or first_failure  # type: ignore[return-value]
+
+    def assigned(self, options: Sequence[Option], spread: Spread = least_loaded_first) -> Found | NoRoom:
+        """Give the parts of all tables, divided so, to ranks."""
+        ranks = Assignment(self.loads_s.copy(), self.free_bytes.copy(), self.devices.ranks_per_node)
+        items: list[Item] = []
+        for option, which in _by_option(options, ~self.placed):
+            price = self.tables.price(option)
+            if self.is_everywhere(option):
+                ranks.seconds += price.seconds[which].sum()
+                ranks.free_bytes -= price.memory_bytes[which].sum()
+            else:
+                items += self._items(option, which)
+        if (ranks.free_bytes < 0.0).any():
+            return self._largest(options)
+        without_room = ranks.give(items, spread)
+        if without_room is not None:
+            return NoRoom(without_room.key[0], without_room.memory_bytes)
+        return Found(tuple(options), ranks)
+
+    def is_everywhere(self, option: Option) -> bool:
+        """Whether every rank has a part."""
+        return option.kind == "data-parallel" or option.parts == self.devices.ranks > 1
+
+    def whole_rows(self) -> Option:
+        """Return row-wise division over all ranks."""
+        return Option("row-wise", self.devices.ranks)
+
+    def option(self, kind: ShardingKind, table: int, parts: int | None = None) -> Option:
+        """Return how a table is divided by a kind, into a number of parts or as many as the kind has."""
+        if kind in ("table-wise", "data-parallel"):
+            return Option(kind)
+        if kind == "row-wise":
+            return Option(kind, parts or self.devices.ranks)
+        if kind == "table-row-wise":
+            return Option(kind, self.devices.ranks_per_node)
+        width = int(self.tables.dimension[table])
+        return Option(kind, parts or min(self.devices.ranks, -(-width // self.min_columns)))
+
+    def _items(self, option: Option, which: NDArray[np.intp]) -> list[Item]:
+        price = self.tables.price(option)
+        for_node = option.kind == "table-row-wise"
+        count = 1 if for_node else option.parts
+        return [
+            Item((table, part), seconds, memory, for_node)
+            for table, seconds, memory in zip(
+                which.tolist(), price.seconds[which].tolist(), price.memory_bytes[which].tolist(), strict=True
+            )
+            for part in range(count)
+        ]
+
+    def _largest(self, options: Sequence[Option]) -> NoRoom:
+        sizes = [self.tables.price(option).memory_bytes[n] for n, option in enumerate(options)]
+        table = int(np.argmax(np.where(self.placed, 0.0, sizes)))
+        return NoRoom(table, float(sizes[table]))
+
+    def _candidates(self) -> Iterator[list[Option]]:
+        whole = self._whole()
+        yield whole
+        seconds = np.array(
+            [self.tables.price(option).seconds[n] * option.parts for n, option in enumerate(whole)]
+        )
+        mean_s = float(seconds[~self.placed].sum() + self.loads_s.sum()) / self.devices.ranks
+        tried = {tuple(whole)}
+        for kind in _DIVIDED:
+            for share in _SHARES_OF_MEAN:
+                divided = self._divided(whole, seconds, share * mean_s, kind)
+                if tuple(divided) not in tried:
+                    tried.add(tuple(divided))
+                    yield divided
+        rows = [self.fixed[n] or self.whole_rows() for n in range(len(whole))]
+        if tuple(rows) not in tried:
+            yield rows
+
+    def _whole(self) -> list[Option]:
+        """Return all tables whole, but for those that are too large for a GPU or small enough for each."""
+        price = self.tables.price(Option("table-wise"))
+        room = float(self.free_bytes.max())
+        options = []
+        for table, size in enumerate(price.memory_bytes.tolist()):
+            free: Option = Option("table-wise")
+            if size <= self.replicate_below:
+                free = Option("data-parallel")
+            elif size > room:
+                free = self._small_enough(table, room)
+            options.append(self.fixed[table] or free)
+        return options
+
+    def _small_enough(self, table: int, room: float) -> Option:
+        """Return the fewest parts of columns that fit a GPU each, or rows over all ranks."""
+        most = self.option("column-wise", table).parts
+        size = self.tables.price(Option("table-wise")).memory_bytes[table]
+        parts = next((count for count in _powers(most) if size / count <= room), None)
+        return Option("column-wise", parts) if parts else self.whole_rows()
+
+    def _divided(
+        self, whole: Sequence[Option], seconds: Numbers, limit_s: float, kind: ShardingKind
+    ) -> list[Option]:
+        """Return options in which no free table's part is to cost more than a limit, divided by a kind."""
+        options = list(whole)
+        for table in np.flatnonzero(seconds > limit_s).tolist():
+            if self.fixed[table] is None and whole[table].kind != "data-parallel":
+                options[table] = self._finer(table, seconds[table] / max(limit_s, 1e-30), kind)
+        return options
+
+    def _finer(self, table: int, parts_wanted: float, kind: ShardingKind) -> Option:
+        if kind == "table-row-wise" and self.devices.nodes > 1:
+            return self.option(kind, table)
+        most = self.option("column-wise", table).parts
+        if kind == "column-wise" and most > 1:
+            wanted = 2 ** math.ceil(math.log2(max(parts_wanted, 2.0)))
+            return Option(kind, max(each for each in _powers(most) if each <= wanted))
+        return self.whole_rows()
+
+
+def _powers(most: int) -> list[int]:
+    """Return the powers of two from 2 up to `most`, which is one of them though it may be none."""
+    return sorted({*(2**exponent for exponent in range(1, most.bit_length())), most} - {1})
+
+
+def _by_option(
+    options: Sequence[Option], wanted: NDArray[np.bool_]
+) -> Iterator[tuple[Option, NDArray[np.intp]]]:
+    number = {option: n for n, option in enumerate(dict.fromkeys(options))}
+    chosen = np.array([number[option] for option in options])
+    for option, n in number.items():
+        yield option, np.flatnonzero((chosen == n) & wanted)

@@ -1,0 +1,207 @@
+"""Training of a ranking model as a workload: it takes its GPUs, runs steps and says what they took."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import simpy
+
+from clustersim.engine.trace import NO_CAUSE
+from clustersim.engine.world import World
+from clustersim.spec.ranking.training import RankingTrainingSpec
+from clustersim.topology import Topology
+from clustersim.workloads.base import Outcome
+from clustersim.workloads.ranking.training.causes import Moment, cause_of, path_to
+from clustersim.workloads.ranking.training.entry import Entry
+from clustersim.workloads.ranking.training.interpreter import Interpreter
+from clustersim.workloads.ranking.training.job import RankingJob, describe_job
+from clustersim.workloads.ranking.training.ledger import account
+from clustersim.workloads.ranking.training.measures import metrics_of, tables_of
+from clustersim.workloads.ranking.training.network import Network
+from clustersim.workloads.ranking.training.pace import Pace
+from clustersim.workloads.ranking.training.program import COMPUTE_STREAM
+from clustersim.workloads.ranking.training.step_log import StepLog, StepRow
+from clustersim.workloads.ranking.training.tracer import Tracer, watched_ranks
+from clustersim.workloads.running_cost import RunningCost
+from clustersim.workloads.span import critical_shares
+from clustersim.workloads.training.stragglers import gpu_slowdowns, spread_slowdowns
+
+__all__ = ["RankingTrainingWorkload"]
+
+
+class RankingTrainingWorkload:
+    """A training job of a ranking model on GPUs of its own.
+
+    Every rank has the dense part and a part of the tables. All run the program that `compile_step` made of the
+    plan and of what the framework runs beside what; collectives meet on the fabric of the world.
+
+    Parameters
+    ----------
+    spec
+        What the scenario says.
+    topology
+        Where the GPUs are.
+    gpus
+        In the order of ranks.
+    base
+        Folder that relative paths in the spec are relative to.
+
+    Raises
+    ------
+    InputError
+        For names that do not exist and numbers that do not divide.
+    CannotRunError
+        Where the job does not fit into the GPUs.
+
+    **Valid when** training is synchronous, and all GPUs are of one kind.
+    **Checked by:** tests/workloads/ranking; `clustersim validate ranking`.
+    """
+
+    kind = "ranking-training"
+
+    def __init__(
+        self,
+        spec: RankingTrainingSpec,
+        *,
+        topology: Topology,
+        gpus: tuple[str, ...],
+        base: Path | None = None,
+    ) -> None:
+        self.name = spec.name
+        self.spec = spec
+        self.gpus = gpus
+        self.job: RankingJob = describe_job(spec, topology=topology, gpus=gpus, base=base)
+        self.running_cost = RunningCost.of(spec.economics, self.job.accelerator)
+        self._base = base
+        slow = gpu_slowdowns(spec.stragglers, topology=topology, gpus=gpus)
+        self._slowdown = np.array([slow[gpu] for gpu in gpus])
+        self._log = StepLog(samples=self.job.samples, ranks=len(gpus))
+        self._world: World | None = None
+        self._tracer: Tracer | None = None
+        self._network: Network | None = None
+        self._ended_s = np.zeros(len(gpus))
+        self._complete = False
+
+    def start(self, world: World) -> simpy.Process:
+        """Begin at `spec.start`; the process ends after the last step."""
+        self._world = world
+        self._network = Network(world, self.spec, self.gpus, base=self._base)
+        busy_s = self.job.work.lookup.seconds + self.job.work.update.seconds
+        watched = watched_ranks(busy_s)
+        self._tracer = Tracer(world, self.name, ranks=len(self.gpus), watched=watched)
+        return world.env.process(self._run(world))
+
+    def progress(self) -> float:
+        """Return the fraction of steps, or of the time, that is over."""
+        if self._world is None:
+            return 0.0
+        if self._complete:
+            return 1.0
+        if self.spec.steps is not None:
+            return len(self._log) / self.spec.steps
+        assert self.spec.duration is not None
+        elapsed_s = self._world.env.now - self.spec.start
+        return min(max(elapsed_s / self.spec.duration, 0.0), 1.0) if self.spec.duration else 1.0
+
+    def outcome(self) -> Outcome:
+        """Return what complete steps say; callable at any time."""
+        return Outcome(
+            name=self.name,
+            kind=self.kind,
+            metrics=metrics_of(self.job, self._log, self.running_cost),
+            tables=tables_of(self.job, self._log),
+            attribution=self._log.attribution(),
+            complete=self._complete,
+            facts={**self.job.facts(), **self.running_cost.facts()},
+        )
+
+    def _run(self, world: World) -> Generator[simpy.Event, Any, None]:
+        yield world.env.timeout(self.spec.start)
+        turns = yield from self._take_gpus(world)
+        interpreter = Interpreter(
+            world.env,
+            self.job.program,
+            pace=self._pace(world),
+            run=self._start_collective,
+            begins=self._begins,
+            ended=self._step_ended,
+        )
+        yield interpreter.start()
+        self._complete = True
+        for rank, (gpu, turn) in enumerate(turns.items()):
+            world.gpus[gpu].memory.free(self._memory_bytes(rank))
+            world.gpus[gpu].leave(turn)
+
+    def _memory_bytes(self, rank: int) -> float:
+        return float(math.ceil(self.job.memory.total_bytes[rank]))  # whole: exact when freed
+
+    def _take_gpus(self, world: World) -> Generator[simpy.Event, Any, dict[str, simpy.Event]]:
+        """Wait for all GPUs and take their memory."""
+        turns: dict[str, simpy.Event] = {}
+        waits = []
+        for gpu in self.gpus:
+            turn = world.gpus[gpu].hold()
+            if turn is None:
+                turn = world.gpus[gpu].request()
+                waits.append(turn)
+            turns[gpu] = turn
+        if waits:
+            yield world.env.all_of(waits)
+        for rank, gpu in enumerate(turns):
+            world.gpus[gpu].memory.reserve(self._memory_bytes(rank), who=self.name)
+        return turns
+
+    def _pace(self, world: World) -> Pace:
+        spec, ranks = self.spec, len(self.gpus)
+        return Pace(
+            len(self.job.program.tasks),
+            kernel_slowdown=self._slowdown,
+            host_slowdown=spread_slowdowns(ranks, spec.host.spread, world.random(self.name, "hosts")),
+            kernel_jitter=spec.kernel_jitter,
+            host_jitter=spec.host.jitter,
+            random=(world.random(self.name, "jitter"), world.random(self.name, "host jitter")),
+        )
+
+    def _begins(self, step: int, now_s: float) -> bool:
+        if self.spec.steps is not None:
+            return step < self.spec.steps
+        assert self.spec.duration is not None
+        return now_s < self.spec.start + self.spec.duration
+
+    def _start_collective(self, entry: Entry) -> simpy.Event:
+        assert self._network is not None and self._tracer is not None
+        cause = cause_of(Moment(entry, entry.last_rank))
+        return self._network.start(entry.task, cause=self._tracer.row(cause))
+
+    def _step_ended(self, step: int, entries: Sequence[Entry]) -> None:
+        """Take down a step."""
+        assert self._tracer is not None and self._world is not None
+        last = [entry for entry in entries if entry.task.stream == COMPUTE_STREAM][-1]
+        assert last.end_s is not None
+        before_s = self._ended_s if step else self._filled(entries)
+        since_s = float(before_s.max()) if step else float(before_s.min())
+        self._tracer.write(entries, now_s=self._world.env.now)
+        rank = int(last.end_s.argmax())
+        moment = Moment(last, rank)
+        self._log.add(
+            StepRow(
+                start_s=since_s,
+                end_s=moment.end_s,
+                seconds=account(entries, before_s),
+                path=tuple(critical_shares(path_to(moment, since_s=since_s), since_s=since_s)),
+                slowest_rank=rank,
+                trace_row=self._tracer.row(moment),
+            )
+        )
+        self._ended_s = last.end_s
+
+    @staticmethod
+    def _filled(entries: Sequence[Entry]) -> np.ndarray:
+        """Return when the first kernels of each rank begin: the pipeline has been filled."""
+        first = next(entry for entry in entries if entry.task.stream == COMPUTE_STREAM)
+        assert first.start_s is not None
+        return first.start_s
