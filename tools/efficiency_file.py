@@ -17,7 +17,7 @@ sources:
   gemm-a100: {text: "Fit to 490 products of A100 SXM4 80GB, vLLM 0.14.0, CUDA graphs; ai-dynamo/aiconfigurator@095f58a51c systems/data/a100_sxm/gemm", how: seen}
   gemm-h100: {text: "Fit to 490 products each of bf16 and fp8 of H100 SXM5 80GB, vLLM 0.19.0, CUDA graphs; ai-dynamo/aiconfigurator@095f58a51c systems/data/h100_sxm/gemm", how: seen}
   gemm-a40: {text: "Fit to 600 of 21,756 products of A40 in microsoft/vidur data/profiling/compute/a40", how: seen}
-  gemm-v100: {text: "Fit to 152 products of baidu-research/DeepBench results/train/DeepBench_NV_V100.xlsx, in fp16 with sums in fp32 (DGX-1, CUDA 10.1, 2019)", how: seen}
+  gemm-v100: {text: "Fit to 152 products of baidu-research/DeepBench results/train/DeepBench_NV_V100.xlsx, in fp16 with sums in fp32 (DGX-1, CUDA 10.1, 2019); those of rows that are no multiples of 16 bytes lie on the same curve", how: seen}
   single-v100: {text: "Fit to 152 products in fp32 of baidu-research/DeepBench results/train/DeepBench_NV_V100.xlsx (DGX-1, CUDA 10.1, 2019)", how: seen}
   single-as-v100: {text: "Products in fp32 use no tensor cores on any device: the shares of the fp32 peak that V100 reaches", how: assumed}
   experts-a100: {text: "Fit to fused layers of experts (power-law routing, 16 rows per expert or more) of A100 SXM4 80GB, vLLM 0.14.0; ai-dynamo/aiconfigurator@095f58a51c systems/data/a100_sxm/moe", how: seen}
@@ -41,6 +41,8 @@ entries:
 FUSED_NORM_EFFICIENCY = 0.77
 """Of the memory bandwidth: source `apex`."""
 
+
+_ALIGNMENTS = {"a100": "alignment-a100", "v100": "gemm-v100"}
 
 MEASURED_EXPERTS = ("a100", "h100")
 """Sets with a table of fused experts."""
@@ -75,7 +77,7 @@ def _sources(curves: CurveSet, limit: float) -> dict[str, str]:
     measured = name in MEASURED_EXPERTS
     attention = f"attention-{name}" if measured else "attention-as-a100"
     keys = {"gemm": f"gemm-{name}"}
-    keys["alignment"] = "alignment-a100" if name == "a100" else "alignment-as-a100"
+    keys["alignment"] = _ALIGNMENTS.get(name, "alignment-as-a100")
     keys |= dict.fromkeys(("gemm.tf32", "gemm.fp8", "gemm.int8"), "as-16-bit")
     keys["gemm.fp32"] = "single-v100" if name == "v100" else "single-as-v100"
     if name == "h100":

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from clustersim import catalog
-from clustersim.catalog.ranking_files import save_ranking_model
 from clustersim.errors import InputError
 
 SMALL = """\
@@ -80,14 +80,14 @@ def test_a_path_is_relative_to_the_folder_that_is_given(tmp_path):
 @pytest.mark.parametrize("name", catalog.names("ranking-models"))
 def test_a_model_comes_back_from_its_file(name, tmp_path):
     model = catalog.ranking_model(name)
-    path = save_ranking_model(model, tmp_path / "copy.yaml")
+    path = catalog.save_model(model, tmp_path / "copy.yaml")
     again = catalog.ranking_model(str(path))
     assert replace(again, sources={}) == replace(model, sources={})
 
 
 def test_a_model_is_written_to_yaml_only(tmp_path):
     with pytest.raises(InputError, match=r"ends in \.yaml"):
-        save_ranking_model(catalog.ranking_model("ncf"), tmp_path / "ncf.json")
+        catalog.save_model(catalog.ranking_model("ncf"), tmp_path / "ncf.json")
 
 
 @pytest.mark.parametrize(
@@ -146,3 +146,20 @@ def test_factors_of_a_product_have_one_width_and_layers_to_join_before(tmp_path)
 def test_a_missing_file_is_refused():
     with pytest.raises(InputError, match=r"nowhere\.yaml"):
         catalog.ranking_model("nowhere.yaml")
+
+
+def blocks(language: str) -> list[str]:
+    page = (Path(__file__).parents[2] / "docs" / "ranking-models.md").read_text()
+    return re.findall(rf"^```{language}\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+
+
+def test_the_files_that_the_page_shows_can_be_read(tmp_path):
+    dlrm, feed = (catalog.ranking_model(written(tmp_path, text)) for text in blocks("yaml"))
+    assert (len(dlrm.tables), dlrm.interaction.kind) == (64, "dot")
+    assert [table.name for table in feed.tables][-3:] == ["context.0", "context.1", "context.2"]
+    assert (feed.step_width, feed.tasks) == (64, 3)
+
+
+def test_the_page_shows_the_table_that_the_command_prints():
+    (table,) = blocks("text")
+    assert table.strip() == catalog.describe("ranking-models")

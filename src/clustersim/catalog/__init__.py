@@ -127,10 +127,16 @@ def model(name_or_path: str, *, base: Path | None = None) -> TransformerModel | 
     return read_config(path)
 
 
-def save_model(model: TransformerModel | LayerTableModel, path: Path | str) -> Path:
-    """Write a model made in Python as a file that scenarios can name; see `catalog.model_files`."""
-    from clustersim.catalog import model_files
+def save_model(model: TransformerModel | LayerTableModel | RankingModel, path: Path | str) -> Path:
+    """Write a model made in Python as a file that scenarios can name.
 
+    See `catalog.model_files`, and `catalog.ranking_files` for ranking models.
+    """
+    from clustersim.catalog import model_files, ranking_files
+    from clustersim.catalog.ranking_models import RankingModel
+
+    if isinstance(model, RankingModel):
+        return ranking_files.save_ranking_model(model, path)
     return model_files.save_model(model, path)
 
 

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["CollectiveRecord", "Communicator"]
 
-_KEPT_SIZES = 65536
-
 
 class CollectiveRecord(NamedTuple):
     """How one collective went: the value of its event.

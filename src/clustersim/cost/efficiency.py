@@ -141,8 +141,12 @@ def _build(record: Record) -> CurveSet:
 def _products(
     by_precision: Mapping[str, Mapping[str, float]], alignment: Mapping[int, float] = _ALIGNED
 ) -> Mapping[str, GemmCurve]:
+    """Return curves by precision; rows that are not aligned slow tensor cores, which fp32 does not use."""
     return MappingProxyType(
-        {key: GemmCurve(**value, alignment=alignment) for key, value in by_precision.items()}
+        {
+            key: GemmCurve(**value, alignment=_ALIGNED if key == "fp32" else alignment)
+            for key, value in by_precision.items()
+        }
     )
 
 

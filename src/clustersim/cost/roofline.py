@@ -38,6 +38,11 @@ class KernelTime:
         """Whole time."""
         return self.compute_s + self.memory_s + self.launch_s
 
+    @property
+    def host_bound(self) -> bool:
+        """Whether the host alone sets it, so that neither kernels nor what runs beside them count."""
+        return self.launch_s > 0.0 and not self.compute_s and not self.memory_s
+
     def __add__(self, other: KernelTime) -> KernelTime:
         return KernelTime(
             self.compute_s + other.compute_s,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from clustersim.report.numbers import by_unit, count, duration, money, percent, quantity, rate, size
 from clustersim.report.tables import WIDTH, Column, add_row, grid, inset, line, to_text
 from clustersim.report.terminal_fabric import fabric_lines
-from clustersim.report.words import BREAKDOWN, EXPOSED, LATENCIES
+from clustersim.report.words import BREAKDOWN, EXPOSED, LATENCIES, RANKING_BREAKDOWN
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -65,7 +65,7 @@ def _head(result: Result) -> list[RenderableType]:
 
 
 def _workload(outcome: Outcome, width: int) -> list[RenderableType]:
-    sections = {"training": _training, "inference": _service}
+    sections = {"training": _training, "ranking-training": _training, "inference": _service}
     body = sections.get(outcome.kind, _other)(outcome, width)
     notes = [line(f"Note: {note}", style="yellow") for note in outcome.notes]
     if not outcome.complete:
@@ -99,9 +99,10 @@ def _training(outcome: Outcome, width: int) -> list[RenderableType]:
         if f"iteration_s.{p}" in metrics
     )
     table = grid(("part of an iteration", "left"), ("time", "right"), ("share", "right"), ("", "left"))
-    for name, words in BREAKDOWN:
+    ranking = outcome.kind == "ranking-training"
+    for name, words in RANKING_BREAKDOWN if ranking else BREAKDOWN:
         seconds = metrics.get(name, 0.0)
-        if name in ("bubble_s", "data_stall_s") and not seconds:
+        if not seconds and (ranking or name in ("bubble_s", "data_stall_s")):
             continue  # a job without pipeline, or whose samples are always there
         share = seconds / mean_s if mean_s else 0.0
         add_row(table, words, duration(seconds), percent(share), _bar(share))

@@ -15,6 +15,7 @@ __all__ = [
     "LATENCY_COLORS",
     "LATENCY_SHORT",
     "LATENCY_WORDS",
+    "RANKING_BREAKDOWN",
     "counted",
     "sharers",
 ]
@@ -38,6 +39,21 @@ EXPOSED = (
     ("exposed_offload_s", "offload to the host"),
 )
 """Kinds of exposed communication, as metrics and in words; they add up to it."""
+
+RANKING_BREAKDOWN = (
+    ("dense_s", "dense part"),
+    ("embedding_s", "look-ups and updates"),
+    ("optimizer_s", "dense optimizer"),
+    ("exposed_index_s", "exposed: indices"),
+    ("exposed_forward_s", "exposed: pooled embeddings"),
+    ("exposed_backward_s", "exposed: their gradients"),
+    ("exposed_all_reduce_s", "exposed: sum of gradients"),
+    ("exposed_host_rows_s", "exposed: rows in host memory"),
+    ("host_s", "host"),
+    ("input_stall_s", "waiting for samples"),
+    ("waiting_s", "waiting for the slowest rank"),
+)
+"""Parts of a step of a ranking model, as metrics and in words; they add up to it."""
 
 LATENCIES = (
     ("ttft_s", "time to first token"),

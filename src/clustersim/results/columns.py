@@ -6,7 +6,7 @@ comparison and the page of outputs read them through this module.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 
@@ -15,7 +15,7 @@ from clustersim.workloads.columns import ColumnInfo, MetricInfo
 
 __all__ = ["FABRIC", "KINDS", "documented_metrics", "documented_tables", "metric_info"]
 
-KINDS = ("training", "inference", "chakra")
+KINDS = ("training", "inference", "chakra", "ranking-training", "ranking-inference")
 """Workload kinds that are documented; a kind of one's own falls back on names and suffixes."""
 
 _FABRIC_METRICS = (
@@ -126,7 +126,15 @@ def metric_info(kind: str, metric: str) -> MetricInfo:
 
 
 def _columns_module(kind: str) -> object | None:
-    name = f"clustersim.workloads.{kind}"
-    if not kind.isidentifier() or find_spec(name) is None:
+    """Return the module that documents a kind: `ranking-training` is `workloads/ranking/training`."""
+    parts = kind.split("-")
+    name = ".".join(("clustersim.workloads", *parts))
+    if not all(part.isidentifier() for part in parts) or not _is_there(parts):
         return None
     return import_module(f"{name}.columns")
+
+
+def _is_there(parts: Sequence[str]) -> bool:
+    """Whether there is a package of workloads of this path."""
+    names = (".".join(("clustersim.workloads", *parts[: length + 1])) for length in range(len(parts)))
+    return all(find_spec(name) is not None for name in names)

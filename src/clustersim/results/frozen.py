@@ -56,6 +56,7 @@ def frozen_outcome(outcome: Outcome) -> Outcome:
         metrics=FrozenMapping(outcome.metrics),
         tables=FrozenMapping({name: _frozen_table(table) for name, table in outcome.tables.items()}),
         attribution=FrozenMapping(outcome.attribution),
+        causes=FrozenMapping(outcome.causes),
         facts=FrozenMapping(outcome.facts),
         notes=tuple(outcome.notes),
     )

@@ -20,6 +20,8 @@ from clustersim.spec.cluster import ClusterSpec
 from clustersim.spec.inference import InferenceSpec
 from clustersim.spec.library import library_digest
 from clustersim.spec.problems import validate
+from clustersim.spec.ranking.inference import RankingInferenceSpec
+from clustersim.spec.ranking.training import RankingTrainingSpec
 from clustersim.spec.training import TrainingSpec
 from clustersim.units import TimeQuantity
 
@@ -28,7 +30,10 @@ __all__ = ["FABRIC", "RunSpec", "Scenario", "WorkloadSpec"]
 FABRIC = "fabric"
 """Under this name the network's metrics stand beside those of the workloads."""
 
-WorkloadSpec = Annotated[TrainingSpec | InferenceSpec | ChakraSpec, Field(discriminator="kind")]
+WorkloadSpec = Annotated[
+    TrainingSpec | InferenceSpec | ChakraSpec | RankingTrainingSpec | RankingInferenceSpec,
+    Field(discriminator="kind"),
+]
 """A workload; a new kind is one more member of this union."""
 
 

@@ -76,7 +76,7 @@ def simulate(scenario: Scenario) -> RunRecord:
         scenario.seed,
         kinds={name: outcome.kind for name, outcome in outcomes.items()},
         metrics=result.metrics(),
-        shares={name: by_class(outcome.attribution) for name, outcome in outcomes.items()},
+        shares={name: by_class(outcome.causes or outcome.attribution) for name, outcome in outcomes.items()},
         facts={name: dict(outcome.facts) for name, outcome in outcomes.items()},
         simulated_s=result.simulated_s,
         wall_s=result.wall_s,

@@ -7,6 +7,8 @@ from pathlib import Path
 from clustersim.spec.chakra import ChakraSpec
 from clustersim.spec.inference import InferenceSpec
 from clustersim.spec.placement import PlacementSpec
+from clustersim.spec.ranking.inference import RankingInferenceSpec
+from clustersim.spec.ranking.training import RankingTrainingSpec
 from clustersim.spec.scenario import WorkloadSpec
 from clustersim.topology import Topology
 from clustersim.workloads.base import Outcome, Table, Workload
@@ -36,6 +38,14 @@ def create(
         from clustersim.workloads.chakra import ChakraWorkload
 
         return ChakraWorkload(spec, topology=topology, gpus=gpus, base=base)
+    if isinstance(spec, RankingInferenceSpec):
+        from clustersim.workloads.ranking.inference import RankingInferenceWorkload
+
+        return RankingInferenceWorkload(spec, topology=topology, gpus=gpus, base=base)
+    if isinstance(spec, RankingTrainingSpec):
+        from clustersim.workloads.ranking.training import RankingTrainingWorkload
+
+        return RankingTrainingWorkload(spec, topology=topology, gpus=gpus, base=base)
     from clustersim.workloads.training import TrainingWorkload
 
     return TrainingWorkload(spec, topology=topology, gpus=gpus, base=base)

@@ -33,6 +33,9 @@ class Outcome:
     attribution
         Resource to its share of the workload's time; sums to 1 (empty if nothing ran).
         For training: of all complete iterations; for inference: of all request time.
+    causes
+        As `attribution`, but time in queues is given to what the servers did meanwhile, so that shares are
+        elasticities; what stays `queueing` is idle. Empty where nothing queues for others: as `attribution`.
     complete
         False where the run ended before the workload did.
     notes
@@ -49,6 +52,7 @@ class Outcome:
     complete: bool
     notes: tuple[str, ...] = ()
     facts: Mapping[str, float | str] = field(default_factory=dict)
+    causes: Mapping[str, float] = field(default_factory=dict)
 
 
 class Workload(Protocol):

@@ -47,7 +47,8 @@ def find_server(gpu: GpuWords, inside: InsideWords, *, system: str, gpus: int) -
     """
     named = _named(system, gpu.family)
     if named and not (inside.technology == "pcie" and named.scale_up):
-        return Server(node=_of_size(named, gpus))
+        fitted = _of_size(named, gpus)
+        return Server(node=_with_memory(fitted, gpu))
     family, assumed = _family(gpu.family, inside)
     technology, more = _technology(family, gpu.form, inside)
     assumed += more
@@ -170,6 +171,13 @@ def _bridged(family: GpuFamily, inside: InsideWords, gpus: int) -> NodeType:
         scale_up_layout="lanes",
         scale_up_lanes=lanes,
     )
+
+
+def _with_memory(node: NodeType, gpu: GpuWords) -> NodeType:
+    """The node of that name with accelerators of the memory that is named: some are sold with several."""
+    if gpu.family is None or gpu.memory_gb is None:
+        return node
+    return _with_accelerator(node, gpu, gpu.family)
 
 
 def _with_accelerator(node: NodeType, gpu: GpuWords, family: GpuFamily) -> NodeType:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +16,12 @@ from clustersim.cost.ranking.popularity import Popularity
 __all__ = [
     "INDEX_BYTES",
     "OFFSET_BYTES",
+    "MovedBytes",
     "RowWork",
     "dense_update",
     "lookup",
     "lookup_bytes",
+    "sort_of_indices",
     "update",
     "update_bytes",
 ]
@@ -40,6 +43,10 @@ CACHE_LINE_BYTES = 128
 
 FBGEMM's look-ups of 32 to 128 fp32 elements in cached tables all move 4.3 to 4.7 TB/s, those of 16 elements
 take as long as if they had 26 (meta-pytorch/torchrec pull request 2365)."""
+
+_ALL = slice(None)
+
+RowKind = Literal["embedding_bag", "embedding_update"]
 
 _DIGIT_BITS = 8
 """Bits that one pass of a radix sort orders by (CUB)."""
@@ -88,21 +95,37 @@ class RowWork:
 
 @dataclass(frozen=True, eq=False)
 class MovedBytes:
-    """What a kernel moves for each table: in all, and as the device feels it (`RowShape`)."""
+    """What a kernel moves for each table: in all, and as the device feels it (`RowShape`); its FLOPs."""
 
     least: Numbers
     memory: Numbers
     cache: Numbers
+    flops: Numbers
 
-    def operator(self, name: str, *, update: bool, flops: float, precision: str) -> Operator:
-        """Return the kernel over all tables."""
+    def summed(self, group: NDArray[np.int64], groups: int, of: NDArray[np.intp]) -> MovedBytes:
+        """Return sums by group: member n belongs to `group[n]` and moves what entry `of[n]` does."""
+
+        def by_group(values: Numbers) -> Numbers:
+            return np.bincount(group, weights=values[of], minlength=groups).astype(float)
+
+        return MovedBytes(*map(by_group, (self.least, self.memory, self.cache, self.flops)))
+
+    def lookup(self, precision: str, entries: slice | int = _ALL) -> Operator:
+        """Return the look-up kernel over some entries."""
+        return self._operator("embedding look-up", "embedding_bag", precision, entries)
+
+    def update(self, precision: str, entries: slice | int = _ALL) -> Operator:
+        """Return the update kernel over some entries."""
+        return self._operator("embedding update", "embedding_update", precision, entries)
+
+    def _operator(self, name: str, kind: RowKind, precision: str, entries: slice | int) -> Operator:
         return Operator(
             name=name,
-            kind="embedding_update" if update else "embedding_bag",
-            flops=flops,
-            bytes_moved=float(self.least.sum()),
+            kind=kind,
+            flops=float(self.flops[entries].sum()),
+            bytes_moved=float(self.least[entries].sum()),
             precision=precision,
-            shape=RowShape(float(self.memory.sum()), float(self.cache.sum())),
+            shape=RowShape(float(self.memory[entries].sum()), float(self.cache[entries].sum())),
         )
 
 
@@ -114,7 +137,7 @@ def lookup_bytes(
     *Equation.* n look-ups of rows of b bytes, in B bags, with m outputs of d elements of e bytes:
     n·8 + B·8 (indices and offsets) + r·b (rows) + m·d·e (outputs); with weights n·4 more. r rows come
     from memory (`RowWork.rows_read`); n go through the cache. A scattered row counts for 64
-    bytes of memory and 128 of cache traffic at least.
+    bytes of memory and 128 of cache traffic at least. FLOPs n·d, twice that with weights.
 
     Parameters
     ----------
@@ -133,21 +156,14 @@ def lookup_bytes(
         least=streamed + read * work.row_bytes,
         memory=streamed + read * np.maximum(work.row_bytes, MEMORY_ATOM_BYTES),
         cache=streamed + work.lookups * np.maximum(work.row_bytes, CACHE_LINE_BYTES),
+        flops=work.lookups * work.columns * (2.0 if weighted else 1.0),
     )
 
 
-def lookup(
-    work: RowWork, *, output_precision: str, cache_bytes: float, weighted: bool = False
-) -> Operator:
-    """Return the one kernel that looks up, and pools, all tables of `work`; see `lookup_bytes`.
-
-    *Equation:* FLOPs n·d additions, as many multiplications with weights.
-    """
-    moved = lookup_bytes(
-        work, output_precision=output_precision, cache_bytes=cache_bytes, weighted=weighted
-    )
-    flops = float((work.lookups * work.columns).sum()) * (2.0 if weighted else 1.0)
-    return moved.operator("embedding look-up", update=False, flops=flops, precision=output_precision)
+def lookup(work: RowWork, *, output_precision: str, cache_bytes: float, weighted: bool = False) -> Operator:
+    """Return the one kernel that looks up, and pools, all tables of `work`; see `lookup_bytes`."""
+    moved = lookup_bytes(work, output_precision=output_precision, cache_bytes=cache_bytes, weighted=weighted)
+    return moved.lookup(output_precision)
 
 
 def update_bytes(
@@ -179,34 +195,33 @@ def update_bytes(
         least=least,
         memory=gradients * np.maximum(gradient, MEMORY_ATOM_BYTES) + 2.0 * distinct * padded + indices,
         cache=work.lookups * np.maximum(gradient, CACHE_LINE_BYTES) + 2.0 * distinct * padded + indices,
+        flops=work.lookups * work.columns,
     )
+
+
+def sort_of_indices(lookups: float, rows: float) -> Operator:
+    """Return the kernels that order the indices of a batch by row, over tables of so many rows in all.
+
+    *Equation.* n indices with 4 bytes of where each came from are made (read 8, write 12), ordered 8
+    bits at a time (read and write 12 each) and counted (read 8): ⌈log₂(rows)/8⌉ passes.
+
+    **Source:** FBGEMM `transpose_embedding_input`, which calls CUB's radix sort.
+    """
+    pair = INDEX_BYTES + _POSITION_BYTES
+    passes = math.ceil(math.log2(max(rows, 2.0)) / _DIGIT_BITS)
+    moved = lookups * (INDEX_BYTES + pair + 2 * pair * passes + INDEX_BYTES)
+    return elementwise("sort of indices", bytes_moved=moved, precision="fp32")
 
 
 def update(
     work: RowWork, *, gradient_precision: str, optimizer: EmbeddingOptimizerName, cache_bytes: float
 ) -> tuple[Operator, Operator]:
-    """Return the kernels of the backward pass: indices are sorted by row, then rows updated one by one.
-
-    *Equation* of the sorting: n indices with 4 bytes of where each came from are made (read 8, write
-    12), ordered 8 bits at a time (read and write 12 each) and counted (read 8): the rows of all tables
-    together need ⌈log₂(rows)/8⌉ passes.
-
-    **Source:** FBGEMM `transpose_embedding_input` (CUB radix sort) and its exact optimizers.
-    """
-    number = float(work.lookups.sum())
-    pair = INDEX_BYTES + _POSITION_BYTES
+    """Return the kernels of the backward pass: indices are sorted by row, then rows updated one by one."""
     rows = float((work.popularity.rows.sum(axis=1) * work.part).sum())
-    passes = math.ceil(math.log2(max(rows, 2.0)) / _DIGIT_BITS)
-    sort = elementwise(
-        "sort of indices",
-        bytes_moved=number * (INDEX_BYTES + pair + 2 * pair * passes + INDEX_BYTES),
-        precision="fp32",
-    )
     moved = update_bytes(
         work, gradient_precision=gradient_precision, optimizer=optimizer, cache_bytes=cache_bytes
     )
-    flops = float((work.lookups * work.columns).sum())
-    return sort, moved.operator("embedding update", update=True, flops=flops, precision=gradient_precision)
+    return sort_of_indices(float(work.lookups.sum()), rows), moved.update(gradient_precision)
 
 
 def dense_update(

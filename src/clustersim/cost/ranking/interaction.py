@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 from clustersim.catalog.ranking_layers import LinearLayer, cross_layers
 from clustersim.catalog.ranking_models import RankingModel
-from clustersim.cost.operators import Operator, grouped_gemm
+from clustersim.cost.operators import Operator, element_bytes, grouped_gemm
 from clustersim.cost.ranking import sequence
 from clustersim.cost.ranking.mlp import DenseRun, linear_backward, linear_forward
 
@@ -21,10 +21,14 @@ __all__ = ["interaction_backward", "interaction_forward"]
 
 Operators = tuple[Operator, ...]
 
-INDEXING_LAUNCHES = 9
-"""Kernels that eager PyTorch launches for the gradient of `x[:, rows, columns]`: indices wrapped and made
-linear (4), sorted (3), target cleared apart, values added (2). **Source:** pytorch/pytorch,
-aten/src/ATen/native/cuda/Indexing.cu, `index_put_with_sort_kernel`; the number is counted from the code."""
+INDEXING_LAUNCHES = 10
+"""Kernels that eager PyTorch launches for the gradient of `x[:, rows, columns]`: two indices wrapped (2) and
+scaled by strides (2), their sum (1), divided (1), copied (1), numbered (1) and sorted (1), values added (1).
+**Source:** pytorch/pytorch, aten/src/ATen/native/cuda/Indexing.cu, `index_put_accum_kernel`."""
+
+SECTOR_BYTES = 32.0
+"""Least that a GPU reads or writes. The kernel that adds the values has a warp for each element of the
+triangle, so that each takes a sector (NVIDIA, CUDA C++ Best Practices Guide, "Coalesced Access")."""
 
 
 def interaction_forward(model: RankingModel, run: DenseRun) -> Operators:
@@ -66,13 +70,20 @@ def _dot_backward(model: RankingModel, run: DenseRun) -> Operators:
     return (
         run.kernel("interaction.join_gradient", elements=2.0 * result),
         run.kernel("interaction.square_clear", elements=square),
-        run.kernel(
-            "interaction.triangle_gradient", elements=3.0 * pairs / INDEXING_LAUNCHES, count=INDEXING_LAUNCHES
-        ),
+        *_triangle_gradient(run, pairs),
         _pair_product("interaction.left_gradient", run, m=vectors, n=_width(model), k=vectors),
         _pair_product("interaction.right_gradient", run, m=vectors, n=_width(model), k=vectors),
         run.kernel("interaction.sum_gradient", elements=3.0 * read),
         run.kernel("interaction.stack_gradient", elements=2.0 * read),
+    )
+
+
+def _triangle_gradient(run: DenseRun, pairs: int) -> Operators:
+    """Prepare the indices, a few hundred numbers for all samples, and add the values at their places."""
+    sector = SECTOR_BYTES / element_bytes(run.precision)
+    return (
+        run.kernel("interaction.indices", elements=0.0, count=INDEXING_LAUNCHES - 1),
+        run.kernel("interaction.triangle_gradient", elements=3.0 * pairs * sector),
     )
 
 

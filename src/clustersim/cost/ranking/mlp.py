@@ -5,8 +5,8 @@ activations, their gradients and the sums of bias gradients. One with fused laye
 TensorRT, compiled PyTorch) does them in the epilogue of a product and pads rows to whole cache lines.
 
 **Source:** PyTorch `torch.nn.Linear` (`addmm` adds the bias in the product's epilogue);
-NVIDIA-Merlin/HugeCTR, HugeCTR/src/layers/mlp_layer.cpp and fused_relu_bias_fully_connected_layer
-(bias, activation and their gradients in the epilogues of cuBLASLt).
+NVIDIA-Merlin/HugeCTR, HugeCTR/src/layers/mlp_layer.cu (bias, activation and their gradients in the
+epilogues of cuBLASLt).
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ class Popularity:
         """
         number = np.asarray(lookups, dtype=float)
         held = self._held(np.asarray(held_rows, dtype=float))
-        outside = number * (self.shares * (1.0 - held)).sum(axis=1)
+        outside: Numbers = number * (self.shares * (1.0 - held)).sum(axis=1)
         return self._touched(number, self.rows * held) + outside
 
     def take(self, tables: NDArray[np.intp]) -> Popularity:

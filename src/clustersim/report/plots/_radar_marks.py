@@ -16,7 +16,7 @@ __all__ = ["Look", "looks"]
 class Look(NamedTuple):
     """Colour, line and mark of one workload, the same in every picture of a radar."""
 
-    color: str
+    color: Any
     line: Any
     mark: str
 

@@ -39,8 +39,8 @@ def place(axis: float, value: float) -> tuple[float, float]:
     return radius * math.cos(angle), radius * math.sin(angle)
 
 
-def draw_web(axes: Axes) -> None:
-    """Draw axes with their names, and rings with theirs."""
+def draw_web(axes: Axes, *, size: float = 10.0) -> None:
+    """Draw axes with their names in letters of this size, and rings with theirs."""
     axes.set(aspect="equal", xlim=(-1.6, 1.6), ylim=(-1.42, 1.25))
     axes.axis("off")
     for ring in _RINGS:
@@ -57,7 +57,7 @@ def draw_web(axes: Axes) -> None:
             f"{100 * ring:.0f} %",
             ha="center",
             va="center",
-            fontsize=7.5,
+            fontsize=0.75 * size,
             color="#666666",
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},
             zorder=1.8,
@@ -65,30 +65,39 @@ def draw_web(axes: Axes) -> None:
     for number, name in enumerate(AXES):
         x, y = place(number, 1.0)
         axes.plot((0.0, x), (0.0, y), color="#CFCFCF", lw=0.8, zorder=1)
-        _name(axes, _NAMES[name], x, y)
+        _name(axes, _NAMES[name], x, y, size)
 
 
-def _name(axes: Axes, words: str, x: float, y: float) -> None:
+def _name(axes: Axes, words: str, x: float, y: float, size: float) -> None:
     side = "center" if abs(x) < 0.1 else "left" if x > 0.0 else "right"
     upright = "bottom" if y > 0.9 else "center" if y > -0.5 else "top"
     axes.text(
-        _LABEL_AT * x, _LABEL_AT * y, words, ha=side, va=upright, fontsize=10, color=INK, linespacing=1.15
+        _LABEL_AT * x, _LABEL_AT * y, words, ha=side, va=upright, fontsize=size, color=INK, linespacing=1.15
     )
 
 
-def draw_polygon(axes: Axes, profile: Profile, look: Look) -> None:
+def draw_polygon(
+    axes: Axes,
+    profile: Profile,
+    look: Look,
+    *,
+    width: float = 2.0,
+    mark: float = 6.5,
+    filled: bool = True,
+) -> None:
     """Draw one workload."""
     corners = [place(number, profile.radius(name)) for number, name in enumerate(AXES)]
     x, y = zip(*corners, corners[0], strict=True)
-    axes.fill(x, y, color=look.color, alpha=0.09, lw=0)
+    if filled:
+        axes.fill(x, y, color=look.color, alpha=0.09, lw=0)
     axes.plot(
         x,
         y,
         color=look.color,
         ls=look.line,
-        lw=2.0,
+        lw=width,
         marker=look.mark,
-        ms=6.5,
+        ms=mark,
         markeredgecolor="white",
         markeredgewidth=0.8,
         label=profile.label,

@@ -10,6 +10,7 @@ from clustersim.errors import InputError
 from clustersim.report.numbers import duration, time_scale
 from clustersim.report.style import (
     BLUE,
+    CYAN,
     DARK_BLUE,
     GREEN,
     GREY,
@@ -38,6 +39,8 @@ _COLORS = {
     "backward": LIGHT_BLUE,
     "optimizer": GREEN,
     "accumulate": DARK_BLUE,
+    "lookup": DARK_BLUE,
+    "update": CYAN,
     "prefill": BLUE,
     "decode": LIGHT_BLUE,
     "collective": RED,

@@ -23,7 +23,7 @@ from clustersim.report.style import (
     legend_outside,
     new_picture,
 )
-from clustersim.report.words import BREAKDOWN, EXPOSED
+from clustersim.report.words import BREAKDOWN, EXPOSED, RANKING_BREAKDOWN
 
 if TYPE_CHECKING:
     from clustersim.results import Result
@@ -45,6 +45,15 @@ _COLORS = {
     "waiting_s": GREY,
     "exposed_communication_s": RED,
     "idle_s": GREY,
+    "dense_s": BLUE,
+    "embedding_s": CYAN,
+    "optimizer_s": GREEN,
+    "exposed_index_s": "#EE8866",
+    "exposed_forward_s": RED,
+    "exposed_backward_s": PURPLE,
+    "exposed_all_reduce_s": "#882E44",
+    "exposed_host_rows_s": "#777711",
+    "input_stall_s": "#225566",
 }
 _PARTS = tuple(
     part
@@ -112,4 +121,6 @@ def _grouped(table: Table) -> tuple[np.ndarray, dict[str, np.ndarray], int]:
 
 
 def _parts_of(table: Table) -> Sequence[tuple[str, str]]:
+    if "embedding_s" in table:
+        return RANKING_BREAKDOWN
     return _PARTS_OF_A_TRACE if "idle_s" in table else _PARTS

@@ -1,4 +1,4 @@
-"""What fills the memory of the GPUs of each stage."""
+"""What fills the memory of the GPUs of each stage, or of each rank."""
 
 from __future__ import annotations
 
@@ -40,6 +40,12 @@ _COLORS = {
     "activations": RED,
     "collective_buffers": PURPLE,
     "framework": GREY,
+    "tables": BLUE,
+    "table_states": CYAN,
+    "table_cache": PURPLE,
+    "dense": GREEN,
+    "exchanges": YELLOW,
+    "samples": GREY,
 }
 """From the bottom of a bar to its top."""
 _GIB = 2.0**30
@@ -48,19 +54,20 @@ _WIDEST = 14.0
 
 @house_style
 def memory(result: Result, name: str) -> Picture:
-    """Draw a stacked bar for a GPU of each stage, and what the GPU has."""
+    """Draw a stacked bar for a GPU of each stage, or for each rank, and what the GPU has."""
     outcome = result.outcome(name)
     table = outcome.tables.get("memory")
     if table is None or not len(table["bytes"]):
         raise InputError(f"'{name}' has no table of memory to draw")
-    stages = int(table["stage"].max()) + 1
+    column, words = ("rank", "rank") if "rank" in table else ("stage", "pipeline stage")
+    stages = int(table[column].max()) + 1
     picture, axes = new_picture(min(5.4 + 0.42 * stages, _WIDEST), 4.2)
-    tops = _stack(axes, table["stage"], table["use"], table["bytes"] / _GIB, stages)
+    tops = _stack(axes, table[column], table["use"], table["bytes"] / _GIB, stages)
     fullest = int(np.argmax(tops))
-    where = "a GPU of the fullest stage" if stages > 1 else "every GPU"
+    where = f"a GPU of the fullest {column}" if stages > 1 else "every GPU"
     axes.set_title(f"{name}: {size(tops[fullest] * _GIB)} on {where}")
     axes.set_ylabel("memory of a GPU (GiB)")
-    axes.set_xlabel("pipeline stage" if stages > 1 else "")
+    axes.set_xlabel(words if stages > 1 else "")
     step = -(-stages // 24)
     axes.set_xticks(range(0, stages, step), [str(stage) for stage in range(0, stages, step)])
     if stages == 1:

@@ -104,7 +104,7 @@ class UserPlanSpec(SpecModel):
 class ShardingSpec(SpecModel):
     """How the embedding tables of a ranking model are divided over the GPUs of a job or replica."""
 
-    plan: Literal["greedy"] | ShardingKind = "greedy"
+    plan: Literal["greedy", ShardingKind] = "greedy"
     """`greedy`: the planner divides dear tables and puts what costs most on the GPU that has least to do; or one
     kind for all tables."""
     tables: Annotated[tuple[TableShardingSpec, ...], LIST] = ()

@@ -82,7 +82,8 @@ class RankingOverlapSpec(SpecModel):
     backward_exchange: bool | None = None
     """Their gradients travel beside the backward pass of the bottom MLP."""
     all_reduce: bool | None = None
-    """Gradients of the dense part are summed in buckets beside the rest of the backward pass; false: after it."""
+    """Gradients of the dense part are summed in buckets beside the rest of the backward pass; false: all
+    together when the last of them are there, beside the update of the tables."""
     gradient_bucket: SizeQuantity | None = None
     """Gradients are summed in buckets of at least this size."""
 
@@ -105,7 +106,7 @@ class RankingInputSpec(SpecModel):
 
 
 class RankingTrainingSpec(SpecModel):
-    """Synchronous training of a ranking model: dense part on every GPU, embedding tables divided among them."""
+    """Synchronous training of a ranking model: dense part on every GPU, tables divided among them."""
 
     kind: Literal["ranking-training"]
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
@@ -131,7 +132,7 @@ class RankingTrainingSpec(SpecModel):
     embedding_optimizer: Literal["rowwise-adagrad", "adagrad", "sgd", "adam", "partial-rowwise-adam"] = (
         "rowwise-adagrad"
     )
-    """Of the tables; it updates the rows that a step has looked up, in the kernel that sums their gradients."""
+    """Of the tables; it updates the rows that a step has looked up, in the kernel that sums gradients."""
     sharding: ShardingSpec = ShardingSpec()
     """Which rank has which part of which table."""
     framework: str = "torchrec"
@@ -150,9 +151,6 @@ class RankingTrainingSpec(SpecModel):
     """GPUs and nodes that are slow."""
     kernel_jitter: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
     """Coefficient of variation of each GPU's time for each part of a step (log-normal)."""
-    repeat: Literal["auto", "never"] = "auto"
-    """`auto`: once a step has gone as the one before it, equal ones are counted instead of simulated where
-    nothing else happens in the world and nothing varies; `never`: each is simulated."""
     economics: EconomicsSpec = EconomicsSpec()
     """The run that these steps are a part of, prices and power."""
     start: TimeQuantity = quantity("0 s", TIME)

@@ -21,6 +21,7 @@ from clustersim.workloads.inference.fleet.fleet import Fleet
 from clustersim.workloads.inference.fleet.member import Member
 from clustersim.workloads.inference.fleet.plan import plan_pools
 from clustersim.workloads.inference.measures.attribution import service_shares
+from clustersim.workloads.inference.measures.causes import service_causes
 from clustersim.workloads.inference.measures.metrics import metrics
 from clustersim.workloads.inference.measures.notes import service_notes
 from clustersim.workloads.inference.measures.served import ReplicaRecord, Served, TenantRecord
@@ -121,6 +122,7 @@ class InferenceWorkload:
             metrics=metrics(served, table, statistics),
             tables=service_tables(served, table, statistics),
             attribution=service_shares(self._requests, served.columns, served.logs),
+            causes=service_causes(self._requests, served.columns, served.logs),
             complete=self._all_sent and self._done == len(self._requests),
             notes=(*self._plan_notes, *service_notes(served, table, statistics, all_sent=self._all_sent)),
             facts=self._facts,

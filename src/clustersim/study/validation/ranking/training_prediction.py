@@ -35,7 +35,7 @@ def simulate(spec: RankingTrainingSpec, hardware: Hardware) -> Outcome:
     """
     from clustersim.engine.world import World
     from clustersim.study.validation.training.cluster import topology_of
-    from clustersim.workloads.ranking.training import RankingTrainingWorkload
+    from clustersim.workloads.ranking.training.workload import RankingTrainingWorkload
 
     topology = topology_of(hardware)
     placed = [gpu for node in topology.gpus_by_node.values() for gpu in islice(node, hardware.gpus_per_node)]

@@ -12,7 +12,7 @@ from clustersim.workloads.inference.measures.request_columns import RequestColum
 from clustersim.workloads.inference.replica.step_log import StepLog
 from clustersim.workloads.inference.requests import Request
 
-__all__ = ["CLASSES", "request_shares", "service_shares"]
+__all__ = ["CLASSES", "on_the_way", "request_shares", "running_rows", "service_shares"]
 
 _NETWORK_BANDWIDTH = "network_bandwidth"
 CLASSES = (QUEUEING, COMPUTE, MEMORY_BANDWIDTH, _NETWORK_BANDWIDTH, NETWORK_LATENCY, STORAGE, HOST)
@@ -98,7 +98,7 @@ def request_shares(
                 prefix = np.concatenate([[0.0], np.cumsum(np.where(rows, _row_seconds(log, name), 0.0))])
                 between = here.sign * (prefix[here.end] - prefix[here.first])
                 np.add.at(seconds[name], here.request, between)
-    for place, resource, value in _on_the_way(requests):
+    for place, resource, value in on_the_way(requests):
         seconds[_class_of(resource)][place] += value
     ran_s = sum(np.maximum(0.0, seconds[name]) for name in CLASSES[1:])
     # A step of a pipeline that began before the request came can be among its rows.
@@ -123,24 +123,32 @@ def service_shares(
     total_s = float((columns.finish_s[finished] - columns.arrival_s[finished]).sum())
     if total_s <= 0.0:
         return {}
-    stays = _Stays.of(requests, columns)
     seconds: dict[str, float] = {}
-    for replica, log in enumerate(logs):
-        running = np.zeros(len(log))
-        for rows, here in stays.on(replica, log):
-            running[rows] = here.running(len(log))[rows]
+    for log, running in running_rows(requests, columns, logs):
         row, resource, values = log.entries()
         sums = np.bincount(resource, weights=values * running[row], minlength=len(log.resources))
         for name, value in zip(log.resources, sums.tolist(), strict=True):
             seconds[name] = seconds.get(name, 0.0) + value
-    for _, name, value in _on_the_way(requests):
+    for _, name, value in on_the_way(requests):
         seconds[name] = seconds.get(name, 0.0) + value
     seconds[QUEUEING] = max(0.0, total_s - sum(seconds.values()))
     whole_s = sum(seconds.values())
     return {name: value / whole_s for name, value in _largest_first(seconds).items() if value > 0.0}
 
 
-def _on_the_way(requests: Sequence[Request]) -> Iterator[tuple[int, str, float]]:
+def running_rows(
+    requests: Sequence[Request], columns: RequestColumns, logs: Sequence[StepLog]
+) -> Iterator[tuple[StepLog, np.ndarray]]:
+    """Yield each log, and how many of the finished requests ran in each of its rows."""
+    stays = _Stays.of(requests, columns)
+    for replica, log in enumerate(logs):
+        running = np.zeros(len(log))
+        for rows, here in stays.on(replica, log):
+            running[rows] = here.running(len(log))[rows]
+        yield log, running
+
+
+def on_the_way(requests: Sequence[Request]) -> Iterator[tuple[int, str, float]]:
     """Seconds by resource that a finished request waited for its KV to come from elsewhere."""
     for place, request in enumerate(requests):
         if not request.finished:

@@ -62,8 +62,14 @@ class Run:
         return True
 
     def own_seconds(self) -> OwnSeconds:
-        """Split the seconds of GPU and host over arithmetic, memory bandwidth and host."""
+        """Split the seconds of GPU and host over arithmetic, memory bandwidth and host.
+
+        Exchanges that are done before the host is count as the host's.
+        """
         first, steps = self.time.first, self.steps
+        if first.host_bound:
+            network_s = 0.0 if self.network is None else self.network.seconds
+            return 0.0, 0.0, steps * (first.launch_s + network_s)
         if steps == 1:
             return first.compute_s, first.memory_s, first.launch_s
         growth, pairs = self.time.growth, 0.5 * steps * (steps - 1)
@@ -75,6 +81,6 @@ class Run:
 
     def network_seconds(self) -> dict[str, float] | None:
         """Seconds on the network by resource, where they were computed in closed form."""
-        if self.network is None:
+        if self.network is None or self.time.first.host_bound:
             return None
         return {resource: self.steps * value for resource, value in self.network.shares.items()}

@@ -1,1 +1,7 @@
-"""Services of ranking models: queries with candidates, answered in time."""
+"""Ranking services: queries bring candidates, a ranking model gives them scores."""
+
+from __future__ import annotations
+
+from clustersim.workloads.ranking.inference.service import RankingInferenceWorkload
+
+__all__ = ["RankingInferenceWorkload"]

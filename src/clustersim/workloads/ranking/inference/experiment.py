@@ -6,6 +6,7 @@ import hashlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -19,8 +20,8 @@ Statistic = Callable[[np.ndarray], float]
 _SECTIONS = 20
 _STUDENT = 2.0930
 """97.5 % quantile of Student's t with 19 degrees of freedom."""
-_LEAST_OF_MEAN, _LEAST_OF_P99 = 5, 100
-"""Fewest queries of an arm in a section: a percentile needs one that is expected beyond it."""
+_LEAST_OF_MEAN, _LEAST_OF_P99 = 5, 500
+"""Fewest queries of an arm in a section: below, its percentile is hardly more than its largest value."""
 _ENGAGED = "engaged"
 _ARM = "arm"
 
@@ -120,7 +121,7 @@ def difference(control: Arm, variant: Arm, metric: str, statistic: Statistic, *,
     value = _of(variant, metric, statistic) - _of(control, metric, statistic)
     edges = _edges(control, variant)
     found = []
-    for start_s, end_s in zip(edges[:-1], edges[1:], strict=True):
+    for start_s, end_s in pairwise(edges.tolist()):
         arms = [_within(arm, metric, start_s, end_s) for arm in (control, variant)]
         if min(map(len, arms)) < least:
             return Difference(value, math.nan, math.nan)

@@ -60,9 +60,7 @@ def _workers(
     ]
 
 
-def _channels(
-    world: World, gpus: tuple[str, ...], name: str, traffic: TrafficClass
-) -> dict[str, Channel]:
+def _channels(world: World, gpus: tuple[str, ...], name: str, traffic: TrafficClass) -> dict[str, Channel]:
     """Copy engines of a device. Its links are its own: other devices of the service are strangers to them."""
     hosts = hosts_of(world.topology, gpus)
     part = 1.0 / len(gpus)

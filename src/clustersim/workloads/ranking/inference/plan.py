@@ -185,9 +185,7 @@ class _Planner:
                 hit_rate=embeddings.hit_rate,
             )
         assert isinstance(embeddings, LocalEmbeddings)
-        return OnDevice(
-            self._tables, engine=self.engine, device=accelerator, output_precision=output
-        )
+        return OnDevice(self._tables, engine=self.engine, device=accelerator, output_precision=output)
 
 
 def _model(spec: RankingPoolSpec, base: Path | None) -> RankingModel:

@@ -95,9 +95,7 @@ def least_loaded_first(items: Sequence[Item], loads: list[float], free: list[flo
     4/3 − 1/(3·places) of the best balance where memory does not bind. TorchRec's `GreedyPerfPartitioner`
     does the same. **Checked by:** tests/workloads/ranking/test_sharding_assignment.py.
     """
-    order = sorted(
-        range(len(items)), key=lambda n: (-items[n].seconds, -items[n].memory_bytes, items[n].key)
-    )
+    order = sorted(range(len(items)), key=lambda n: (-items[n].seconds, -items[n].memory_bytes, items[n].key))
     smallest = min((item.memory_bytes for item in items), default=0.0)
     queue = [(load, place) for place, load in enumerate(loads)]
     heapq.heapify(queue)

@@ -11,32 +11,18 @@ from clustersim.cost.efficiency import curve_set
 from clustersim.cost.operators import element_bytes
 from clustersim.cost.ranking.embedding import INDEX_BYTES, MovedBytes, RowWork, lookup_bytes, update_bytes
 from clustersim.cost.ranking.optimizer import EmbeddingOptimizerName
+from clustersim.spec.ranking.sharding import PlannerCost
 from clustersim.workloads.ranking.sharding.devices import Devices
 from clustersim.workloads.ranking.sharding.exchange import LENGTH_BYTES
+from clustersim.workloads.ranking.sharding.shard_work import PartCost, ShardWork
+from clustersim.workloads.ranking.sharding.torchrec import TorchRecCost
 
-__all__ = ["KernelCost", "ShardWork"]
+__all__ = ["KernelCost", "LookupCost", "planner_cost"]
 
 Numbers = NDArray[np.float64]
 
-
-@dataclass(frozen=True, eq=False)
-class ShardWork:
-    """Shards as a planner's cost sees them, whichever ranks they may go to.
-
-    Parameters
-    ----------
-    work
-        Look-ups of one batch of all ranks (of the own one where every rank holds the shard).
-    missed_rows
-        Different rows that come from host memory: those that are not cached.
-    in_node, replicated
-        Shards whose sums are made inside a node; shards that every rank holds.
-    """
-
-    work: RowWork
-    missed_rows: Numbers
-    in_node: NDArray[np.bool_]
-    replicated: NDArray[np.bool_]
+_WORK_RATIO = 4.0
+"""Bytes read and written in memory for each byte sent (HugeCTR, `mem_comm_work_ratio`: 8/2)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,9 +43,7 @@ class KernelCost:
     def seconds(self, shards: ShardWork) -> Numbers:
         """Return the seconds that each shard costs its rank for one batch."""
         total = self._kernels_s(shards.work) + self._host_s(shards)
-        exchanged = np.where(
-            shards.in_node, self._in_node_s(shards.work), self._direct_s(shards.work)
-        )
+        exchanged = np.where(shards.in_node, self._in_node_s(shards.work), self._direct_s(shards.work))
         replicated = self._all_reduce_s(shards.work)
         return total + np.where(shards.replicated, replicated, exchanged)
 
@@ -115,3 +99,46 @@ class KernelCost:
 
     def _host_s(self, shards: ShardWork) -> Numbers:
         return shards.missed_rows * shards.work.row_bytes / self.devices.host_bytes_per_s
+
+
+@dataclass(frozen=True, kw_only=True)
+class LookupCost:
+    """Rows looked up, and vectors sent, as HugeCTR's planner weighs them.
+
+    *Equation.* n·b/W + m·d·a/(4·N) for n look-ups of rows of b bytes and m outputs of d columns of a bytes:
+    memory rate W, and rate N to the others of the node, or to other nodes where there are some. In units of
+    one row read: hotness + mem_comm_bw_ratio/mem_comm_work_ratio per vector, with W/N and 8/2.
+
+    **Source:** NVIDIA-Merlin/HugeCTR samples/dlrm/sharding/planner.py and train.py.
+    """
+
+    devices: Devices
+    exchange_precision: str
+
+    def seconds(self, shards: ShardWork) -> Numbers:
+        """Return the seconds that each shard costs its rank for one batch."""
+        devices, work = self.devices, shards.work
+        rate = devices.scale_up_bytes_per_s if devices.nodes == 1 else devices.scale_out_bytes_per_s
+        read = work.lookups * work.row_bytes / devices.accelerator.memory_bandwidth_bytes_per_s
+        sent = work.outputs * work.columns * element_bytes(self.exchange_precision)
+        return read + np.where(shards.replicated, 0.0, sent / (_WORK_RATIO * rate))
+
+
+def planner_cost(
+    name: PlannerCost,
+    *,
+    devices: Devices,
+    optimizer: EmbeddingOptimizerName | None,
+    exchange_precision: str,
+) -> PartCost:
+    """Return what a scenario names as the planner's cost."""
+    if name == "lookups":
+        return LookupCost(devices=devices, exchange_precision=exchange_precision)
+    if name == "torchrec":
+        return TorchRecCost(
+            ranks=devices.ranks,
+            ranks_per_node=devices.ranks_per_node,
+            exchange_precision=exchange_precision,
+            training=optimizer is not None,
+        )
+    return KernelCost(devices=devices, optimizer=optimizer, exchange_precision=exchange_precision)

@@ -101,8 +101,7 @@ class ExchangeBytes:
         return inside, np.where(same_number & ~same_node, of_node[node][:, None], 0.0)
 
     def _by_rank(self, of_shards: Numbers) -> Numbers:
-        summed: Numbers = np.bincount(self.shards.rank, weights=of_shards, minlength=self.ranks)
-        return summed
+        return np.bincount(self.shards.rank, weights=of_shards, minlength=self.ranks).astype(float)
 
     def _without_own(self, matrix: Numbers) -> Numbers:
         np.fill_diagonal(matrix, 0.0)

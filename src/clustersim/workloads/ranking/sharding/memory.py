@@ -63,7 +63,9 @@ def rank_memory(plan: ShardingPlan) -> RankMemory:
 
     return RankMemory(
         weights=plan.per_rank(np.where(in_gpu, rows * plan.shard_row_bytes, 0.0)),
-        states=plan.per_rank(np.where(in_gpu, rows * elements, 0.0) + np.where(places == "host", 0.0, rows * whole)),
+        states=plan.per_rank(
+            np.where(in_gpu, rows * elements, 0.0) + np.where(places == "host", 0.0, rows * whole)
+        ),
         cache=plan.per_rank(np.where(places == "uvm-cached", cached * with_rows, 0.0)),
         host=plan.per_rank(np.where(in_gpu, 0.0, with_rows) + np.where(places == "host", rows * whole, 0.0)),
     )

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,20 +15,14 @@ from clustersim.cost.ranking.memory import row_bytes
 from clustersim.cost.ranking.optimizer import EmbeddingOptimizerName
 from clustersim.cost.ranking.popularity import Popularity, popularity_of
 from clustersim.spec.ranking.sharding import ShardingKind
-from clustersim.workloads.ranking.sharding.cost import ShardWork
 from clustersim.workloads.ranking.sharding.memory import state_bytes
 from clustersim.workloads.ranking.sharding.plan import Batch, Placement
+from clustersim.workloads.ranking.sharding.shard import EVERY_RANK, Shards
+from clustersim.workloads.ranking.sharding.shard_work import PartCost, ShardWork
 
-__all__ = ["Option", "PartCost", "Price", "TablesToPlace"]
+__all__ = ["Option", "Price", "TablesToPlace"]
 
 Numbers = NDArray[np.float64]
-
-
-class PartCost(Protocol):
-    """A planner's cost: what a shard takes of its rank's time for one batch."""
-
-    def seconds(self, shards: ShardWork) -> Numbers:
-        """Return seconds, one number per shard."""
 
 
 @dataclass(frozen=True)
@@ -68,13 +61,12 @@ class TablesToPlace:
             part = np.full(len(self.tables), 1.0)
             if option.kind in ("row-wise", "table-row-wise"):
                 part /= option.parts
-            work = self.work(np.arange(len(self.tables)), columns, part, option.kind)
-            self._prices[option] = Price(self.cost.seconds(work), self.memory(columns, part))
+            every = np.arange(len(self.tables))
+            work = self.work(every, columns, part, option.kind)
+            self._prices[option] = Price(self.cost.seconds(work), self.memory(every, columns, part))
         return self._prices[option]
 
-    def work(
-        self, which: NDArray[np.intp], columns: Numbers, part: Numbers, kind: ShardingKind | None
-    ) -> ShardWork:
+    def work(self, which: NDArray[np.intp], columns: Numbers, part: Numbers, kind: ShardingKind) -> ShardWork:
         """Return parts of some tables as the cost sees them: `columns` wide, with a share `part` of the rows."""
         replicated = kind == "data-parallel"
         bags = self._samples[which] * (1.0 if replicated else self.ranks)
@@ -93,18 +85,31 @@ class TablesToPlace:
                 popularity=popularity,
             ),
             missed_rows=outside,
+            held=np.where(self._in_hbm[which], 1.0, self._cached_share[which]),
             in_node=np.full(len(which), kind == "table-row-wise"),
             replicated=np.full(len(which), replicated),
         )
 
-    def memory(self, columns: Numbers, part: Numbers) -> Numbers:
-        """Return the bytes of GPU memory that a part of each table takes."""
-        every = np.arange(len(self.tables))
-        rows = self.rows * part
+    def price_of(self, shards: Shards, *, in_node: bool) -> tuple[Numbers, Numbers]:
+        """Return seconds and bytes of each of some shards."""
+        which, columns = shards.table.astype(np.intp), shards.columns.astype(float)
+        part = shards.rows / self.rows[which]
+        everywhere = shards.rank[0] == EVERY_RANK
+        kind: ShardingKind = "data-parallel" if everywhere else "table-row-wise" if in_node else "row-wise"
+        seconds = self.cost.seconds(self.work(which, columns, part, kind))
+        return seconds, self.memory(which, columns, part)
+
+    def with_placements(self, placements: Sequence[Placement]) -> TablesToPlace:
+        """Return the same tables with their rows in other places."""
+        return replace(self, placements=placements, _prices={})
+
+    def memory(self, which: NDArray[np.intp], columns: Numbers, part: Numbers) -> Numbers:
+        """Return the bytes of GPU memory that parts of some tables take."""
+        rows = self.rows[which] * part
         elements, whole = state_bytes(columns, self.optimizer)
-        with_rows = rows * (self.row_bytes(every, columns) + elements)
-        places = np.array([each.place for each in self.placements], dtype=str)
-        held = np.select([places == "hbm", places == "uvm-cached"], [1.0, self._cached_share], 0.0)
+        with_rows = rows * (self.row_bytes(which, columns) + elements)
+        places = np.array([each.place for each in self.placements], dtype=str)[which]
+        held = np.select([places == "hbm", places == "uvm-cached"], [1.0, self._cached_share[which]], 0.0)
         return held * with_rows + np.where(places == "host", 0.0, rows * whole)
 
     def row_bytes(self, which: NDArray[np.intp], columns: Numbers) -> Numbers:

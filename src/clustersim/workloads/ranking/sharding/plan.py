@@ -124,11 +124,11 @@ class ShardingPlan:
         """Return the look-ups of a rank in GPU memory, for the samples of all ranks."""
         first, last = np.searchsorted(self.shards.rank, [rank, rank + 1])
         which = np.arange(first, last)
-        return self.work_of(which[self._in_gpu_memory[which]], batch)
+        return self.work_of(which[self.in_gpu_memory[which]], batch)
 
     def replicated_work(self, batch: Batch) -> RowWork | None:
         """Return the look-ups of any rank in tables that every rank holds, for its own samples; None without such."""
-        which = np.flatnonzero(self.on_every_rank & self._in_gpu_memory)
+        which = np.flatnonzero(self.on_every_rank & self.in_gpu_memory)
         return self.work_of(which, batch) if len(which) else None
 
     def host_traffic(self, batch: Batch, precision: str = "fp32") -> HostTraffic:
@@ -160,10 +160,8 @@ class ShardingPlan:
         """Add up a number of each shard by the rank that holds it."""
         every = float(of_shards[self.on_every_rank].sum())
         own = ~self.on_every_rank
-        summed: Numbers = np.bincount(
-            self.shards.rank[own], weights=of_shards[own], minlength=self.ranks
-        )
-        return summed + every
+        summed = np.bincount(self.shards.rank[own], weights=of_shards[own], minlength=self.ranks)
+        return summed.astype(float) + every
 
     @cached_property
     def popularity(self) -> Popularity:
@@ -203,10 +201,12 @@ class ShardingPlan:
     @cached_property
     def on_every_rank(self) -> NDArray[np.bool_]:
         """Which shards every rank holds."""
-        return self.shards.rank == EVERY_RANK
+        every: NDArray[np.bool_] = self.shards.rank == EVERY_RANK
+        return every
 
     @cached_property
-    def _in_gpu_memory(self) -> NDArray[np.bool_]:
+    def in_gpu_memory(self) -> NDArray[np.bool_]:
+        """Which shards the GPU looks up in its own memory, as a whole or from a cache."""
         return np.isin(self.places, ("hbm", "uvm-cached"))
 
     @cached_property

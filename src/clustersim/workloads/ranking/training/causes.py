@@ -108,4 +108,3 @@ def path_to(last: Moment, *, since_s: float) -> Span:
 
 def _span(moment: Moment) -> Span:
     return Span(None, moment.start_s, moment.end_s, shares_of(moment), NO_CAUSE)
-

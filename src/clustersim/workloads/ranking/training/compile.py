@@ -13,6 +13,7 @@ from clustersim.workloads.ranking.training.habits import Habits
 from clustersim.workloads.ranking.training.program import (
     COMPUTE_STREAM,
     Collective,
+    HostMove,
     Kernels,
     Part,
     Program,
@@ -79,7 +80,9 @@ class _Writer:
         ):
             if seconds is not None:
                 alone = Kernels(seconds, {resource: seconds}, 0)
-                yield self._task(key, stream, "input", alone, ahead=ahead + habits.prefetch, after=self._input)
+                yield self._task(
+                    key, stream, "input", alone, ahead=ahead + habits.prefetch, after=self._input
+                )
                 self._input = (key,)
         if work.copy_bytes:
             copy = Collective("copy", work.copy_bytes)
@@ -118,7 +121,7 @@ class _Writer:
         """Yield look-ups, and the way of what they pool to its samples."""
         work, after = self._work, ("index",) if self._work.exchanges else self._input
         if work.lookup_host_bytes is not None:
-            yield self._copy("host rows", "embedding", work.lookup_host_bytes, after=after)
+            yield self._host_rows("host rows", HostMove(work.lookup_host_bytes), after=after)
             after = (*after, "host rows")
         yield self._kernels("lookup", "embedding", work.lookup, after=after, tables=True)
         sent = ("lookup", "forward bottom") if self._habits.bottom_first else ("lookup",)
@@ -145,9 +148,11 @@ class _Writer:
         yield from self._update()
         if not beside:
             yield from self._bottom_backward()
-        yield from self._gradients("tables", after="update")
         if self._pending_bytes:
             yield self._sum(after=self._last_stage)
+        yield from self._gradients("tables", after="update")
+        if self._pending_bytes:
+            yield self._sum(after="update")
 
     def _bottom_backward(self) -> Iterator[Task]:
         return self._stage_backward("bottom", after=self._arrived if self._habits.bottom_first else ())
@@ -160,7 +165,8 @@ class _Writer:
     def _update(self) -> Iterator[Task]:
         yield self._kernels("update", "embedding", self._work.update, after=self._arrived, tables=True)
         if self._work.update_host_bytes is not None:
-            yield self._copy("host rows back", "embedding", self._work.update_host_bytes, after=("update",))
+            back = HostMove(self._work.update_host_bytes, back=True)
+            yield self._host_rows("host rows back", back, after=("update",))
 
     def _gradients(self, stage: str, *, after: str) -> Iterator[Task]:
         """Yield the sum of gradients over ranks when a bucket is full."""
@@ -212,9 +218,9 @@ class _Writer:
         task = self._task(key, stream, part, what, launch_s=launch_s, ahead=ahead, after=after)
         return replace(task, host_waits=host_waits)
 
-    def _copy(self, key: str, part: Part, size_bytes: np.ndarray, *, after: tuple[str, ...]) -> Task:
-        what = Collective("copy", size_bytes)
-        return self._task(key, "copy", part, what, launch_s=self._habits.kernel_launch_s, after=after)
+    def _host_rows(self, key: str, what: HostMove, *, after: tuple[str, ...]) -> Task:
+        launch_s = self._habits.kernel_launch_s
+        return self._task(key, "host rows", "host_rows", what, launch_s=launch_s, after=after)
 
     def _stream(self, name: str) -> str:
         return "collectives" if self._habits.one_stream else name
@@ -224,13 +230,11 @@ class _Writer:
         key: str,
         stream: str,
         part: Part,
-        work: Kernels | Collective,
+        work: Kernels | Collective | HostMove,
         *,
         launch_s: np.ndarray | float = 0.0,
         ahead: int = 0,
         after: tuple[str, ...] = (),
     ) -> Task:
         by_rank = np.zeros(self._work.ranks) + launch_s
-        return Task(
-            key=key, stream=stream, part=part, work=work, launch_s=by_rank, ahead=ahead, after=after
-        )
+        return Task(key=key, stream=stream, part=part, work=work, launch_s=by_rank, ahead=ahead, after=after)

@@ -14,11 +14,16 @@ from clustersim.catalog.ranking_layers import linear_layers
 from clustersim.catalog.ranking_models import RankingModel
 from clustersim.cost.operators import Operator, element_bytes, elementwise
 from clustersim.cost.ranking.dense import DensePass, dense_backward, dense_forward
-from clustersim.cost.ranking.embedding import RowWork, dense_update, lookup, update
 from clustersim.cost.ranking.optimizer import EMBEDDING_OPTIMIZERS
 from clustersim.cost.roofline import KernelTime, SustainedRoofline
 from clustersim.engine.trace import COMPUTE, MEMORY_BANDWIDTH
 from clustersim.spec.ranking.training import RankingTrainingSpec
+from clustersim.workloads.ranking.sharding.kernels import (
+    RankKernels,
+    ReplicatedKernels,
+    rank_kernels,
+    replicated_kernels,
+)
 from clustersim.workloads.ranking.sharding.plan import ShardingPlan
 from clustersim.workloads.ranking.training.program import Kernels
 from clustersim.workloads.ranking.training.work import DENSE_STAGES
@@ -73,8 +78,7 @@ class StepCost:
         """All kernels of a step, by what they are for and by rank: `forward bottom`, …, `lookup`, `update`."""
         found = {f"forward {stage}": self._dense(dense_forward, stage) for stage in DENSE_STAGES}
         found |= {f"backward {stage}": self._dense(dense_backward, stage) for stage in DENSE_STAGES}
-        found["lookup"] = [self._lookup(rank) for rank in range(self.plan.ranks)]
-        found["update"] = [self._update(rank) for rank in range(self.plan.ranks)]
+        found["lookup"], found["update"] = self._tables
         found["optimizer"] = [self._optimizer()] * self.plan.ranks
         return found
 
@@ -154,53 +158,39 @@ class StepCost:
         size_bytes = self.model.dense_parameters * (12.0 + 8.0 * states + copied)
         dense = elementwise("dense optimizer", kind="optimizer", bytes_moved=size_bytes, precision="fp32")
         replicated = self._replicated
-        return (dense,) if replicated is None else (dense, replicated[1])
+        return (dense,) if replicated is None else (dense, replicated.step)
 
     # ---- tables
 
-    def _lookup(self, rank: int) -> Sequence[Operator]:
-        works = [self.plan.work(rank, self.batch)]
-        replicated = self.plan.replicated_work(self.batch)
-        if replicated is not None:
-            works.append(replicated)
-        cache_bytes = self.accelerator.last_level_cache_bytes or 0.0
-        return [
-            lookup(work, output_precision=self.forward_precision, cache_bytes=cache_bytes)
-            for work in works
-            if len(work)
-        ]
+    @cached_property
+    def _tables(self) -> tuple[RankOperators, RankOperators]:
+        """Look-ups, and backward passes with updates, by rank."""
+        forward, backward = self._of_tables(self.forward_precision), self._of_tables(self.backward_precision)
+        lookups: list[Sequence[Operator]] = [(each.lookup,) for each in forward]
+        updates: list[Sequence[Operator]] = [(*each.update, *self._written(rank)) for rank, each in enumerate(backward)]
+        if self._replicated is not None:
+            lookups = [(*each, self._replicated.lookup) for each in lookups]
+            updates = [(*each, self._replicated.gradient) for each in updates]
+        return lookups, updates
 
-    def _update(self, rank: int) -> Sequence[Operator]:
-        work = self.plan.work(rank, self.batch)
-        own: list[Operator] = []
-        if len(work):
-            own += update(
-                work,
-                gradient_precision=self.backward_precision,
-                optimizer=self.spec.embedding_optimizer,
-                cache_bytes=self.accelerator.last_level_cache_bytes or 0.0,
-            )
-            own += self._written(work)
-        return own if self._replicated is None else [*own, self._replicated[0]]
+    def _of_tables(self, precision: str) -> list[RankKernels]:
+        return rank_kernels(self.plan, self.batch, accelerator=self.accelerator, precision=precision)
 
-    def _written(self, work: RowWork) -> Sequence[Operator]:
+    @cached_property
+    def _replicated(self) -> ReplicatedKernels | None:
+        """Kernels for tables that every rank holds."""
+        return replicated_kernels(
+            self.plan, self.batch, accelerator=self.accelerator, precision=self.forward_precision
+        )
+
+    def _written(self, rank: int) -> Sequence[Operator]:
         """What frameworks do beside the update that write the gradient of each looked-up row and scale it."""
         if self.framework.embedding_gradient == "fused":
             return ()
+        work = self.plan.work(rank, self.batch)
         elements = float((work.lookups * work.columns).sum())
         size_bytes = 3.0 * 4.0 * elements  # written, read and written again
         return (elementwise("gradients of rows", bytes_moved=size_bytes, precision="fp32"),)
-
-    @cached_property
-    def _replicated(self) -> tuple[Operator, Operator] | None:
-        """Gradient and update of tables that every rank holds."""
-        work = self.plan.replicated_work(self.batch)
-        if work is None:
-            return None
-        rows = work.part * work.popularity.rows.sum(axis=1)
-        return dense_update(
-            rows, work.columns, lookups=work.lookups, optimizer=self.spec.embedding_optimizer
-        )
 
     # ---- what travels
 

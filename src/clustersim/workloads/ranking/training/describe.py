@@ -26,11 +26,14 @@ def step_work(cost: StepCost, *, topology: Topology, gpus: Sequence[str]) -> Ste
     plan, batch, kernels = cost.plan, cost.batch, cost.kernels
     indices = plan.index_bytes(batch) * (cost.index_bytes / _INDEX_BYTES)
     exchanges = plan.ranks > 1 and bool(indices.any())
-    forward = _with_bottom(cost, plan.forward_exchanges(batch, cost.forward_precision), cost.forward_precision)
+    forward = _with_bottom(
+        cost, plan.forward_exchanges(batch, cost.forward_precision), cost.forward_precision
+    )
     back = _with_bottom(cost, plan.forward_exchanges(batch, cost.backward_precision), cost.backward_precision)
     size_bytes = batch * sample_bytes(cost)
     reading = cost.spec.input
     sharers = _sharers(topology, gpus)
+    rows = plan.host_traffic(batch, cost.forward_precision)
     return StepWork(
         forward={stage: kernels[f"forward {stage}"] for stage in DENSE_STAGES},
         backward={stage: kernels[f"backward {stage}"] for stage in DENSE_STAGES},
@@ -40,6 +43,8 @@ def step_work(cost: StepCost, *, topology: Topology, gpus: Sequence[str]) -> Ste
         index_bytes=indices if exchanges else None,
         forward_bytes=forward if exchanges else (),
         backward_bytes=tuple(matrix.T.copy() for matrix in reversed(back)) if exchanges else (),
+        lookup_host_bytes=rows.to_device if rows.to_device.any() else None,
+        update_host_bytes=rows.to_host if rows.to_host.any() else None,
         gradient_bytes=cost.gradient_bytes,
         local_tables=cost.local_tables,
         copy_bytes=size_bytes if reading.copy_to_gpu else 0.0,

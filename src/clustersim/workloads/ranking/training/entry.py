@@ -105,7 +105,9 @@ class Entry:
     def ready(self) -> bool:
         """Whether everything that it waits for has an end that is known."""
         before = self.stream_before
-        return (before is None or before.end_s is not None) and all(each.end_s is not None for each in self.after)
+        return (before is None or before.end_s is not None) and all(
+            each.end_s is not None for each in self.after
+        )
 
     def come(self) -> np.ndarray:
         """Work out when it can begin on each rank, launches included."""
@@ -125,7 +127,8 @@ class Entry:
         """When its first kernel has been launched."""
         work = self.task.work
         if isinstance(work, Kernels) and work.count > 1:
-            return self.launched_from_s + (self.launched_s - self.launched_from_s) / work.count
+            first_s: np.ndarray = self.launched_from_s + (self.launched_s - self.launched_from_s) / work.count
+            return first_s
         return self.launched_s
 
     def run_kernels(self) -> None:
@@ -152,9 +155,7 @@ class Entry:
         self.start_s = np.full_like(self.came_s, record.start_s)
         self.end_s = np.full_like(self.came_s, record.end_s)
 
-    def met_each(
-        self, start_s: np.ndarray, end_s: np.ndarray, shares: Sequence[Mapping[str, float]]
-    ) -> None:
+    def met_each(self, start_s: np.ndarray, end_s: np.ndarray, shares: Sequence[Mapping[str, float]]) -> None:
         """Take down how something went that each rank did by itself on the fabric."""
         self.start_s, self.end_s, self._each = start_s, end_s, shares
 

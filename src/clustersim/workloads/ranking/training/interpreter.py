@@ -10,10 +10,11 @@ import simpy
 
 from clustersim.workloads.ranking.training.entry import Entry
 from clustersim.workloads.ranking.training.pace import Pace
-from clustersim.workloads.ranking.training.program import COMPUTE_STREAM, Kernels, Program, Task
+from clustersim.workloads.ranking.training.program import COMPUTE_STREAM, HostMove, Kernels, Program, Task
 
 if TYPE_CHECKING:
     from clustersim.collectives import CollectiveRecord
+    from clustersim.workloads.ranking.training.host_rows import Moved
 
 __all__ = ["Interpreter"]
 
@@ -32,7 +33,8 @@ class Interpreter:
     pace
         How much longer each task of each step takes on each rank.
     run
-        Starts a collective; the event's value is its record.
+        Starts a collective, whose event has its record as value, or what ranks move to and from their hosts, as
+        `clustersim.workloads.ranking.training.host_rows.HostRows.move`.
     begins
         Whether a step is to begin, given its number and the time.
     ended
@@ -170,10 +172,23 @@ class Interpreter:
             entry.underway = True
             if isinstance(entry.task.work, Kernels):
                 entry.run_kernels()
+            elif isinstance(entry.task.work, HostMove):
+                self._move(entry)
             else:
                 self._meet(entry)
         self._open = [entry for entry in self._open if entry.end_s is None]
         return bool(known)
+
+    def _move(self, entry: Entry) -> None:
+        """Start what each rank moves by itself, from when it can begin."""
+
+        def moved(done: simpy.Event) -> None:
+            start_s, end_s, shares = cast("Moved", done.value)
+            entry.met_each(start_s, end_s, shares)
+            self._advance()
+
+        entry.come()
+        self._run(entry).callbacks.append(moved)
 
     def _meet(self, entry: Entry) -> None:
         """Start a collective when its last rank has come."""

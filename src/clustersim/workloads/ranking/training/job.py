@@ -137,9 +137,7 @@ def describe_job(
         optimizer=spec.embedding_optimizer,
         base=base,
     )
-    cost = StepCost(
-        spec, model, framework, accelerator, plan, batch=batch, bottom_first=habits.bottom_first
-    )
+    cost = StepCost(spec, model, framework, accelerator, plan, batch=batch, bottom_first=habits.bottom_first)
     memory = step_memory(cost, input_ahead=habits.input_ahead)
     capacity = [topology.memory_bytes(gpu) for gpu in gpus]
     check_fits(cost, memory, capacity_bytes=capacity, input_ahead=habits.input_ahead)

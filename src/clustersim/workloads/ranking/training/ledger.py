@@ -25,7 +25,7 @@ _WAITS: Mapping[Part, str] = MappingProxyType(
         "backward": "exposed_backward_s",
         "all_reduce": "exposed_all_reduce_s",
         "input": "input_stall_s",
-        "embedding": "exposed_host_rows_s",
+        "host_rows": "exposed_host_rows_s",
     }
 )
 CATEGORIES = (*_KERNELS.values(), *_WAITS.values(), "host_s", "waiting_s")
@@ -56,9 +56,12 @@ def account(entries: Sequence[Entry], before_s: np.ndarray) -> Seconds:
 
 def _add_kernels(seconds: dict[str, np.ndarray], entry: Entry) -> np.ndarray:
     start_s, end_s, own_s = entry.start_s, entry.end_s, entry.seconds
-    assert start_s is not None and end_s is not None and own_s is not None
+    assert start_s is not None
+    assert end_s is not None
+    assert own_s is not None
     seconds[_KERNELS[entry.task.part]] += own_s
-    seconds["host_s"] += end_s - start_s - own_s
+    if entry.host_bound is not None:
+        seconds["host_s"] += np.where(entry.host_bound, end_s - start_s - own_s, 0.0)
     return end_s
 
 

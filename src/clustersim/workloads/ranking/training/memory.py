@@ -30,7 +30,8 @@ class StepMemory:
     @property
     def total_bytes(self) -> np.ndarray:
         """By rank."""
-        return np.sum(list(self.uses.values()), axis=0)
+        total: np.ndarray = np.sum(list(self.uses.values()), axis=0)
+        return total
 
     @property
     def fullest(self) -> int:
@@ -81,7 +82,9 @@ def step_memory(cost: StepCost, *, input_ahead: int) -> StepMemory:
     )
 
 
-def check_fits(cost: StepCost, memory: StepMemory, *, capacity_bytes: Sequence[float], input_ahead: int) -> None:
+def check_fits(
+    cost: StepCost, memory: StepMemory, *, capacity_bytes: Sequence[float], input_ahead: int
+) -> None:
     """Refuse a job that does not fit.
 
     Raises
@@ -93,7 +96,9 @@ def check_fits(cost: StepCost, memory: StepMemory, *, capacity_bytes: Sequence[f
     rank = int(over.argmax())
     if over[rank] <= 0.0:
         return
-    parts = ", ".join(f"{use} {_size(by_rank[rank])}" for use, by_rank in memory.uses.items() if by_rank[rank])
+    parts = ", ".join(
+        f"{use} {_size(by_rank[rank])}" for use, by_rank in memory.uses.items() if by_rank[rank]
+    )
     least_bytes = float(min(capacity_bytes))
     fitting = next(_fitting_batches(cost, least_bytes, input_ahead), None)
     advice = (

@@ -12,17 +12,19 @@ import simpy
 
 from clustersim.collectives import Communicator
 from clustersim.collectives.from_spec import communicator_for, lockstep_for
+from clustersim.collectives.lockstep import LockstepCommunicator
 from clustersim.engine.fabric import TrafficClass
 from clustersim.errors import CannotRunError, Problem
 from clustersim.spec.training import CollectiveSpec
 from clustersim.topology.hosts import hosts_of
-from clustersim.workloads.ranking.training.program import Collective, Task
+from clustersim.workloads.ranking.training.host_rows import HostRows
+from clustersim.workloads.ranking.training.program import Collective, HostMove, Task
 
 if TYPE_CHECKING:
     from clustersim.engine.world import World
     from clustersim.spec.ranking.training import RankingTrainingSpec
 
-__all__ = ["Network", "host_pairs"]
+__all__ = ["Network"]
 
 
 class Network:
@@ -51,12 +53,18 @@ class Network:
         self._traffic = TrafficClass(spec.traffic.priority, spec.traffic.weight)
         self._made: dict[tuple[str, str], Communicator] = {}
 
+    def move_rows(self, came_s: np.ndarray, task: Task) -> simpy.Event:
+        """Move rows between each GPU and its host; see `HostRows.move`."""
+        work = task.work
+        assert isinstance(work, HostMove)
+        return self._rows.move(came_s, work.size_bytes, back=work.back)
+
     def start(self, task: Task, *, cause: int) -> simpy.Event:
         """Start a collective; the event's value is its record."""
         work = task.work
         assert isinstance(work, Collective)
         if work.kind == "copy":
-            return self._copies.send_recv(float(work.size), source=0, target=1, cause=cause, label=task.key)
+            return self._copies.send(float(work.size), cause=cause, label=task.key)
         communicator = self.communicator(task)
         run = getattr(communicator, work.kind)
         started: simpy.Event = run(work.size, cause=cause, label=task.key)
@@ -87,17 +95,37 @@ class Network:
         return self._made[key]
 
     @cached_property
-    def _copies(self) -> Communicator:
+    def _copies(self) -> LockstepCommunicator:
         """From the host of each GPU to the GPU, all side by side."""
         return lockstep_for(
             self._automatic,
             self._world,
-            host_pairs(self._world.topology, self._gpus),
+            self._host_pairs,
             owner=self._spec.name,
             lane=f"{self._spec.name}/copy",
             base=self._base,
             traffic=self._traffic,
         )
+
+    @cached_property
+    def _rows(self) -> HostRows:
+        return HostRows(self._world, self._host_pairs, owner=self._spec.name, traffic=self._traffic)
+
+    @cached_property
+    def _host_pairs(self) -> tuple[tuple[str, str], ...]:
+        """The host of each GPU, and the GPU.
+
+        Raises
+        ------
+        CannotRunError
+            For a node without a host.
+        """
+        try:
+            hosts = hosts_of(self._world.topology, self._gpus)
+        except CannotRunError:
+            message = "needs hosts, which this topology does not have; set it to false"
+            raise CannotRunError(Problem(("input", "copy_to_gpu"), message)) from None
+        return tuple((hosts[gpu], gpu) for gpu in self._gpus)
 
     @property
     def _automatic(self) -> CollectiveSpec:

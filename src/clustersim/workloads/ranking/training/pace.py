@@ -54,13 +54,13 @@ class Pace:
     def kernels(self, seconds: np.ndarray, place: int, step: int) -> np.ndarray:
         """Return what kernels of the task at a place of the program take in a step."""
         factor = self._of(step)[0]
-        usual = seconds * self._kernel_slowdown
+        usual: np.ndarray = seconds * self._kernel_slowdown
         return usual if factor is None else usual * factor[place]
 
     def host(self, seconds: np.ndarray, place: int, step: int) -> np.ndarray:
         """Return what the host takes to launch them."""
         factor = self._of(step)[1]
-        usual = seconds * self._host_slowdown
+        usual: np.ndarray = seconds * self._host_slowdown
         return usual if factor is None else usual * factor[place]
 
     def _of(self, step: int) -> tuple[np.ndarray | None, np.ndarray | None]:
@@ -75,4 +75,5 @@ class Pace:
             return None
         sigma = math.sqrt(math.log1p(jitter**2))
         normal = random.standard_normal((self._tasks, len(self._host_slowdown)))
-        return np.exp(sigma * normal - sigma**2 / 2)
+        factors: np.ndarray = np.exp(sigma * normal - sigma**2 / 2)
+        return factors

@@ -13,12 +13,23 @@ from typing import Literal
 
 import numpy as np
 
-__all__ = ["COMPUTE_STREAM", "PARTS", "Collective", "Kernels", "Part", "Program", "Task"]
+__all__ = ["COMPUTE_STREAM", "PARTS", "Collective", "HostMove", "Kernels", "Part", "Program", "Task"]
 
 COMPUTE_STREAM = "compute"
 """The stream whose last task of a step ends the step."""
 
-Part = Literal["embedding", "dense", "optimizer", "index", "forward", "backward", "all_reduce", "input", "host"]
+Part = Literal[
+    "embedding",
+    "dense",
+    "optimizer",
+    "index",
+    "forward",
+    "backward",
+    "all_reduce",
+    "host_rows",
+    "input",
+    "host",
+]
 PARTS: tuple[Part, ...] = (
     "embedding",
     "dense",
@@ -27,11 +38,12 @@ PARTS: tuple[Part, ...] = (
     "forward",
     "backward",
     "all_reduce",
+    "host_rows",
     "input",
     "host",
 )
 """What tasks are for: kernels of tables, of the dense part and of its optimizer; exchange of indices, of pooled
-embeddings and of their gradients; sums of dense gradients; samples on their way; the host alone."""
+embeddings and of their gradients; sums of dense gradients; rows that lie in host memory; samples on their way; the host alone."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +81,22 @@ class Collective:
     size: np.ndarray | float
 
 
+@dataclass(frozen=True, eq=False)
+class HostMove:
+    """What each rank moves between its GPU and its host, by itself.
+
+    Parameters
+    ----------
+    size_bytes
+        By rank.
+    back
+        To the host.
+    """
+
+    size_bytes: np.ndarray
+    back: bool = False
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Task:
     """One entry of a stream.
@@ -97,7 +125,7 @@ class Task:
     key: str
     stream: str
     part: Part
-    work: Kernels | Collective
+    work: Kernels | Collective | HostMove
     launch_s: np.ndarray
     ahead: int = 0
     after: tuple[str, ...] = ()

@@ -23,7 +23,7 @@ from clustersim.workloads.ranking.training.ledger import account
 from clustersim.workloads.ranking.training.measures import metrics_of, tables_of
 from clustersim.workloads.ranking.training.network import Network
 from clustersim.workloads.ranking.training.pace import Pace
-from clustersim.workloads.ranking.training.program import COMPUTE_STREAM
+from clustersim.workloads.ranking.training.program import COMPUTE_STREAM, HostMove
 from clustersim.workloads.ranking.training.step_log import StepLog, StepRow
 from clustersim.workloads.ranking.training.tracer import Tracer, watched_ranks
 from clustersim.workloads.running_cost import RunningCost
@@ -174,6 +174,9 @@ class RankingTrainingWorkload:
 
     def _start_collective(self, entry: Entry) -> simpy.Event:
         assert self._network is not None and self._tracer is not None
+        if isinstance(entry.task.work, HostMove):
+            assert entry.came_s is not None
+            return self._network.move_rows(entry.came_s, entry.task)
         cause = cause_of(Moment(entry, entry.last_rank))
         return self._network.start(entry.task, cause=self._tracer.row(cause))
 

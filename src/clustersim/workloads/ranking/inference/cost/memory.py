@@ -50,8 +50,9 @@ class ServedMemory:
         raise CannotRunError(
             Problem(
                 ("model",),
-                f"{who} needs {total} of a GPU (tables {tables}, layers {layers}, batches {batches}), which has "
-                f"{there}; take more 'gpus_per_replica', a smaller precision of 'embeddings', or kind 'cached'",
+                f"{who} needs {total} of a GPU (tables {tables}, layers {layers}, batches {batches}), "
+                f"which has {there}; take more 'gpus_per_replica', a smaller precision of 'embeddings', "
+                "or embeddings of kind 'cached'",
             )
         )
 

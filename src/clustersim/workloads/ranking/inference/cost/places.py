@@ -1,4 +1,4 @@
-"""Where the rows of a batch come from, and what that makes of its way: tables on the device itself, a cache."""
+"""Where the rows of a batch come from, and what that makes of its way: device memory, or a cache there."""
 
 from __future__ import annotations
 

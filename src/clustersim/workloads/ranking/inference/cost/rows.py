@@ -21,8 +21,8 @@ Numbers = NDArray[np.float64]
 class ServedTables:
     """The tables of a model as a service looks them up.
 
-    *Equation.* A table of the user is looked up pooling times per query of the batch, the others pooling times
-    per candidate.
+    *Equation.* A table of the user is looked up pooling times per query of the batch, the others pooling
+    times per candidate.
 
     Parameters
     ----------

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 import simpy
 
+from clustersim.catalog.ranking_engines import RankingEngine
 from clustersim.workloads.ranking.inference.demand.candidates import CandidateStream
 
 __all__ = ["ClosedQueries", "Load", "OpenQueries", "QueryHost", "Send"]
@@ -29,6 +30,11 @@ class QueryHost:
 
     query_s: float = 0.0
     sample_s: float = 0.0
+
+    @classmethod
+    def of(cls, engine: RankingEngine, *, speed: float) -> Self:
+        """Return what an engine's host does, on one that is `speed` times as fast."""
+        return cls(engine.query_host_s / speed, engine.query_sample_host_s / speed)
 
     def seconds(self, samples: int) -> float:
         """Return the delay of a query."""

@@ -42,12 +42,11 @@ def metrics(served: ServedQueries, latencies: Mapping[str, Mapping[str, Estimate
 
 
 def latency_estimates(served: ServedQueries) -> dict[str, dict[str, Estimate]]:
-    """Return mean and percentiles, with intervals, of latency and of waiting for the first worker."""
+    """Return mean and percentiles, with intervals, of latency and of waiting for first workers."""
     chosen = served.counted & served.finished
-    waiting_s = served.column("dispatched_s") - served.column("submitted_s")
     return {
         "latency_s": estimates(served.latency_s[chosen], PERCENTILES),
-        "queue_s": estimates(waiting_s[chosen], PERCENTILES),
+        "queue_s": estimates(served.waiting_s[chosen], PERCENTILES),
     }
 
 
@@ -109,19 +108,26 @@ def _overload(served: ServedQueries) -> dict[str, float]:
 
 def _batches(served: ServedQueries, span_s: float) -> dict[str, float]:
     """Means over batches that ended after the warm-up, and how busy the devices were."""
-    log = served.log
-    end_s = log.column("end_s")
-    after = end_s > served.counted_from_s
-    if not after.any():
+    after = [visits.log.column("end_s") > served.counted_from_s for visits in served.visits]
+    number = sum(int(chosen.sum()) for chosen in after)
+    if not number:
         return {}
     found = {
-        "batch_samples.mean": float(log.column("samples")[after].mean()),
-        "batch_queries.mean": float(log.column("queries")[after].mean()),
-        "batches": float(after.sum()),
+        f"batch_{name}.mean": sum(
+            float(visits.log.column(name)[chosen].sum())
+            for visits, chosen in zip(served.visits, after, strict=True)
+        )
+        / number
+        for name in ("samples", "queries")
     }
+    found["batches"] = float(number)
     if span_s > 0.0:
-        device_s = served.of_profiles("device_s")[log.column("profile")] * log.column("factor")
-        found["utilization"] = min(1.0, float(device_s[after].sum()) / (served.devices * span_s))
+        busy_s = sum(
+            float((visits.of_batches("device_s") * visits.log.column("factor"))[chosen].sum())
+            for visits, chosen in zip(served.visits, after, strict=True)
+        )
+        devices = sum(visits.devices for visits in served.visits)
+        found["utilization"] = min(1.0, busy_s / (devices * span_s))
     return found
 
 
@@ -142,12 +148,10 @@ def _prices(served: ServedQueries, span_s: float, rates: Mapping[str, float]) ->
 
 
 def _needs(served: ServedQueries, span_s: float) -> dict[str, float]:
-    """Return the `work.*` metrics over all batches, the warm-up included."""
-    log = served.log
-    times = np.bincount(log.column("profile"), minlength=len(served.profiles))
+    """Return the `work.*` metrics over all batches, the warm-up included; samples are the last pool's."""
     done = {
-        name: float((served.of_profiles(name) * times).sum())
+        name: sum(float(visits.of_batches(name).sum()) for visits in served.visits)
         for name in ("flops", "hbm_bytes", "network_bytes", "messages")
     }
-    samples = float(log.column("samples").sum())
+    samples = float(served.visits[-1].log.column("samples").sum()) if served.visits else 0.0
     return Needs(unit=UNIT, units=samples, **done).metrics(span_s + served.warmup_s)

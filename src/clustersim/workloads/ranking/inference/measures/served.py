@@ -14,7 +14,48 @@ from clustersim.workloads.ranking.inference.replica.batch_log import BatchLog
 from clustersim.workloads.ranking.inference.replica.profile import BatchProfile
 from clustersim.workloads.running_cost import RunningCost
 
-__all__ = ["ServedQueries"]
+__all__ = ["ServedQueries", "Visits"]
+
+
+@dataclass(frozen=True)
+class Visits:
+    """What one pool did: every query that came to it is a visit.
+
+    Parameters
+    ----------
+    name
+        Of the pool; empty where the service has one.
+    queries, log
+        Its rows, and all batches that are done.
+    profiles
+        What batches went through, by number.
+    devices
+        How many compute.
+    origin
+        Query of the service that each visit belongs to; None: rows are those of the service.
+    """
+
+    name: str
+    queries: Queries
+    log: BatchLog
+    profiles: Sequence[BatchProfile]
+    devices: int
+    origin: np.ndarray | None = None
+
+    def of_profiles(self, name: str) -> np.ndarray:
+        """Return an attribute of all profiles."""
+        return np.array([getattr(profile, name) for profile in self.profiles], dtype=float)
+
+    def of_batches(self, name: str) -> np.ndarray:
+        """Return an attribute of the profile of each batch."""
+        found: np.ndarray = self.of_profiles(name)[self.log.column("profile")]
+        return found
+
+    @property
+    def finished(self) -> np.ndarray:
+        """Whether each visit is over."""
+        finished: np.ndarray = np.isfinite(self.queries.column("finish_s"))
+        return finished
 
 
 @dataclass(frozen=True)
@@ -23,18 +64,18 @@ class ServedQueries:
 
     Parameters
     ----------
-    queries, log
-        All that were sent, and all batches that are done.
-    profiles
-        What batches went through, by number.
+    queries
+        All that were sent.
+    visits
+        Of each pool that queries go to.
     start_s, now_s
         When the service opened, and the time of looking.
     warmup_s
         Queries that arrived earlier than this after the start are not counted.
     slo
         What was promised.
-    devices, gpus
-        Devices that compute, and GPUs that are held.
+    gpus
+        That are held.
     memory_bytes
         Of the fullest GPU.
     hit_rate
@@ -44,13 +85,11 @@ class ServedQueries:
     """
 
     queries: Queries
-    log: BatchLog
-    profiles: Sequence[BatchProfile]
+    visits: Sequence[Visits]
     start_s: float
     now_s: float
     warmup_s: float
     slo: RankingSloSpec
-    devices: int
     gpus: int
     memory_bytes: float
     hit_rate: float | None
@@ -104,6 +143,14 @@ class ServedQueries:
         latency: np.ndarray = self.finish_s - self.arrival_s
         return latency
 
-    def of_profiles(self, name: str) -> np.ndarray:
-        """Return an attribute of all profiles."""
-        return np.array([getattr(profile, name) for profile in self.profiles], dtype=float)
+    @cached_property
+    def waiting_s(self) -> np.ndarray:
+        """From when each stood in a queue to when the batch of its first piece began, all visits together."""
+        waiting = np.zeros(len(self.queries))
+        for visits in self.visits:
+            queries = visits.queries
+            own_s = queries.column("dispatched_s") - queries.column("submitted_s")
+            origin = np.arange(len(waiting)) if visits.origin is None else visits.origin
+            waiting += np.bincount(origin, weights=own_s, minlength=len(waiting))
+        found: np.ndarray = waiting[self.order]
+        return found

@@ -8,7 +8,7 @@ import numpy as np
 
 from clustersim.workloads.base import Table
 from clustersim.workloads.ranking.inference.measures.attribution import query_shares
-from clustersim.workloads.ranking.inference.measures.served import ServedQueries
+from clustersim.workloads.ranking.inference.measures.served import ServedQueries, Visits
 from clustersim.workloads.serving.confidence import Estimate
 
 __all__ = ["service_tables"]
@@ -29,34 +29,44 @@ def service_tables(
 
 def _query_table(served: ServedQueries) -> dict[str, np.ndarray]:
     """Return one row per query that was sent, in the order of arrival."""
-    submitted_s, dispatched_s = served.column("submitted_s"), served.column("dispatched_s")
     table = {
         "query": np.arange(len(served.arrival_s)),
         "replica": served.column("replica"),
         "counted": served.counted,
         "arrival_s": served.arrival_s,
         "candidates": served.samples,
-        "submitted_s": submitted_s,
-        "dispatched_s": dispatched_s,
+        "submitted_s": served.column("submitted_s"),
+        "dispatched_s": served.column("dispatched_s"),
         "finish_s": served.finish_s,
-        "queue_s": dispatched_s - submitted_s,
+        "queue_s": served.waiting_s,
         "latency_s": served.latency_s,
     }
     return table | {f"{name}_share": column for name, column in query_shares(served).items()}
 
 
 def _batch_table(served: ServedQueries) -> dict[str, np.ndarray]:
-    """Return the batches in the order of their end, at most 200,000 rows (then evenly thinned)."""
-    log = served.log
-    stride = -(-len(log) // _MOST_BATCH_ROWS) or 1
+    """Return the batches of each pool in the order of their end, at most 200,000 (then evenly thinned)."""
+    number = sum(len(visits.log) for visits in served.visits)
+    stride = -(-number // _MOST_BATCH_ROWS) or 1
+    parts = [_batches(visits, stride) for visits in served.visits]
+    table = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
+    if len(parts) > 1:
+        names = [
+            np.full(len(part["end_s"]), each.name) for part, each in zip(parts, served.visits, strict=True)
+        ]
+        table = {"pool": np.concatenate(names)} | table
+    return table
+
+
+def _batches(visits: Visits, stride: int) -> dict[str, np.ndarray]:
+    log = visits.log
     columns = {name: log.column(name)[::stride] for name in ("replica", "worker", "samples", "queries")}
-    device_s = served.of_profiles("device_s")
-    kernels_s = device_s[log.column("profile")] if len(device_s) else np.zeros(len(log))
+    kernels_s = visits.of_batches("device_s") * log.column("factor") if len(log) else np.zeros(0)
     return columns | {
         "start_s": log.column("dispatched_s")[::stride],
         "end_s": log.column("end_s")[::stride],
         "waited_s": log.column("waited_s")[::stride],
-        "kernels_s": (kernels_s * log.column("factor"))[::stride],
+        "kernels_s": kernels_s[::stride],
     }
 
 
