@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import combinations
 
 import pytest
@@ -13,6 +14,7 @@ from clustersim.errors import InputError
 from clustersim.report.plots._radar_marks import looks
 from clustersim.report.plots._radar_web import place
 from clustersim.report.plots.radar import radar_picture
+from clustersim.report.plots.radar_moves import moves
 from clustersim.study.radar import Profile, Radar
 from clustersim.study.radar.needs import Need
 from clustersim.study.radar.result import AXES
@@ -174,3 +176,21 @@ def test_the_same_radar_gives_the_same_file(tmp_path):
     for name in ("one.svg", "other.svg"):
         radar_picture(BOTH, title="What each workload needs").save(tmp_path / name)
     assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "other.svg").read_bytes()
+
+
+def test_moves_have_a_web_for_each_workload_and_a_polygon_for_each_radar():
+    faster = profile("LLM decode", "llm-decode", need=replace(NEED, units_per_s=2e5))
+    picture = moves({"slow": BOTH, "fast": radar(faster, huge="does not fit")}, title="moves")
+    webs = {axes.get_title(): axes for axes in picture.axes if axes.get_title()}
+    assert set(webs) == {"LLM training", "LLM prefill", "LLM decode"}
+    assert "pace: ×1, ×2" in texts(webs["LLM decode"])
+    assert "pace: ×1, -" in texts(webs["LLM training"])
+    lines = [line for line in webs["LLM decode"].get_lines() if line.get_label() == "LLM decode"]
+    assert len(lines) == 2
+    assert len({line.get_marker() for line in lines}) == 2
+
+
+@pytest.mark.parametrize("count", [0, 6])
+def test_more_radars_than_can_be_told_apart_are_refused(count):
+    with pytest.raises(InputError, match="from 1 to 5"):
+        moves({str(number): BOTH for number in range(count)}, title="")

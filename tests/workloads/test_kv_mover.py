@@ -116,7 +116,8 @@ def test_a_remote_store_sends_over_the_network(topology) -> None:
     path = topology.path("node1/host0", "node0/gpu0")
     slowest = min(topology.link_bandwidth_bytes_per_s[list(path.links)])
     assert world.env.now == pytest.approx(1000 * BLOCK / slowest, rel=1e-3)
-    assert loaded.shares[NETWORK_LATENCY] == path.latency_s
+    waited_s = path.latency_s + topology.message_overhead_s(path.links)
+    assert loaded.shares[NETWORK_LATENCY] == pytest.approx(waited_s, rel=1e-12)
 
 
 def test_the_parts_of_one_fetch_run_at_once_and_the_slowest_counts(topology) -> None:

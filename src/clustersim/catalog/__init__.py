@@ -49,6 +49,7 @@ _MODULES = {
     "client-mixtures": "client_mixtures",
     "engines": "serving",
     "query-sizes": "query_sizes",
+    "processors": "processors",
     "ranking-engines": "ranking_engines",
     "drives": "drives",
     "collectives": "collectives",
@@ -222,5 +223,11 @@ def _overview(kind: str) -> str:
 def _listed(kind: str) -> str:
     import textwrap
 
-    listed = textwrap.fill(", ".join(names(kind)), width=100, initial_indent="  ", subsequent_indent="  ")
+    listed = textwrap.fill(
+        ", ".join(names(kind)),
+        width=100,
+        initial_indent="  ",
+        subsequent_indent="  ",
+        break_on_hyphens=False,
+    )
     return f"{kind}\n{listed}"

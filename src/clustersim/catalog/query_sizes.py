@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from clustersim.catalog._store import Record, Shelf, Source
@@ -21,13 +22,12 @@ class QuerySizes:
 
     name: str
     samples: tuple[int, ...]
-    source: Source
+    sources: Mapping[str, Source]
 
 
 def _build(record: Record) -> QuerySizes:
-    return QuerySizes(
-        name=record.name, samples=tuple(record.fields["samples"]), source=record.source("samples")
-    )
+    samples = tuple(record.fields["samples"])
+    return QuerySizes(name=record.name, samples=samples, sources={"samples": record.source("samples")})
 
 
 SHELF: Shelf[QuerySizes] = Shelf("query sizes", file="query_sizes.yaml", build=_build)

@@ -28,8 +28,14 @@ _PLAIN = (
     "fused",
     "fused_interaction",
     "dropout",
+    "autocast",
+    "loss_scaling",
+    "pooled_copies",
+    "row_gradient_passes",
+    "bucket_copies",
     "cuda_graphs",
     "host_waits",
+    "waits_at_end",
     "input_ahead",
     "index_exchange",
     "index_bytes",
@@ -75,12 +81,24 @@ class RankingFramework:
     fused_interaction
         The interaction is one kernel for each direction; False: products, copies and gathers one by one.
     dropout
-        A mask is drawn, kept and applied after each hidden layer.
+        A mask is drawn, kept and applied after each layer of the top MLP.
+    autocast
+        With a 16-bit dense part pooled embeddings stay in 32 bit up to the first product.
+    loss_scaling
+        With it, gradients are read, scaled back and written before the update.
+    pooled_copies
+        Times that pooled embeddings are copied in each direction between the exchange and the interaction.
+    row_gradient_passes
+        Times that the gradients of looked-up rows are read or written before the update.
+    bucket_copies
+        Gradients are copied into buckets to be all-reduced, and back.
     cuda_graphs
         The dense part is replayed as CUDA graphs.
     host_waits
         Whether the host waits in each step for something the device computes: sizes of an exchange,
         whether gradients are finite.
+    waits_at_end
+        Whether it waits for the end of each step before it goes on.
     input_ahead
         Steps before its own in which a batch is copied to the device.
     index_exchange
@@ -126,8 +144,14 @@ class RankingFramework:
     fused: bool = False
     fused_interaction: bool = False
     dropout: bool = False
+    autocast: bool = False
+    loss_scaling: bool = False
+    pooled_copies: float = 0.0
+    row_gradient_passes: float = 0.0
+    bucket_copies: bool = False
     cuda_graphs: bool = False
     host_waits: bool = False
+    waits_at_end: bool = False
     input_ahead: int = 0
     index_exchange: Literal["ahead", "in-step"] = "in-step"
     index_bytes: int = 8

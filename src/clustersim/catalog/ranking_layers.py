@@ -64,22 +64,22 @@ def interaction_width(model: RankingModel) -> int:
     if kind == "attention-gru":
         return model.feature_width + model.interaction.hidden
     if kind == "concatenation":
-        return model.feature_width + model.step_width * model.interaction.sequence_length
+        return model.feature_width + model.sequence_elements
     return model.feature_width + model.step_width
 
 
 def linear_layers(model: RankingModel) -> Iterator[LinearLayer]:
     """Yield the linear layers in the order in which a sample meets them; heads one after the other."""
-    yield from stack("bottom", (model.dense_features, *model.bottom_mlp))
+    yield from _stack("bottom", (model.dense_features, *model.bottom_mlp))
     yield from _interaction_layers(model)
-    yield from stack("top", (interaction_width(model), *model.top_mlp))
+    yield from _stack("top", (interaction_width(model), *model.top_mlp))
     if model.task_mlp:
         inputs = (model.top_mlp[-1] if model.top_mlp else interaction_width(model)) + model.factor_width
         for task in range(model.tasks):
-            yield from stack("heads", (inputs, *model.task_mlp), prefix=f"{task}.")
+            yield from _stack("heads", (inputs, *model.task_mlp), prefix=f"{task}.")
 
 
-def stack(part: Part, widths: Sequence[int], *, prefix: str = "") -> Iterator[LinearLayer]:
+def _stack(part: Part, widths: Sequence[int], *, prefix: str = "") -> Iterator[LinearLayer]:
     for number, (inputs, outputs) in enumerate(pairwise(widths)):
         yield LinearLayer(name=f"{part}.{prefix}{number}", part=part, inputs=inputs, outputs=outputs)
 

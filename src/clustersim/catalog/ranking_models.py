@@ -204,12 +204,15 @@ class RankingModel:
         return self.dense_width + sum(table.dimension for table in self.feature_tables)
 
     @cached_property
+    def sequence_elements(self) -> int:
+        """Elements of one sample's behaviour sequence, all steps together."""
+        return round(sum(table.output_elements for table in self.tables if table.in_sequence))
+
+    @cached_property
     def step_width(self) -> int:
-        """Width of one step of the behaviour sequence; 0 without one."""
+        """Width of one step of the behaviour sequence; 0 where the interaction takes none."""
         length = self.interaction.sequence_length
-        if not length:
-            return 0
-        return round(sum(table.output_elements for table in self.tables if table.in_sequence) / length)
+        return self.sequence_elements // length if length else 0
 
     @cached_property
     def factor_width(self) -> int:

@@ -15,7 +15,7 @@ from clustersim.catalog._store import Record, Shelf, Source, read_yaml
 __all__ = ["SHELF", "ReuseHistogram", "reuse_histogram"]
 
 _FEW_ROWS = 0.01
-"""Shares of rows are printed with three decimals: below this the mean use of a group is not read from them."""
+"""Shares of rows have three decimals: below this the mean use of a group is not read from them."""
 
 _NEWTON_STEPS = 6
 

@@ -31,14 +31,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_scenario(parser)
     add_set(parser)
     parser.add_argument(
-        "--service", metavar="NAME", help="which inference service, where the scenario has several"
+        "--service", metavar="NAME", help="which service, where the scenario has several"
     )
     parser.add_argument(
         "--attainment",
         type=_share,
-        default=0.99,
         metavar="SHARE",
-        help="share of requests that have to keep the objectives (0.99)",
+        help="share of requests that have to keep the objectives (0.99; of a ranking service its percentile)",
     )
     parser.add_argument(
         "--vary",

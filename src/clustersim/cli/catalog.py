@@ -11,7 +11,7 @@ HELP = "list the catalogue, or show one entry with its sources"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("name", metavar="NAME", nargs="?", help="an entry, e.g. h100-sxm5 or dgx-h100")
+    parser.add_argument("name", metavar="NAME", nargs="?", help="an entry (h100-sxm5, dgx-h100), or a kind")
     parser.add_argument(
         "--kind",
         metavar="KIND",
@@ -20,7 +20,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Print one entry, or the names of all."""
+    """Print one entry, those of a kind, or the names of all."""
     from clustersim import catalog
 
     if args.kind is not None and args.name is not None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from clustersim.report.numbers import count, duration, money, percent
 from clustersim.report.tables import WIDTH, add_row, grid, inset, line, to_text
+from clustersim.study.capacity.service import ServiceSpec, latencies_of, work_of
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["objectives", "renderable", "summary"]
 
-_OBJECTIVES = {"ttft": "TTFT", "tpot": "TPOT", "e2e": "whole answer"}
+_LATENCIES = 2
+"""Of a service that are columns of the table."""
 
 
 def summary(study: Capacity, *, width: int = WIDTH) -> str:
@@ -25,13 +27,18 @@ def summary(study: Capacity, *, width: int = WIDTH) -> str:
 
 def objectives(study: Capacity) -> str:
     """Return what has to be kept: `99 % of requests: TTFT within 500 ms, TPOT within 50 ms`."""
-    slo = next(each.configuration for each in study.searched if each.configuration.scenario).spec.slo
+    spec = _spec(study)
     limits = [
-        f"{words} within {duration(limit_s)}"
-        for name, words in _OBJECTIVES.items()
-        if (limit_s := getattr(slo, name)) is not None
+        f"{latency.short} within {duration(latency.limit_s)}"
+        for latency in latencies_of(spec)
+        if latency.limit_s is not None
     ]
-    return f"{percent(study.attainment)} of requests: {', '.join(limits)}"
+    return f"{percent(study.attainment)} of {work_of(spec)}: {', '.join(limits)}"
+
+
+def _spec(study: Capacity) -> ServiceSpec:
+    """Return the service of the first configuration that can be made."""
+    return next(each.configuration for each in study.searched if each.configuration.scenario).spec
 
 
 def renderable(study: Capacity) -> RenderableType:
@@ -49,14 +56,15 @@ def renderable(study: Capacity) -> RenderableType:
 
 def _table(study: Capacity) -> RenderableType:
     priced = all(each.usd_per_million_requests is not None for each in study.ranking)
+    spec = _spec(study)
+    shown = latencies_of(spec)[:_LATENCIES]
     table = grid(
         ("configuration", "left"),
         ("highest load", "right"),
         ("of scenario's", "right"),
-        ("TTFT p99", "right"),
-        ("TPOT p99", "right"),
+        *((f"{latency.short} p99", "right") for latency in shown),
         ("kept by", "right"),
-        *((("per million requests", "right"),) if priced else ()),
+        *(((f"per million {work_of(spec)}", "right"),) if priced else ()),
     )
     for each in study.ranking:
         best = each.best
@@ -66,8 +74,7 @@ def _table(study: Capacity) -> RenderableType:
             each.configuration.name,
             f"{each.requests_per_s:.4g}/s",
             f"{each.factor:.3g}x",
-            _duration(best.metrics.get("ttft_s.p99")),
-            _duration(best.metrics.get("tpot_s.p99")),
+            *(_duration(best.metrics.get(f"{latency.metric}.p99")) for latency in shown),
             percent(best.attainment),
             *((money(each.usd_per_million_requests or 0.0),) if priced else ()),
         )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from clustersim.report.numbers import count, percent, quantity
-from clustersim.report.radar_words import RESOURCES_SHORT, hardware, plan, shared_hardware
+from clustersim.report.radar_words import RESOURCES_SHORT, briefly, hardware, plan, shared_hardware
 from clustersim.report.tables import WIDTH, add_row, grid, inset, line, to_text
 
 if TYPE_CHECKING:
@@ -129,9 +129,9 @@ def _findings(radar: Radar) -> Iterator[str]:
         )
         yield from _checked(profile)
         for what, reason in profile.reasons.items():
-            yield f"{profile.label} cannot run with {what.replace('_', ' ')}: {reason}"
+            yield f"{profile.label} cannot run with {what.replace('_', ' ')}: {briefly(reason)}"
     for label, reason in radar.failed.items():
-        yield f"{label} is left out: {reason}"
+        yield f"{label} is left out: {briefly(reason)}"
 
 
 def _checked(profile: Profile) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from textwrap import shorten
 from typing import TYPE_CHECKING
 
 from clustersim.engine.trace import COMPUTE, HOST, MEMORY_BANDWIDTH, NETWORK_LATENCY, STORAGE
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from clustersim.spec.cluster import ClusterSpec
     from clustersim.study.radar import Profile
 
-__all__ = ["RESOURCES_SHORT", "hardware", "plan", "purpose_words", "shared_hardware"]
+__all__ = ["PURPOSES", "RESOURCES_SHORT", "briefly", "hardware", "plan", "shared_hardware"]
 
 RESOURCES_SHORT: Mapping[str, str] = {
     COMPUTE: "compute",
@@ -26,7 +27,15 @@ RESOURCES_SHORT: Mapping[str, str] = {
 }
 """Resources as tables and axes name them."""
 
-purpose_words = {"training": "Training", "inference": "Inference"}
+PURPOSES: Mapping[str, str] = {"training": "Training", "inference": "Inference"}
+"""Purposes of workloads, from left to right."""
+
+_LETTERS_OF_REASON = 150
+
+
+def briefly(reason: str) -> str:
+    """Return the beginning of a reason; the whole is in `Radar.document()`."""
+    return shorten(reason, _LETTERS_OF_REASON, placeholder=" …")
 
 
 def shared_hardware(profiles: Sequence[Profile]) -> str:

@@ -104,6 +104,16 @@ def test_another_precision_of_the_interaction_leaves_the_rest_alone():
     assert {operator.precision for operator in mixed.interaction} == {"fp16"}
 
 
+def test_an_interaction_of_its_own_takes_the_place_of_the_eager_one():
+    """TensorFlow with NVIDIA's custom `dot_based_interact`: linear layers stay as they are."""
+    model = catalog.ranking_model("dlrm-nvidia-22b")
+    for build in (dense_forward, dense_backward):
+        mixed = build(model, batch=128, precision="tf32", fused=False, fused_interaction=True)
+        assert mixed.interaction == build(model, batch=128, precision="tf32").interaction
+        eager = build(model, batch=128, precision="tf32", fused=False)
+        assert (mixed.bottom, mixed.top) == (eager.bottom, eager.top)
+
+
 def test_fused_layers_pad_the_479_inputs_that_eager_ones_read_unaligned():
     model = catalog.ranking_model("dlrm-criteo-1tb")
     by_fused = {

@@ -74,6 +74,12 @@ def test_a_concatenation_costs_nothing_where_features_are_written_in_place():
     assert copy.bytes_moved == 64 * 4 * 2 * 5 * 8
 
 
+def test_rows_that_are_not_pooled_are_concatenated_one_by_one():
+    model = model_of(Interaction(kind="concatenation"), pooling=6.0, pooled=False)
+    assert model.interaction_width == 8 + 4 * 6 * 8
+    assert dense_forward(model, batch=2, precision="fp32").top[0].shape.k == model.interaction_width
+
+
 @pytest.mark.parametrize("fused", [True, False])
 def test_recurrent_layers_wait_for_each_step(fused):
     model = catalog.ranking_model("dien")

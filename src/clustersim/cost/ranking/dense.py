@@ -59,6 +59,7 @@ def dense_forward(
     fused: bool = True,
     queries: float | None = None,
     interaction_precision: str | None = None,
+    fused_interaction: bool | None = None,
 ) -> DensePass:
     """Return the kernels of the forward pass of the dense part, the embeddings being there.
 
@@ -74,8 +75,9 @@ def dense_forward(
     queries
         Distinct users among the samples; their histories go through a `transformer` once. None: each sample
         is a user of its own.
-    interaction_precision
-        Where it is not `precision`.
+    interaction_precision, fused_interaction
+        Where they are not `precision` and `fused`: TensorFlow, for one, has been run with linear layers of
+        its own and a fused interaction of NVIDIA's.
 
     *Equation:* products 2·batch·inputs·outputs FLOPs each; other kernels as bytes read and written.
     Small kernels are not merged in count: `DensePass.launches` is what the host has to launch.
@@ -83,7 +85,9 @@ def dense_forward(
     **Valid when** activations are simple functions of one element (ReLU, sigmoid, SiLU).
     **Checked by:** tests/cost/ranking/test_dense.py.
     """
-    run, inner = _runs(batch, precision, fused, queries, interaction_precision)
+    users = batch if queries is None else min(queries, batch)
+    run = DenseRun(batch=batch, queries=users, precision=precision, fused=fused)
+    inner = _inner(run, interaction_precision, fused_interaction)
     layers = _by_part(model)
     top = stack_forward(run, layers["top"])
     joined = () if run.fused or not model.factor_width else (_factor_join(model, run),)
@@ -101,6 +105,7 @@ def dense_backward(
     precision: str,
     fused: bool = True,
     interaction_precision: str | None = None,
+    fused_interaction: bool | None = None,
 ) -> DensePass:
     """Return the kernels of the loss and of the backward pass; parameters as of `dense_forward`.
 
@@ -109,7 +114,8 @@ def dense_backward(
 
     **Checked by:** tests/cost/ranking/test_dense.py.
     """
-    run, inner = _runs(batch, precision, fused, None, interaction_precision)
+    run = DenseRun(batch=batch, queries=batch, precision=precision, fused=fused)
+    inner = _inner(run, interaction_precision, fused_interaction)
     layers = _by_part(model)
     joined = () if run.fused or not model.factor_width else (_factor_join(model, run),)
     heads = [each for _, head in _heads(layers["heads"]) for each in stack_backward(run, head)]
@@ -120,12 +126,9 @@ def dense_backward(
     )
 
 
-def _runs(
-    batch: float, precision: str, fused: bool, queries: float | None, interaction_precision: str | None
-) -> tuple[DenseRun, DenseRun]:
-    users = batch if queries is None else min(queries, batch)
-    run = DenseRun(batch=batch, queries=users, precision=precision, fused=fused)
-    return run, replace(run, precision=interaction_precision or precision)
+def _inner(run: DenseRun, precision: str | None, fused: bool | None) -> DenseRun:
+    """Return what the interaction's kernels have in common."""
+    return replace(run, precision=precision or run.precision, fused=run.fused if fused is None else fused)
 
 
 def _by_part(model: RankingModel) -> dict[Part, list[LinearLayer]]:

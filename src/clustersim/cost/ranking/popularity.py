@@ -1,4 +1,4 @@
-"""How popular the rows of embedding tables are: distinct rows of a batch, and what a cache of the hottest hits."""
+"""How popular the rows of embedding tables are: distinct rows of a batch, hits in a cache of the hottest."""
 
 from __future__ import annotations
 
@@ -80,10 +80,12 @@ class Popularity:
         return Popularity(self.rows[tables], self.shares[tables])
 
     def _touched(self, lookups: Numbers, counted_rows: Numbers) -> Numbers:
+        number = np.broadcast_to(lookups, len(self.rows))[:, None]
         with np.errstate(divide="ignore", invalid="ignore"):
             chance = np.where(self.rows > 0.0, np.minimum(self.shares / self.rows, 1.0), 0.0)
-            missed = np.exp(np.broadcast_to(lookups, len(self.rows))[:, None] * np.log1p(-chance))
-        touched: Numbers = (counted_rows * (1.0 - np.nan_to_num(missed, nan=1.0))).sum(axis=1)
+            missed = np.nan_to_num(np.exp(number * np.log1p(-chance)), nan=1.0)
+        # Less than one look-up, a mean over batches, touches no more than itself.
+        touched: Numbers = (counted_rows * np.minimum(1.0 - missed, number * chance)).sum(axis=1)
         return touched
 
     def _held(self, held_rows: Numbers) -> Numbers:

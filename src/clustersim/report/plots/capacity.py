@@ -23,6 +23,7 @@ from clustersim.report.style import (
     log_seconds,
     stacked_picture,
 )
+from clustersim.study.capacity.service import latencies_of, work_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,11 +36,6 @@ _COLORS = (BLUE, RED, GREEN, PURPLE, CYAN, YELLOW)
 _MARKS = "osD^vP"
 _MOST = 6
 _SMALL: dict[str, Any] = {"textcoords": "offset points", "fontsize": 8.5, "color": INK}
-_PANELS = (
-    ("ttft_s", "ttft", "time to first token"),
-    ("tpot_s", "tpot", "time per output token"),
-    ("e2e_s", "e2e", "whole answer"),
-)
 
 
 @dataclass(frozen=True)
@@ -68,19 +64,20 @@ def latency_over_load(study: Capacity) -> Picture:
     shown = study.ranking[:_MOST]
     if not shown:
         raise InputError("no configuration keeps the objectives at any load, so there is nothing to draw")
-    panels = [panel for panel in _PANELS if _limit(study, panel[1]) is not None]
+    spec = shown[0].configuration.spec
+    panels = [latency for latency in latencies_of(spec) if latency.limit_s is not None]
     picture, stacked = stacked_picture(len(panels), 8.4, 4.2 if len(panels) == 1 else 2.6)
-    for axes, (metric, objective, words) in zip(stacked, panels, strict=True):
+    for axes, panel in zip(stacked, panels, strict=True):
         for number, (each, label) in enumerate(zip(shown, _labels(shown), strict=True)):
-            _draw(axes, each, metric, number, label)
-        limit_s = _limit(study, objective)
-        assert limit_s is not None
+            _draw(axes, each, panel.metric, number, label)
+        limit_s = panel.limit_s
+        assert limit_s is not None  # as chosen
         axes.axhline(limit_s, color=FAINT, lw=1.2, ls=(0, (4, 3)))
         axes.annotate("objective", (0.0, limit_s), (4, 3), xycoords=axes.get_yaxis_transform(), **_SMALL)
-        axes.set(yscale="log", ylabel=words)
+        axes.set(yscale="log", ylabel=panel.words)
         log_seconds(axes.yaxis)
     stacked[0].set_title(f"{study.service}: {objectives(study)}", loc="left")
-    stacked[-1].set_xlabel("requests per second (sent); solid p99, dashed p50")
+    stacked[-1].set_xlabel(f"{work_of(spec)} per second (sent); solid p99, dashed p50")
     handles, labels = stacked[0].get_legend_handles_labels()
     legend_outside(stacked[0], handles=handles, labels=labels)
     return picture
@@ -115,12 +112,7 @@ def _draw(axes: Axes, each: Searched, metric: str, number: int, label: str) -> N
 
 
 def _sent_per_s(each: Searched, factor: float) -> float:
-    """Requests sent per second at a factor, in proportion to those at the highest load that is kept."""
+    """What is sent per second at a factor, in proportion to what is at the highest load that is kept."""
     assert each.best is not None
-    return each.best.metrics["requests_sent_per_s"] * factor / each.factor
-
-
-def _limit(study: Capacity, objective: str) -> float | None:
-    spec = next(each.configuration for each in study.ranking).spec
-    limit_s: float | None = getattr(spec.slo, objective)
-    return limit_s
+    sent = f"{work_of(each.configuration.spec)}_sent_per_s"
+    return each.best.metrics[sent] * factor / each.factor

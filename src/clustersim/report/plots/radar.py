@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from clustersim.report.plots._radar_marks import Look, looks
 from clustersim.report.plots._radar_table import draw_table
 from clustersim.report.plots._radar_web import draw_polygon, draw_web
-from clustersim.report.radar_words import hardware, plan, purpose_words, shared_hardware
+from clustersim.report.radar_words import PURPOSES, briefly, hardware, plan, shared_hardware
 from clustersim.report.style import INK, Picture, house_style
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class RadarPlots:
 def radar_picture(study: Radar, *, title: str) -> Picture:
     """Draw the polygons of a radar, the numbers behind them, and what they are bound to."""
     look = looks(study.profiles)
-    panels = [(name, found) for name in purpose_words if (found := _of(study, name))]
+    panels = [(name, found) for name in PURPOSES if (found := _of(study, name))]
     caption = _caption(study)
     heights = (
         _HEAD_INCHES,
@@ -75,7 +75,7 @@ def radar_picture(study: Radar, *, title: str) -> Picture:
     web_bottom = (heights[2] + heights[3]) / height
     for number, (purpose, profiles) in enumerate(panels):
         box = (number / len(panels), web_bottom, 1.0 / len(panels), _PANEL_INCHES / height)
-        _panel(picture, box, purpose_words[purpose], profiles, look)
+        _panel(picture, box, PURPOSES[purpose], profiles, look)
     table = picture.add_axes((0.02, heights[3] / height, 0.96, heights[2] / height))
     draw_table(table, study.profiles, look)
     picture.text(0.02, 0.1 / height, caption, va="bottom", fontsize=7.4, color="#555555", linespacing=1.35)
@@ -117,6 +117,6 @@ def _caption(study: Radar) -> str:
         f"{profile.label}: {plan(profile)}" + ("" if shared else f"; on {hardware(profile)}")
         for profile in study.profiles
     ]
-    lines += [f"Left out: {label}: {reason.splitlines()[0]}" for label, reason in study.failed.items()]
+    lines += [f"Left out: {label}: {briefly(reason)}" for label, reason in study.failed.items()]
     lines.append(_HOW_TO_READ)
     return "\n".join(fill(text, _LETTERS_OF_CAPTION, subsequent_indent="   ") for text in lines if text)

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from clustersim.spec._base import LIST, SpecModel
+from clustersim.spec.ranking.sharding import ShardingSpec
 from clustersim.units import TimeQuantity
 
 __all__ = [
@@ -29,6 +30,8 @@ class LocalEmbeddings(SpecModel):
     copies: Literal["sharded", "per-gpu"] = "sharded"
     """`sharded`: one copy over all GPUs of the replica, which work on each batch together and exchange
     indices and pooled embeddings; `per-gpu`: a copy on each GPU, which works alone."""
+    sharding: ShardingSpec = ShardingSpec()
+    """Which GPU of a replica has which part of which table, where they share one copy."""
 
 
 class CachedEmbeddings(SpecModel):
@@ -55,7 +58,7 @@ class RemoteEmbeddings(SpecModel):
     nodes: Annotated[tuple[Annotated[int, Field(ge=0)], ...], LIST, Field(min_length=1)] | None = None
     """Nodes of the cluster, from 0, whose hosts they are, in this order. Default: the last ones."""
     lookup_overhead: TimeQuantity | None = None
-    """Of a server for each request, before it reads rows. Default: the catalogue's."""
+    """Of a server for each request, before it reads rows. Default: that of the pool's `processor`."""
 
 
 EmbeddingsSpec = Annotated[LocalEmbeddings | CachedEmbeddings | RemoteEmbeddings, Field(discriminator="kind")]

@@ -197,24 +197,23 @@ class RankingModelSpec(SpecModel):
     @model_validator(mode="after")
     def _tables_fit(self) -> Self:
         if self.interaction.kind == "dot":
-            self._check_dot()
+            _check_dot(self)
         _check_factors(self)
         _check_sequence(self)
         return self
 
-    def _check_dot(self) -> None:
-        """Vectors of a dot product have one width."""
-        width = self.bottom_mlp[-1] if self.bottom_mlp else None
-        if width is None and self.dense_features:
-            raise FieldError(
-                "a dot interaction needs layers that bring dense features to the width of the tables",
-                "bottom_mlp",
-            )
-        for number, group in enumerate(self.tables):
-            width = group.dimension if width is None else width
-            if group.dimension != width:
-                message = f"is {group.dimension}, but a dot interaction pairs it with vectors of {width}"
-                raise FieldError(message, "tables", number, "dimension")
+
+def _check_dot(model: RankingModelSpec) -> None:
+    """Vectors of a dot product have one width."""
+    width = model.bottom_mlp[-1] if model.bottom_mlp else None
+    if width is None and model.dense_features:
+        message = "a dot interaction needs layers that bring dense features to the width of the tables"
+        raise FieldError(message, "bottom_mlp")
+    for number, group in enumerate(model.tables):
+        width = group.dimension if width is None else width
+        if group.dimension != width:
+            message = f"is {group.dimension}, but a dot interaction pairs it with vectors of {width}"
+            raise FieldError(message, "tables", number, "dimension")
 
 
 def _check_factors(model: RankingModelSpec) -> None:

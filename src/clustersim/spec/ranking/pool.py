@@ -47,8 +47,8 @@ class RankingPoolSpec(SpecModel):
     interaction_precision: Literal["fp32", "tf32", "fp16", "bf16", "fp8", "int8"] | None = None
     """Of the interaction, where it differs. Default: as `precision`."""
     dense_on: Literal["gpu", "cpu"] = "gpu"
-    """Where the layers are computed, and what copies in and out are for. `cpu`: on a socket of the host for
-    each of the replica's GPUs, which stay idle."""
+    """Where a batch is computed. `cpu`: look-ups and layers on a socket of the host for each of the replica's
+    GPUs, which stay idle; nothing is copied."""
     inputs: Literal["host", "device"] = "host"
     """Where the features of candidates lie when a batch begins: `host`, to be copied, or already in the memory
     of the `device`."""
@@ -65,6 +65,9 @@ class RankingPoolSpec(SpecModel):
     """Which replica gets the next query; `shortest-queue` counts samples."""
     engine: str = "tensorrt"
     """Engine of the catalogue (`clustersim catalog ranking-engines`): what its host does for a batch."""
+    processor: str = "xeon-8480c"
+    """Processor of the catalogue (`clustersim catalog processors`): a socket of the hosts, for layers with
+    `dense_on: cpu` and for servers of `remote` embeddings."""
     overheads: OverheadsSpec = OverheadsSpec()
     """Times in place of the engine's."""
 

@@ -105,8 +105,8 @@ class ShardingSpec(SpecModel):
     """How the embedding tables of a ranking model are divided over the GPUs of a job or replica."""
 
     plan: Literal["greedy", ShardingKind] = "greedy"
-    """`greedy`: the planner divides dear tables and puts what costs most on the GPU that has least to do; or one
-    kind for all tables."""
+    """`greedy`: the planner divides dear tables and puts what costs most on the GPU that has least to do;
+    or one kind for all tables."""
     tables: Annotated[tuple[TableShardingSpec, ...], LIST] = ()
     """Tables that are divided otherwise."""
     file: InputPath | None = None
@@ -116,8 +116,8 @@ class ShardingSpec(SpecModel):
     `torchrec`, the seconds of TorchRec's estimator with its constants; `lookups`, rows looked up, as
     HugeCTR's."""
     place: TablePlace = "hbm"
-    """Where rows are: `hbm`, GPU memory; `uvm-cached`, host memory with the hottest in GPU memory; `uvm`, host
-    memory, read by the GPU row by row; `host`, host memory, looked up by the host."""
+    """Where rows are: `hbm`, GPU memory; `uvm-cached`, host memory with the hottest in GPU memory; `uvm`,
+    host memory, read by the GPU row by row; `host`, host memory, looked up by the host."""
     cache: _Share = 0.2
     """Share of each table's rows in GPU memory where `place` is `uvm-cached`: TorchRec's default."""
     spill: bool = False

@@ -9,8 +9,8 @@ from typing import Any
 
 from clustersim.errors import ClusterSimError, InputError, did_you_mean
 from clustersim.spec.demand import scaled_load
-from clustersim.spec.inference import InferenceSpec
 from clustersim.spec.scenario import Scenario
+from clustersim.study.capacity.service import SERVICE_KINDS, ServiceSpec, latencies_of
 
 __all__ = ["Configuration", "configurations"]
 
@@ -36,22 +36,20 @@ class Configuration:
     reason: str = ""
 
     @property
-    def spec(self) -> InferenceSpec:
+    def spec(self) -> ServiceSpec:
         """The service as the scenario describes it."""
         assert self.scenario is not None
         return next(
             spec
             for spec in self.scenario.workloads
-            if isinstance(spec, InferenceSpec) and spec.name == self.service
+            if isinstance(spec, ServiceSpec) and spec.name == self.service
         )
 
     def at(self, factor: float, seed: int) -> Scenario:
         """Return the scenario with this factor on the service's load."""
         assert self.scenario is not None
         workloads = tuple(
-            scaled_load(spec, factor)
-            if isinstance(spec, InferenceSpec) and spec.name == self.service
-            else spec
+            scaled_load(spec, factor) if isinstance(spec, ServiceSpec) and spec.name == self.service else spec
             for spec in self.scenario.workloads
         )
         run = self.scenario.run.model_copy(update={"trace": False})
@@ -102,7 +100,7 @@ def _labels(paths: Iterable[str]) -> list[str]:
 
 
 def _service(scenario: Scenario, name: str | None) -> str:
-    services = [spec.name for spec in scenario.workloads if spec.kind == "inference"]
+    services = [spec.name for spec in scenario.workloads if spec.kind in SERVICE_KINDS]
     if name is not None and name not in services:
         raise InputError(f"the scenario has no inference service '{name}'.{did_you_mean(name, services)}")
     if not services:
@@ -112,8 +110,10 @@ def _service(scenario: Scenario, name: str | None) -> str:
     return name or services[0]
 
 
-def _check_objectives(spec: InferenceSpec) -> None:
-    if all(limit is None for limit in (spec.slo.ttft, spec.slo.tpot, spec.slo.e2e)):
+def _check_objectives(spec: ServiceSpec) -> None:
+    latencies = latencies_of(spec)
+    if all(latency.limit_s is None for latency in latencies):
+        example = f"{{{latencies[0].objective}: 500 ms}}"
         raise InputError(
-            f"'{spec.name}' has no objectives to keep; give workloads.{spec.name}.slo, e.g. {{ttft: 500 ms}}"
+            f"'{spec.name}' has no objectives to keep; give workloads.{spec.name}.slo, e.g. {example}"
         )

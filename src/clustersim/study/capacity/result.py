@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from clustersim.spec.scenario import Scenario
 from clustersim.study.capacity.configuration import Configuration
 from clustersim.study.capacity.point import LoadPoint
+from clustersim.study.capacity.service import answered_per_s
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,7 +49,7 @@ class Searched:
     @property
     def requests_per_s(self) -> float:
         """Requests answered per second at the highest load that is kept; 0 where none is."""
-        return 0.0 if self.best is None else self.best.metrics.get("requests_per_s", 0.0)
+        return 0.0 if self.best is None else answered_per_s(self.best.metrics)
 
     @property
     def usd_per_million_requests(self) -> float | None:

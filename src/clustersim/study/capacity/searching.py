@@ -16,6 +16,7 @@ from clustersim.study.capacity.bracket import Bracket
 from clustersim.study.capacity.configuration import Configuration, configurations
 from clustersim.study.capacity.point import LoadPoint, point_of
 from clustersim.study.capacity.result import Capacity, Searched
+from clustersim.study.capacity.service import share_of
 from clustersim.study.executor import usable_cores
 from clustersim.study.records import RunRecord, RunStore
 from clustersim.study.running import run_all
@@ -36,7 +37,7 @@ def capacity(
     scenario: Scenario,
     *,
     service: str | None = None,
-    attainment: float = 0.99,
+    attainment: float | None = None,
     vary: Mapping[str, Sequence[Any]] | None = None,
     tolerance: float = 0.02,
     seeds: int = 1,
@@ -53,9 +54,10 @@ def capacity(
     Parameters
     ----------
     service
-        Name of the inference service. Default: the only one of the scenario.
+        Name of the service. Default: the only one of the scenario.
     attainment
-        Share of requests that have to keep every objective of the service's `slo`.
+        Share of requests that have to keep every objective of the service's `slo`. Default: 0.99; of a
+        ranking service what its `slo.percentile` says.
     vary
         Values by dotted path, e.g. `{"workloads.chat.parallelism.tensor": [1, 2, 4]}`: one search per
         combination.
@@ -90,8 +92,10 @@ def capacity(
     >>> scenario = cs.load("scenarios/mobile-question-in-100-ms.yaml")
     >>> found = cs.capacity(scenario, attainment=0.99)  # doctest: +SKIP
     """
-    _check_numbers(attainment, tolerance, seeds, curve)
     variants = configurations(scenario, service=service, vary=vary or {})
+    if attainment is None:
+        attainment = share_of(next(variant for variant in variants if variant.scenario).spec)
+    _check_numbers(attainment, tolerance, seeds, curve)
     searches = [_Search(variant, Bracket(tolerance=tolerance)) for variant in variants if variant.scenario]
     runs = _Runs(
         seeds=range(scenario.seed, scenario.seed + seeds),
@@ -154,6 +158,11 @@ def _searched(variant: Configuration, search: _Search | None) -> Searched:
     return Searched(variant, search.bracket.kept, points, reason=search.error)
 
 
+def _batch(metrics: Mapping[str, float]) -> float:
+    """Return the requests that were served together in the mean; infinite where it is not known."""
+    return metrics.get("batch.mean", metrics.get("batch_queries.mean", math.inf))
+
+
 class _Runs:
     """Runs that are asked for, on all cores, each kept as soon as it has ended."""
 
@@ -191,7 +200,7 @@ class _Runs:
         metrics = [record.metrics[search.configuration.service] for record in records]
         point = search.points[factor] = point_of(factor, metrics, attainment=attainment)
         search.bracket.tell(factor, kept=point.kept)
-        if point.attainment == 0.0 and point.metrics.get("batch.mean", math.inf) < _ALONE:
+        if point.attainment == 0.0 and _batch(point.metrics) < _ALONE:
             search.bracket.give_up()
 
     def _records(self, scenarios: Sequence[Scenario]) -> list[RunRecord]:

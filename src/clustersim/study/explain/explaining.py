@@ -14,7 +14,12 @@ from clustersim.spec.inference import InferenceSpec
 from clustersim.spec.scenario import Scenario, WorkloadSpec
 from clustersim.study import runner
 from clustersim.study.executor import usable_cores
-from clustersim.study.explain import for_inference, for_training
+from clustersim.study.explain import (
+    for_inference,
+    for_ranking_inference,
+    for_ranking_training,
+    for_training,
+)
 from clustersim.study.explain.result import Explained, Explanation, Trial
 from clustersim.study.explain.technique import NotHere, Technique
 from clustersim.study.explain.unit_cost import UnitCost
@@ -33,6 +38,8 @@ _FULL_LOAD = 32.0
 _TECHNIQUES: Mapping[str, Sequence[Technique]] = {
     "training": for_training.TECHNIQUES,
     "inference": for_inference.TECHNIQUES,
+    "ranking-training": for_ranking_training.TECHNIQUES,
+    "ranking-inference": for_ranking_inference.TECHNIQUES,
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clustersim.study.radar.radar import radar
+from clustersim.study.radar.profiling import radar
 from clustersim.study.radar.result import Profile, Radar
 
 __all__ = ["Profile", "Radar", "radar"]

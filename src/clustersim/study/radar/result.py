@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clustersim.engine.trace import COMPUTE, MEMORY_BANDWIDTH, NETWORK_LATENCY
+from clustersim.errors import InputError, did_you_mean
 from clustersim.results.attribution import NETWORK_BANDWIDTH
 from clustersim.study.radar.elasticity import MEMORY_CAPACITY
 from clustersim.study.radar.needs import Need
@@ -113,10 +114,14 @@ class Radar:
 
         Raises
         ------
-        KeyError
+        InputError
             If there is none of this label.
         """
-        return {profile.label: profile for profile in self.profiles}[label]
+        for profile in self.profiles:
+            if profile.label == label:
+                return profile
+        known = [profile.label for profile in self.profiles]
+        raise InputError(f"the radar has no workload '{label}'.{did_you_mean(label, known)}")
 
     def frame(self) -> pd.DataFrame:
         """Return one row per workload and resource: share, measured elasticity and radius."""

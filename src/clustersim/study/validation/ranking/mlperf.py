@@ -25,6 +25,13 @@ class _Setup(NamedTuple):
     server_samples: int
     device_share: str = ""
     inputs: str = "host"
+    server_samples_below_8: int | None = None
+    """In servers of fewer than eight GPUs; None: as many."""
+
+    def server_batch(self, gpus: str) -> str:
+        """Return the largest batch of the Server scenario in a server of so many GPUs."""
+        few = self.server_samples_below_8 is not None and gpus.isdecimal() and int(gpus) < 8
+        return str(self.server_samples_below_8 if few else self.server_samples)
 
 
 SETUPS = (
@@ -34,7 +41,7 @@ SETUPS = (
     _Setup(r"gh200", 600_000, 204_800),
     _Setup(r"h200|b200|b300|gb300", 600_000, 51_200, inputs="device"),
     _Setup(r"h100.*(pcie|nvl)", 51_200, 51_200),
-    _Setup(r"h100", 600_000, 51_200),
+    _Setup(r"h100", 600_000, 51_200, server_samples_below_8=102_400),
     _Setup(r"l40s", 7_500, 7_500),
     _Setup(r"l4\b", 1_400, 1_400, device_share="0.3"),
     _Setup(r"a30\b", 51_200, 51_200, device_share="0.4"),
@@ -104,12 +111,14 @@ def _row(row: Mapping[str, str], offline: Mapping[tuple[str, ...], float]) -> di
         "candidates": _CANDIDATES,
     }
     if _is_offline(row):
+        # check_contiguity: samples of one query after the other, which are not gathered.
+        inputs = "contiguous" if setup.inputs == "host" else setup.inputs
         rate = {"saturated": "yes", "queries_per_s": row["samples_per_s"]}
-        return {**common, **rate, "max_samples": str(setup.offline_samples)}
+        return {**common, **rate, "inputs": inputs, "max_samples": str(setup.offline_samples)}
     return {
         **common,
         **_server_load(row, offline.get(_system(row))),
-        "max_samples": str(setup.server_samples),
+        "max_samples": setup.server_batch(row["n_accelerators"].strip()),
         "saturated_max_samples": str(setup.offline_samples),
         **_latencies(row),
     }

@@ -45,7 +45,8 @@ class RankingServingRow:
     warm
         The benchmark repeats so few samples that the cache holds all their rows (`yes`).
     inputs
-        `device` where inputs lie in device memory before the clock starts, else `host`.
+        Where the inputs of a batch lie before it is made: scattered in host memory (`host`), one behind the
+        other there (`contiguous`: nothing has to be gathered), or in device memory (`device`: nor copied).
     samples, candidates
         Samples of every query, or a quantile table of the catalogue.
     concurrency, rate_per_s, saturated, saturation
@@ -84,6 +85,7 @@ class RankingServingRow:
     measured: Mapping[str, float] = field(default_factory=dict, compare=False)
 
 
+_INPUTS = ("host", "contiguous", "device")
 _WHOLE = frozenset({"gpus", "samples", "concurrency", "max_samples", "saturated_max_samples", "instances"})
 _NUMBERS = frozenset({"device_share", "device_memory", "rate_per_s", "saturation"})
 _RENAMED = {"row_id": "id"}
@@ -118,6 +120,8 @@ def _check(row: RankingServingRow) -> None:
         raise InputError(f"nothing is measured; give one of {', '.join(METRICS)}")
     if (row.samples is None) == (row.candidates is None):
         raise InputError("one of 'samples' and 'candidates' says how large queries are")
+    if row.inputs not in _INPUTS:
+        raise InputError(f"inputs is '{row.inputs}'; {', '.join(_INPUTS)} are known")
     loads = [name for name in _LOADS if getattr(row, name)]
     if len(loads) != 1:
         said = " and ".join(loads) or "none"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["service_of", "simulate"]
 
 _AT_ONCE_PER_S = 1e9
-_SATURATED_BATCHES = 12
+_SATURATED_BATCHES = 24
 """Full batches of a saturated run; its rate is taken between the first and the last quarter."""
 _POISSON_QUERIES = 40_000
 _WARMUP_QUERIES = 4_000
@@ -49,7 +49,11 @@ def _at_saturation(row: RankingServingRow) -> RankingServingRow:
     """Return the row with its share of the saturated rate as a rate."""
     assert row.saturation is not None
     full = replace(
-        row, saturation=None, saturated="yes", max_samples=row.saturated_max_samples or row.max_samples
+        row,
+        saturation=None,
+        saturated="yes",
+        max_samples=row.saturated_max_samples or row.max_samples,
+        inputs=row.inputs if row.inputs == "device" else "contiguous",
     )
     rate_per_s = row.saturation * _saturated_per_s(full)
     return replace(row, saturation=None, rate_per_s=rate_per_s)
@@ -156,7 +160,9 @@ def _candidates(row: RankingServingRow) -> dict[str, Any]:
 
 
 def _inputs(row: RankingServingRow) -> dict[str, Any]:
-    return {"inputs": "device", "overheads": {"sample": "0 s"}} if row.inputs == "device" else {}
+    if row.inputs == "host":
+        return {}
+    return {"inputs": "device" if row.inputs == "device" else "host", "overheads": {"sample": "0 s"}}
 
 
 def _load(row: RankingServingRow) -> dict[str, Any]:

@@ -61,11 +61,16 @@ def model_of(words: str) -> RankingModel:
     InputError
         For a model that is not known.
     """
-    name = _catalogue_name(words) or _worded(words.lower().replace("_", " "))
+    name = _benchmark(words) or _catalogue_name(words) or _worded(words.lower().replace("_", " "))
     if name is None:
         known = catalog.names("ranking-models")
         raise InputError(f"model '{words}' is not known.{did_you_mean(words, known)}")
     return catalog.ranking_model(name)
+
+
+def _benchmark(words: str) -> str | None:
+    """Return the model of a training benchmark where the catalogue's name is that of another study's model."""
+    return "ncf-nvidia" if normalised(words) in ("ncf", "neumf") else None
 
 
 def _catalogue_name(words: str) -> str | None:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+from clustersim.collectives import Communicator
 from clustersim.engine.fabric import TrafficClass
 from clustersim.engine.owners import part_of
 from clustersim.engine.world import World
+from clustersim.errors import InputError, Problem
+from clustersim.spec.ranking.embeddings import RemoteEmbeddings
+from clustersim.topology import Topology
 from clustersim.topology.hosts import hosts_of
 from clustersim.workloads.bulk_flow import BulkRoute
 from clustersim.workloads.ranking.inference.plan import PoolPlan, ReplicaPlan
 from clustersim.workloads.ranking.inference.pool import RankingPool
+from clustersim.workloads.ranking.inference.replica.ask import RowServer, ServerClient
 from clustersim.workloads.ranking.inference.replica.channel import Channel
+from clustersim.workloads.ranking.inference.replica.exchange import ExchangeChannel
 from clustersim.workloads.ranking.inference.replica.worker import Device, Worker
 
 __all__ = ["open_pool"]
@@ -34,9 +40,10 @@ def open_pool(
     for replica in plan.replicas:
         for gpu in replica.gpus:
             world.gpus[gpu].memory.reserve(replica.memory.total, who=name)
+    opening = _Opening(world, plan, name, traffic)
     return RankingPool(
         world.env,
-        workers=[_workers(world, plan, replica, name, traffic) for replica in plan.replicas],
+        workers=[opening.workers(replica) for replica in plan.replicas],
         timers=[replica.timer for replica in plan.replicas],
         rules=plan.rules,
         routing=plan.spec.routing,
@@ -45,33 +52,81 @@ def open_pool(
     )
 
 
-def _workers(
-    world: World, plan: PoolPlan, replica: ReplicaPlan, name: str, traffic: TrafficClass
-) -> list[Worker]:
-    devices = [
-        Device(gpus, _channels(world, gpus, name, traffic), workers=plan.instances)
-        for gpus in replica.devices
-    ]
-    # Devices by turns, so that the first workers are on different ones.
-    return [
-        Worker(turn * len(devices) + place, device)
-        for turn in range(plan.instances)
-        for place, device in enumerate(devices)
-    ]
+class _Opening:
+    """Makes the devices of a pool in a world."""
 
+    def __init__(self, world: World, plan: PoolPlan, name: str, traffic: TrafficClass) -> None:
+        self._world = world
+        self._plan = plan
+        self._name = name
+        self._traffic = traffic
+        embeddings = plan.spec.embeddings
+        hosts = server_hosts(world.topology, embeddings) if embeddings.kind == "remote" else ()
+        self._servers = [RowServer(host) for host in hosts]
 
-def _channels(world: World, gpus: tuple[str, ...], name: str, traffic: TrafficClass) -> dict[str, Channel]:
-    """Copy engines of a device. Its links are its own: other devices of the service are strangers to them."""
-    hosts = hosts_of(world.topology, gpus)
-    part = 1.0 / len(gpus)
-    pairs = {
-        "in": {(hosts[gpu], gpu): part for gpu in gpus},
-        "out": {(gpu, hosts[gpu]): part for gpu in gpus},
-    }
-    owner = part_of(name, gpus[0].replace("/", "."))
-    return {
-        direction: Channel(
-            world, BulkRoute.of(world, parts, owner=owner, purpose=f"copy {direction}", traffic=traffic)
+    def workers(self, replica: ReplicaPlan) -> list[Worker]:
+        """Return the workers of a replica; devices by turns, so that the first are on different ones."""
+        devices = [self._device(gpus) for gpus in replica.devices]
+        return [
+            Worker(turn * len(devices) + place, device)
+            for turn in range(self._plan.instances)
+            for place, device in enumerate(devices)
+        ]
+
+    def _device(self, gpus: tuple[str, ...]) -> Device:
+        # Links of a device are its own: other devices of the service are strangers to them.
+        owner = part_of(self._name, gpus[0].replace("/", "."))
+        hosts = hosts_of(self._world.topology, gpus)
+        return Device(
+            gpus,
+            self._copy_engines(gpus, hosts, owner),
+            exchange=self._exchange(gpus, owner) if len(gpus) > 1 else None,
+            client=self._client(hosts[gpus[0]], owner) if self._servers else None,
+            workers=self._plan.instances,
         )
-        for direction, parts in pairs.items()
-    }
+
+    def _copy_engines(
+        self, gpus: tuple[str, ...], hosts: Mapping[str, str], owner: str
+    ) -> dict[str, Channel]:
+        if self._plan.spec.dense_on == "cpu":
+            return {}
+        part = 1.0 / len(gpus)
+        pairs = {
+            "in": {(hosts[gpu], gpu): part for gpu in gpus},
+            "out": {(gpu, hosts[gpu]): part for gpu in gpus},
+        }
+        return {
+            direction: Channel(
+                self._world,
+                BulkRoute.of(
+                    self._world, parts, owner=owner, purpose=f"copy {direction}", traffic=self._traffic
+                ),
+            )
+            for direction, parts in pairs.items()
+        }
+
+    def _exchange(self, gpus: tuple[str, ...], owner: str) -> ExchangeChannel:
+        lane = f"{self._name}/exchange"
+        return ExchangeChannel(Communicator(self._world, gpus, owner=owner, lane=lane, traffic=self._traffic))
+
+    def _client(self, host: str, owner: str) -> ServerClient:
+        return ServerClient(self._world, host, self._servers, owner=owner, traffic=self._traffic)
+
+
+def server_hosts(topology: Topology, embeddings: RemoteEmbeddings) -> tuple[str, ...]:
+    """Return the hosts that serve embeddings.
+
+    Raises
+    ------
+    InputError
+        For a node that does not exist, and where there are fewer nodes than servers.
+    """
+    nodes = list(topology.gpus_by_node)
+    asked = embeddings.nodes
+    chosen = range(len(nodes) - embeddings.servers, len(nodes)) if asked is None else asked
+    place = ("embeddings", "servers" if asked is None else "nodes")
+    if len(chosen) < embeddings.servers or min(chosen) < 0 or max(chosen) >= len(nodes):
+        message = f"{embeddings.servers} servers need as many of the cluster's nodes 0 to {len(nodes) - 1}"
+        raise InputError(Problem(place, message))
+    gpus = [topology.gpus_by_node[nodes[number]][0] for number in chosen[: embeddings.servers]]
+    return tuple(hosts_of(topology, gpus)[gpu] for gpu in gpus)

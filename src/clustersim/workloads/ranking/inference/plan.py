@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,11 +13,11 @@ from clustersim.catalog.ranking_engines import SHELF as ENGINES
 from clustersim.catalog.ranking_engines import RankingEngine
 from clustersim.catalog.ranking_models import RankingModel
 from clustersim.errors import CannotRunError, CatalogError, InputError, Problem
-from clustersim.spec.ranking.embeddings import CachedEmbeddings, LocalEmbeddings
 from clustersim.spec.ranking.pool import OverheadsSpec, RankingPoolSpec
 from clustersim.topology import Topology
 from clustersim.workloads.ranking.inference.cost.memory import ServedMemory, served_memory
-from clustersim.workloads.ranking.inference.cost.places import CachedRows, OnDevice, TablePlace
+from clustersim.workloads.ranking.inference.cost.places import TablePlace
+from clustersim.workloads.ranking.inference.cost.placing import TablePlanner
 from clustersim.workloads.ranking.inference.cost.rows import ServedTables
 from clustersim.workloads.ranking.inference.cost.timer import RooflineTimer
 from clustersim.workloads.ranking.inference.replica.profile import BatchProfile, BatchTimer
@@ -102,7 +103,7 @@ def plan_pool(
     CannotRunError
         If tables, layers and batches do not fit, or a replica would mix kinds of GPUs.
     """
-    planner = _Planner(spec, topology, _model(spec, base), _engine(spec))
+    planner = _Planner(spec, topology, _model(spec, base), _engine(spec), base)
     each = spec.gpus_per_replica
     groups = [gpus[start : start + each] for start in range(0, len(gpus), each)]
     replicas = tuple(planner.replica(group) for group in groups)
@@ -115,7 +116,12 @@ class _Planner:
     """Makes the replicas of a pool; those on alike GPUs share what was computed."""
 
     def __init__(
-        self, spec: RankingPoolSpec, topology: Topology, model: RankingModel, engine: RankingEngine
+        self,
+        spec: RankingPoolSpec,
+        topology: Topology,
+        model: RankingModel,
+        engine: RankingEngine,
+        base: Path | None,
     ) -> None:
         self._spec = spec
         self._topology = topology
@@ -124,39 +130,45 @@ class _Planner:
         self.rules = Rules.of(spec.batching, engine)
         self.instances = engine.instances if spec.instances is None else spec.instances
         self.profiles: list[BatchProfile] = []
-        self._timers: dict[str, tuple[BatchTimer, TablePlace]] = {}
         self._tables = ServedTables(
             model, precision=spec.embeddings.precision, once_per_query=spec.user_features == "once"
         )
+        self._placing = TablePlanner(
+            spec, model, engine, self._tables, topology, self.rules.max_samples, base
+        )
+        self._known: dict[tuple[str, tuple[int, ...]], tuple[BatchTimer, TablePlace]] = {}
 
     def replica(self, gpus: tuple[str, ...]) -> ReplicaPlan:
         """Return the replica on some GPUs."""
+        timer, place = self._priced(gpus)
+        devices = (gpus,) if place.together else tuple((gpu,) for gpu in gpus)
+        memory = served_memory(
+            self.model,
+            self.engine,
+            tables_bytes=place.device_bytes,
+            precision=self._spec.precision,
+            instances=self.instances,
+            samples=self.rules.max_samples / len(devices[0]),
+            layers=self._spec.dense_on == "gpu",
+        )
+        memory.check(self._topology.memory_bytes(gpus[0]), who=f"'{self.model.name}'")
+        accelerator = self._topology.accelerator(gpus[0])
+        return ReplicaPlan(devices, accelerator, timer, memory, place.hit_rate)
+
+    def _priced(self, gpus: tuple[str, ...]) -> tuple[BatchTimer, TablePlace]:
+        """Return what batches take on some GPUs; the same for all that are alike and lie alike in nodes."""
         kinds = sorted({self._topology.accelerator_of(gpu) for gpu in gpus})
         if len(kinds) > 1:
             message = f"a replica would mix {' and '.join(kinds)}; place it on GPUs of one kind"
             raise CannotRunError(Problem(("placement",), message))
-        accelerator = self._topology.accelerator(gpus[0])
-        memory = self._memory()
-        memory.check(self._topology.memory_bytes(gpus[0]), who=f"'{self.model.name}'")
-        if kinds[0] not in self._timers:
-            self._timers[kinds[0]] = self._timer(accelerator)
-        timer, place = self._timers[kinds[0]]
-        return ReplicaPlan(tuple((gpu,) for gpu in gpus), accelerator, timer, memory, place.hit_rate)
+        per_node = Counter(self._topology.node_of(gpu) for gpu in gpus)
+        key = (kinds[0], tuple(per_node.values()))
+        if key not in self._known:
+            place = self._placing.place(gpus)
+            self._known[key] = self._timer(self._topology.accelerator(gpus[0]), place), place
+        return self._known[key]
 
-    def _memory(self) -> ServedMemory:
-        embeddings = self._spec.embeddings
-        share = embeddings.fraction if isinstance(embeddings, CachedEmbeddings) else 1.0
-        return served_memory(
-            self.model,
-            self.engine,
-            tables_bytes=self._tables.bytes * share,
-            precision=self._spec.precision,
-            instances=self.instances,
-            samples=float(self.rules.max_samples),
-        )
-
-    def _timer(self, accelerator: Accelerator) -> tuple[BatchTimer, TablePlace]:
-        place = self._place(accelerator)
+    def _timer(self, accelerator: Accelerator, place: TablePlace) -> BatchTimer:
         timer = RooflineTimer(
             self.model,
             self._spec,
@@ -166,26 +178,12 @@ class _Planner:
             place=place,
             profiles=self.profiles,
         )
-        try:
-            timer.dense.layers(1.0, 1.0)
-        except CatalogError as error:
-            raise InputError(Problem(("precision",), str(error))) from None
-        return timer, place
-
-    def _place(self, accelerator: Accelerator) -> TablePlace:
-        embeddings = self._spec.embeddings
-        output = self.engine.hand_over or self._spec.precision
-        if isinstance(embeddings, CachedEmbeddings):
-            return CachedRows(
-                self._tables,
-                engine=self.engine,
-                device=accelerator,
-                output_precision=output,
-                fraction=embeddings.fraction,
-                hit_rate=embeddings.hit_rate,
-            )
-        assert isinstance(embeddings, LocalEmbeddings)
-        return OnDevice(self._tables, engine=self.engine, device=accelerator, output_precision=output)
+        if self._spec.dense_on == "gpu":
+            try:
+                timer.dense.layers(1.0, 1.0)
+            except CatalogError as error:
+                raise InputError(Problem(("precision",), str(error))) from None
+        return timer
 
 
 def _model(spec: RankingPoolSpec, base: Path | None) -> RankingModel:

@@ -18,6 +18,7 @@ from clustersim.workloads.ranking.inference.demand.loads import Load, QueryHost
 from clustersim.workloads.ranking.inference.demand.plan import plan_queries
 from clustersim.workloads.ranking.inference.facts import pool_facts
 from clustersim.workloads.ranking.inference.measures.attribution import service_shares
+from clustersim.workloads.ranking.inference.measures.causes import service_causes
 from clustersim.workloads.ranking.inference.measures.metrics import latency_estimates, metrics
 from clustersim.workloads.ranking.inference.measures.notes import service_notes
 from clustersim.workloads.ranking.inference.measures.served import ServedQueries
@@ -100,6 +101,7 @@ class RankingInferenceWorkload:
             metrics=metrics(served, latencies),
             tables=service_tables(served, latencies),
             attribution=service_shares(served),
+            causes=service_causes(served),
             complete=self._all_sent and self._done == self._sent,
             notes=tuple(service_notes(served, latencies, all_sent=self._all_sent)),
             facts=pool_facts(self.plan) | price_facts([self._running]),

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Assignment", "Item", "Spread", "in_turn", "least_loaded_first"]
+__all__ = ["Assignment", "Item", "Spread", "in_turn", "least_loaded_first", "most_room_first"]
 
 Numbers = NDArray[np.float64]
 
@@ -33,7 +33,7 @@ class Item:
 
 
 Spread = Callable[[Sequence[Item], list[float], list[float]], "list[int] | Item"]
-"""Chooses a place for each item, beside loads and free bytes of the places; or says which item finds no room."""
+"""Chooses a place for each item, given loads and free bytes of the places; or the item that finds no room."""
 
 
 @dataclass(eq=False)
@@ -115,6 +115,21 @@ def least_loaded_first(items: Sequence[Item], loads: list[float], free: list[flo
         heapq.heapreplace(queue, (load + item.seconds, place))
         for entry in passed:
             heapq.heappush(queue, entry)
+    return chosen
+
+
+def most_room_first(items: Sequence[Item], loads: list[float], free: list[float]) -> list[int] | Item:
+    """Give each item, largest first, to the place with most room: for memory that is nearly full."""
+    order = sorted(range(len(items)), key=lambda n: (-items[n].memory_bytes, items[n].key))
+    queue = [(-room, load, place) for place, (room, load) in enumerate(zip(free, loads, strict=True))]
+    heapq.heapify(queue)
+    chosen = [0] * len(items)
+    for n in order:
+        room, load, place = queue[0]
+        if -room < items[n].memory_bytes:
+            return items[n]
+        chosen[n] = place
+        heapq.heapreplace(queue, (room + items[n].memory_bytes, load + items[n].seconds, place))
     return chosen
 
 

@@ -95,7 +95,8 @@ class KernelCost:
         rows = work.part * work.popularity.rows.sum(axis=1)
         slowest = min(self.devices.scale_up_bytes_per_s, self.devices.scale_out_bytes_per_s)
         share = (self.devices.ranks - 1) / self.devices.ranks
-        return 2.0 * share * rows * work.columns * 4.0 / slowest
+        seconds: Numbers = 2.0 * share * rows * work.columns * 4.0 / slowest
+        return seconds
 
     def _host_s(self, shards: ShardWork) -> Numbers:
         return shards.missed_rows * shards.work.row_bytes / self.devices.host_bytes_per_s

@@ -20,7 +20,7 @@ __all__ = ["LENGTH_BYTES", "ExchangeBytes"]
 Numbers = NDArray[np.float64]
 
 LENGTH_BYTES = 4
-"""Bytes of a bag's length, which is sent with its indices (int32, as TorchRec's keyed jagged tensors have it)."""
+"""Bytes of a bag's length, which is sent with its indices (int32, as in TorchRec's keyed jagged tensors)."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,10 +1,12 @@
-"""The greedy planner: several ways to divide dear tables, each given to ranks dearest part first; the best is taken."""
+"""The greedy planner: several ways to divide dear tables, each given to ranks dearest part first."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +18,7 @@ from clustersim.workloads.ranking.sharding.assignment import (
     Spread,
     in_turn,
     least_loaded_first,
+    most_room_first,
 )
 from clustersim.workloads.ranking.sharding.devices import Devices
 from clustersim.workloads.ranking.sharding.options import Option, TablesToPlace
@@ -26,7 +29,10 @@ Numbers = NDArray[np.float64]
 
 _SHARES_OF_MEAN = (1.0, 0.5, 0.25, 0.125)
 """Tables are divided that cost more than such a share of the mean rank's time."""
-_DIVIDED: tuple[ShardingKind, ...] = ("column-wise", "row-wise", "table-row-wise")
+_Way = Literal["columns", "all ranks", "some ranks", "node"]
+_WAYS: tuple[_Way, ...] = ("columns", "all ranks", "some ranks", "node")
+"""Columns; rows over all ranks (TorchRec's row-wise) or over as many as needed (HugeCTR's splits); rows
+over the ranks of a node."""
 
 
 @dataclass(frozen=True)
@@ -72,20 +78,22 @@ class GreedyPlanner:
 
     def search(self) -> Found | NoRoom:
         """Return the candidate whose slowest rank is fastest; the first one's lack of room if none fits."""
-        best: Found | None = None
-        first_failure: NoRoom | None = None
-        for options in self._candidates():
-            for spread in (least_loaded_first, in_turn):
-                found = self.assigned(options, spread)
-                if isinstance(found, NoRoom):
-                    first_failure = first_failure or found
-                elif best is None or found.ranks.slowest_s < best.ranks.slowest_s:
-                    best = found
-        assert best is not None or first_failure is not None
-        return best or first_failure  # type: ignore[return-value]
+        tried = [self.assigned(options) for options in self._candidates()]
+        found = [each for each in tried if isinstance(each, Found)]
+        return min(found, key=lambda each: each.ranks.slowest_s, default=tried[0])
 
-    def assigned(self, options: Sequence[Option], spread: Spread = least_loaded_first) -> Found | NoRoom:
-        """Give the parts of all tables, divided so, to ranks."""
+    def assigned(self, options: Sequence[Option]) -> Found | NoRoom:
+        """Give the parts of all tables, divided so, to ranks: dearest first or in turn, whichever is faster.
+
+        Where neither finds room, largest first.
+        """
+        tried = [self._spread(options, spread) for spread in (least_loaded_first, in_turn)]
+        found = [each for each in tried if isinstance(each, Found)]
+        if not found:
+            return self._spread(options, most_room_first)
+        return min(found, key=lambda each: each.ranks.slowest_s)
+
+    def _spread(self, options: Sequence[Option], spread: Spread) -> Found | NoRoom:
         ranks = Assignment(self.loads_s.copy(), self.free_bytes.copy(), self.devices.ranks_per_node)
         items: list[Item] = []
         for option, which in _by_option(options, ~self.placed):
@@ -146,13 +154,15 @@ class GreedyPlanner:
         )
         mean_s = float(seconds[~self.placed].sum() + self.loads_s.sum()) / self.devices.ranks
         tried = {tuple(whole)}
-        for kind in _DIVIDED:
-            for share in _SHARES_OF_MEAN:
-                divided = self._divided(whole, seconds, share * mean_s, kind)
-                if tuple(divided) not in tried:
-                    tried.add(tuple(divided))
-                    yield divided
-        rows = [self.fixed[n] or self.whole_rows() for n in range(len(whole))]
+        for way, share in product(_WAYS, _SHARES_OF_MEAN):
+            divided = self._divided(whole, seconds, share * mean_s, way)
+            if tuple(divided) not in tried:
+                tried.add(tuple(divided))
+                yield divided
+        rows = [
+            self.fixed[n] or (each if each.kind == "data-parallel" else self.whole_rows())
+            for n, each in enumerate(whole)
+        ]
         if tuple(rows) not in tried:
             yield rows
 
@@ -177,23 +187,24 @@ class GreedyPlanner:
         parts = next((count for count in _powers(most) if size / count <= room), None)
         return Option("column-wise", parts) if parts else self.whole_rows()
 
-    def _divided(
-        self, whole: Sequence[Option], seconds: Numbers, limit_s: float, kind: ShardingKind
-    ) -> list[Option]:
-        """Return options in which no free table's part is to cost more than a limit, divided by a kind."""
+    def _divided(self, whole: Sequence[Option], seconds: Numbers, limit_s: float, way: _Way) -> list[Option]:
+        """Return options in which no free table's part is to cost more than a limit, where a way allows."""
         options = list(whole)
         for table in np.flatnonzero(seconds > limit_s).tolist():
             if self.fixed[table] is None and whole[table].kind != "data-parallel":
-                options[table] = self._finer(table, seconds[table] / max(limit_s, 1e-30), kind)
+                wanted = math.ceil(math.log2(max(seconds[table] / max(limit_s, 1e-30), 2.0)))
+                options[table] = self._finer(table, 2 ** min(wanted, 30), way)
         return options
 
-    def _finer(self, table: int, parts_wanted: float, kind: ShardingKind) -> Option:
-        if kind == "table-row-wise" and self.devices.nodes > 1:
-            return self.option(kind, table)
+    def _finer(self, table: int, wanted: int, way: _Way) -> Option:
+        """Return a way to divide a table into about so many parts; rows where it has too few columns."""
+        if way == "node" and self.devices.nodes > 1:
+            return self.option("table-row-wise", table)
         most = self.option("column-wise", table).parts
-        if kind == "column-wise" and most > 1:
-            wanted = 2 ** math.ceil(math.log2(max(parts_wanted, 2.0)))
-            return Option(kind, max(each for each in _powers(most) if each <= wanted))
+        if way == "columns" and most > 1:
+            return Option("column-wise", max(each for each in _powers(most) if each <= max(wanted, 2)))
+        if way == "some ranks":
+            return Option("row-wise", min(wanted, self.devices.ranks))
         return self.whole_rows()
 
 

@@ -34,9 +34,9 @@ def host_traffic(plan: ShardingPlan, batch: Batch, precision: str) -> HostTraffi
     """Return the traffic of a plan.
 
     *Equation.* n look-ups of rows of b bytes touch u different rows, v of them not in the cache.
-    `uvm-cached`: v·b to the GPU; in training as much back, as rows pushed out have been updated. `uvm`: n·b to the
-    GPU, and in training u·b again and back. `host`: the outputs to the GPU (and gradients back), n·b read
-    in host memory, and in training 2·u·b more.
+    `uvm-cached`: v·b to the GPU; in training as much back, as rows pushed out have been updated. `uvm`:
+    n·b to the GPU, and in training u·b again and back. `host`: the outputs to the GPU (and gradients
+    back), n·b read in host memory, and in training 2·u·b more.
 
     **Valid when** rows are fetched for the whole batch before it is looked up (FBGEMM `prefetch`).
     """

@@ -35,7 +35,7 @@ class Option:
 
 @dataclass(frozen=True, eq=False)
 class Price:
-    """What one part of each table costs and takes if divided in one way."""
+    """What the largest part of each table costs and takes if divided in one way."""
 
     seconds: Numbers
     memory_bytes: Numbers
@@ -55,19 +55,20 @@ class TablesToPlace:
     _prices: dict[Option, Price] = field(default_factory=dict)
 
     def price(self, option: Option) -> Price:
-        """Return what one part costs and takes, of all tables."""
+        """Return what the largest part costs and takes, of all tables."""
         if option not in self._prices:
-            columns = self.dimension / (option.parts if option.kind == "column-wise" else 1)
-            part = np.full(len(self.tables), 1.0)
-            if option.kind in ("row-wise", "table-row-wise"):
-                part /= option.parts
+            columns, part = self.dimension, np.full(len(self.tables), 1.0)
+            if option.kind == "column-wise":
+                columns = np.ceil(columns / option.parts)
+            elif option.kind in ("row-wise", "table-row-wise"):
+                part = np.ceil(self.rows / option.parts) / self.rows
             every = np.arange(len(self.tables))
             work = self.work(every, columns, part, option.kind)
             self._prices[option] = Price(self.cost.seconds(work), self.memory(every, columns, part))
         return self._prices[option]
 
     def work(self, which: NDArray[np.intp], columns: Numbers, part: Numbers, kind: ShardingKind) -> ShardWork:
-        """Return parts of some tables as the cost sees them: `columns` wide, with a share `part` of the rows."""
+        """Return parts of some tables, `columns` wide and with a share `part` of the rows."""
         replicated = kind == "data-parallel"
         bags = self._samples[which] * (1.0 if replicated else self.ranks)
         lookups = bags * self._pooling[which] * part

@@ -57,8 +57,8 @@ class ShardingPlan:
     predicted_s
         What the planner expects of each rank for one batch; None for a plan that it did not cost.
 
-    **Valid when** every rank brings as many samples, and each row of a table that is divided is as likely on one
-    rank as on another (rows are hashed, or numbered without regard to how popular they are).
+    **Valid when** every rank brings as many samples, and each row of a table that is divided is as
+    likely on one rank as on another (hashed, or numbered without regard to how popular they are).
     **Checked by:** tests/workloads/ranking/test_sharding_plan.py.
     """
 
@@ -92,7 +92,7 @@ class ShardingPlan:
         return self.per_rank(self._shard_outputs(batch) * self.shards.columns)
 
     def index_bytes(self, batch: Batch) -> Numbers:
-        """Return bytes from rank i (row) to rank j (column) in the all-to-all of indices; own ones are not sent."""
+        """Return bytes from rank i to rank j in the all-to-all of indices; own ones are not sent."""
         return self._exchange.index_bytes(self._samples(batch))
 
     def forward_exchanges(self, batch: Batch, precision: str = "fp32") -> tuple[Numbers, ...]:
@@ -127,7 +127,7 @@ class ShardingPlan:
         return self.work_of(which[self.in_gpu_memory[which]], batch)
 
     def replicated_work(self, batch: Batch) -> RowWork | None:
-        """Return the look-ups of any rank in tables that every rank holds, for its own samples; None without such."""
+        """Return the look-ups of any rank in tables that every rank holds, for its own samples."""
         which = np.flatnonzero(self.on_every_rank & self.in_gpu_memory)
         return self.work_of(which, batch) if len(which) else None
 

@@ -1,4 +1,4 @@
-"""Planning: how tables are divided and which ranks hold the parts, by what a scenario says and what they cost."""
+"""Planning: how tables are divided and which ranks hold the parts, by what a scenario says and costs."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class Shard(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Shards:
-    """Many shards as arrays, one per field of `Shard`: a thousand tables over a thousand ranks are a million."""
+    """Many shards as arrays, one per field of `Shard`: 1,000 tables over 1,000 ranks are a million."""
 
     table: Whole
     rank: Whole
@@ -66,9 +66,9 @@ class Shards:
 
 
 def even_cuts(length: int, parts: int) -> Whole:
-    """Return where `parts` parts of a length begin, and its end: blocks of ⌈length/parts⌉, the last ones smaller.
+    """Return where parts of a length begin, and its end: blocks of ⌈length/parts⌉, the last ones smaller.
 
-    **Source:** TorchRec `get_block_sizes_and_offsets` of row-wise sharding: blocks of equal size from the first on.
+    **Source:** Row-wise sharding of TorchRec: blocks of equal size from the first on.
     """
     block = -(-length // parts)
     return np.minimum(np.arange(parts + 1, dtype=np.int64) * block, length)

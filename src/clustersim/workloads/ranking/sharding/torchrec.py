@@ -22,7 +22,7 @@ _GIBIBYTE = 2.0**30
 class TorchRecConstants:
     """Rates and factors of the planner.
 
-    **Source:** pytorch/torchrec@a48cef79 torchrec/distributed/planner/constants.py (rates there in bytes per ms).
+    **Source:** pytorch/torchrec@a48cef79 torchrec/distributed/planner/constants.py (rates there per ms).
     """
 
     memory_bytes_per_s: float = 897.0 * _GIBIBYTE
@@ -75,9 +75,9 @@ class TorchRecCost:
 
         table- and column-wise   f = p(d)·(8·n + n·max(d, 32)·e + m·d·a)/W,  exchange x = m·d·a/N each way
         row-wise                 f = (8·n + n·d·e + m·d·a)/W,  x forward, x + 2.455·m·d·a/W back
-        table-row-wise           as row-wise with N in the node; m·d·a/(ranks per node)/N between nodes more
-        data-parallel            of the own samples; all-reduce (2·k − 1)/k·R·d·e/(N·ranks per node), k = min(nodes,
-                                 2), twice that on more than two nodes; 9.22·R·d·e/W for the update
+        table-row-wise           as row-wise, N in the node; m·d·a/(ranks per node)/N between nodes more
+        data-parallel            f of the own samples; all-reduce (2·k − 1)/k·R·d·e/(N·ranks per node),
+                                 k = min(nodes, 2), twice that on more than two nodes, and 9.22·R·d·e/W
 
     p is 1 from 128 columns on, 1.15 from 64, 1.75 below. Backward compute is 2·f, with weights 1.1·f
     more. Rows that are not in GPU memory are read at a tenth of the link's rate to the host.
@@ -117,7 +117,7 @@ class TorchRecCost:
         )
 
     def _rate(self, shards: ShardWork) -> Numbers:
-        """Return the memory rate: of fused kernels, half of it for replicated tables, less where rows are in UVM."""
+        """Return the memory rate: half of it for replicated tables, less where rows are in UVM."""
         constants = self.constants
         in_gpu = constants.memory_bytes_per_s * np.where(shards.replicated, constants.dense_share, 1.0)
         cached = shards.held * constants.memory_bytes_per_s

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from clustersim.engine.trace import HOST, NO_CAUSE
+from clustersim.engine.trace import HOST
 from clustersim.workloads.ranking.training.entry import Entry
 from clustersim.workloads.ranking.training.program import Kernels
-from clustersim.workloads.span import Span
 
-__all__ = ["Moment", "cause_of", "path_to", "shares_of"]
+__all__ = ["Moment", "cause_of", "shares_of"]
 
 
 class Moment(NamedTuple):
@@ -92,19 +91,3 @@ def shares_of(moment: Moment) -> dict[str, float]:
     if length_s > taken_s:
         shares[HOST] = shares.get(HOST, 0.0) + length_s - taken_s
     return shares
-
-
-def path_to(last: Moment, *, since_s: float) -> Span:
-    """Return the chain of activities that led to the end of one, back to a time, as spans."""
-    first = span = _span(last)
-    moment: Moment | None = last
-    while moment is not None and moment.start_s > since_s:
-        moment = cause_of(moment)
-        if moment is not None:
-            span.cause = _span(moment)
-            span = span.cause
-    return first
-
-
-def _span(moment: Moment) -> Span:
-    return Span(None, moment.start_s, moment.end_s, shares_of(moment), NO_CAUSE)

@@ -111,7 +111,7 @@ TABLES: Mapping[str, tuple[ColumnInfo, ...]] = {
         ColumnInfo("mean_s", "s", "What its kernels take, mean over ranks."),
         ColumnInfo("slowest_s", "s", "The same on the rank that has most to do."),
         ColumnInfo("launch_s", "s", "What the host takes to launch it."),
-        ColumnInfo("bytes", "B", "What it moves: of all ranks together, of a sum or copy that of one."),
+        ColumnInfo("bytes", "B", "What it moves, of all ranks together; of a sum, its buffer."),
     ),
 }
 """Tables of a training job of a ranking model: name to columns."""

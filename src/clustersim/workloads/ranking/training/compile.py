@@ -65,7 +65,8 @@ class _Writer:
         if ahead:
             yield from self._indices()
         yield from self._backward()
-        yield self._kernels("optimizer", "optimizer", self._work.optimizer, after=tuple(self._sums))
+        last = self._kernels("optimizer", "optimizer", self._work.optimizer, after=tuple(self._sums))
+        yield replace(last, host_waits=self._habits.waits_at_end)
 
     # ---- samples and their indices
 
@@ -85,7 +86,7 @@ class _Writer:
                 )
                 self._input = (key,)
         if work.copy_bytes:
-            copy = Collective("copy", work.copy_bytes)
+            copy = HostMove(np.full(work.ranks, work.copy_bytes))
             launch_s = habits.kernel_launch_s
             yield self._task("copy", "copy", "input", copy, launch_s=launch_s, ahead=ahead, after=self._input)
             self._input = ("copy",)

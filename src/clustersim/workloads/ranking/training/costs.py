@@ -26,6 +26,7 @@ from clustersim.workloads.ranking.sharding.kernels import (
 )
 from clustersim.workloads.ranking.sharding.plan import ShardingPlan
 from clustersim.workloads.ranking.training.program import Kernels
+from clustersim.workloads.ranking.training.side_kernels import SideKernels
 from clustersim.workloads.ranking.training.work import DENSE_STAGES
 
 __all__ = ["RankOperators", "StepCost"]
@@ -145,7 +146,7 @@ class StepCost:
             fused = framework.fused_interaction if host.fused is None else host.fused
         layers = one_way(self.model, batch=batch, precision=self.spec.precision, fused=fused)
         operators: Sequence[Operator] = getattr(layers, stage)
-        return operators
+        return [*operators, *self._side(batch).beside(stage, operators)]
 
     def _optimizer(self) -> Sequence[Operator]:
         """The update of the dense part in one kernel, and of tables that every rank holds.
@@ -158,7 +159,9 @@ class StepCost:
         size_bytes = self.model.dense_parameters * (12.0 + 8.0 * states + copied)
         dense = elementwise("dense optimizer", kind="optimizer", bytes_moved=size_bytes, precision="fp32")
         replicated = self._replicated
-        return (dense,) if replicated is None else (dense, replicated.step)
+        gradient_bytes = sum(self.gradient_bytes.values())
+        copies = self._side(self.batch).whole_gradients(gradient_bytes, ranks=self.plan.ranks)
+        return (dense, *copies) if replicated is None else (dense, *copies, replicated.step)
 
     # ---- tables
 
@@ -184,13 +187,20 @@ class StepCost:
         )
 
     def _written(self, rank: int) -> Sequence[Operator]:
-        """What frameworks do beside the update that write the gradient of each looked-up row and scale it."""
+        """What frameworks do beside the update that write the gradient of each looked-up row."""
         if self.framework.embedding_gradient == "fused":
             return ()
-        work = self.plan.work(rank, self.batch)
-        elements = float((work.lookups * work.columns).sum())
-        size_bytes = 3.0 * 4.0 * elements  # written, read and written again
-        return (elementwise("gradients of rows", bytes_moved=size_bytes, precision="fp32"),)
+        own, replicated = self.plan.work(rank, self.batch), self.plan.replicated_work(self.batch)
+        works = [work for work in (own, replicated) if work is not None]
+        elements = sum(float((work.lookups * work.columns).sum()) for work in works)
+        lookups = sum(float(work.lookups.sum()) for work in works)
+        return self._side(self.batch).row_gradients(elements, lookups=lookups)
+
+    def _side(self, batch: float) -> SideKernels:
+        """What the framework runs beside the kernels of the model for so many samples."""
+        return SideKernels(
+            framework=self.framework, model=self.model, batch=batch, precision=self.spec.precision
+        )
 
     # ---- what travels
 

@@ -138,7 +138,8 @@ class Entry:
         s = max(h0 + (h1 - h0)/n, what they wait for) and end at max(s + d, h1 + d/n).
         """
         work = self.task.work
-        assert isinstance(work, Kernels) and self.seconds is not None
+        assert isinstance(work, Kernels)
+        assert self.seconds is not None
         self.start_s = self.come()
         own_s = self.start_s + self.seconds
         if work.count > 1:

@@ -36,6 +36,8 @@ class Habits:
         Indices of the next batch are exchanged beside this one.
     host_waits
         The host waits in each step for something that the GPU works out.
+    waits_at_end
+        The host waits for the end of each step.
     forward_exchange, backward_exchange, all_reduce
         What travels beside kernels of the dense part.
     bucket_bytes
@@ -57,6 +59,7 @@ class Habits:
     prefetch: int = 2
     index_ahead: bool = True
     host_waits: bool = False
+    waits_at_end: bool = False
     forward_exchange: bool = True
     backward_exchange: bool = True
     all_reduce: bool = True
@@ -88,6 +91,7 @@ class Habits:
             prefetch=spec.input.prefetch,
             index_ahead=index == "ahead",
             host_waits=usual.host_waits,
+            waits_at_end=usual.waits_at_end,
             forward_exchange=_either(overlap.forward_exchange, usual.forward_exchange),
             backward_exchange=_either(overlap.backward_exchange, usual.backward_exchange),
             all_reduce=_either(overlap.all_reduce, usual.all_reduce),

@@ -14,7 +14,7 @@ from clustersim.workloads.ranking.training.program import COMPUTE_STREAM, HostMo
 
 if TYPE_CHECKING:
     from clustersim.collectives import CollectiveRecord
-    from clustersim.workloads.ranking.training.host_rows import Moved
+    from clustersim.workloads.ranking.training.host_links import Moved
 
 __all__ = ["Interpreter"]
 
@@ -34,7 +34,7 @@ class Interpreter:
         How much longer each task of each step takes on each rank.
     run
         Starts a collective, whose event has its record as value, or what ranks move to and from their hosts, as
-        `clustersim.workloads.ranking.training.host_rows.HostRows.move`.
+        `clustersim.workloads.ranking.training.host_links.HostLinks.move`.
     begins
         Whether a step is to begin, given its number and the time.
     ended
@@ -61,6 +61,7 @@ class Interpreter:
         self._run = run
         self._begins = begins
         self._ended = ended
+        self._remember = program.run_ahead + program.fill
         self._done = env.event()
         self._launches = self._order()
         self._next: tuple[int, Task, int] | None = next(self._launches)
@@ -220,8 +221,9 @@ class Interpreter:
 
     def _tell(self, step: int) -> None:
         self._over = step
-        self._ended(step, self._steps[step])
-        self._forget(step - self._program.run_ahead - self._program.fill)
+        first = step if step else -self._program.fill  # what filled the pipeline belongs to the first step
+        self._ended(step, [entry for each in range(first, step + 1) for entry in self._steps[each]])
+        self._forget(step - self._remember)
         self._advance()
 
     def _forget(self, step: int) -> None:

@@ -77,11 +77,7 @@ class RankingJob:
 
     def needs(self, steps: int) -> Needs:
         """Return what so many steps take."""
-        collectives = [
-            task.work
-            for task in self.program.tasks
-            if isinstance(task.work, Collective) and task.work.kind != "copy"
-        ]
+        collectives = [task for task in self.program.tasks if isinstance(task.work, Collective)]
         return Needs(
             unit="sample",
             units=float(steps * self.samples),
@@ -173,7 +169,7 @@ def _sharding(spec: RankingTrainingSpec, framework: RankingFramework) -> Shardin
 
 def _sent_bytes(work: object, ranks: int) -> float:
     """Bytes that ranks send in a task: a ring's for sums."""
-    if not isinstance(work, Collective) or work.kind == "copy":
+    if not isinstance(work, Collective):
         return 0.0
     if work.kind == "all_reduce":
         return 2.0 * (ranks - 1) * float(work.size)

@@ -36,8 +36,9 @@ def account(entries: Sequence[Entry], before_s: np.ndarray) -> Seconds:
     """Return the seconds of each category on each rank.
 
     *Equation.* On the stream of kernels, from the end of the step before to that of this one: kernels, and
-    between them the time until the next one starts. That belongs to the host where its launch came last; else to
-    what it waited for: `waiting_s` until the last rank had come to a collective, and then the collective.
+    between them the time until the next one starts. That belongs to the host where its launch came last.
+    Else it belongs to what it waited for: from when that began to its end; before, from when this rank had
+    come to it, to the slowest rank (`waiting_s`); and before that to what it had to wait for in turn.
 
     Parameters
     ----------
@@ -49,7 +50,8 @@ def account(entries: Sequence[Entry], before_s: np.ndarray) -> Seconds:
     seconds = {name: np.zeros(len(before_s)) for name in CATEGORIES}
     for entry in entries:
         if entry.task.stream == COMPUTE_STREAM:
-            _add_gap(seconds, entry, before_s)
+            assert entry.start_s is not None
+            _share_out(seconds, entry, entry.after, np.maximum(entry.start_s - before_s, 0.0), before_s)
             before_s = _add_kernels(seconds, entry)
     return seconds
 
@@ -65,31 +67,55 @@ def _add_kernels(seconds: dict[str, np.ndarray], entry: Entry) -> np.ndarray:
     return end_s
 
 
-def _add_gap(seconds: dict[str, np.ndarray], entry: Entry, before_s: np.ndarray) -> None:
-    """Give the time before an entry to what it waited for."""
-    assert entry.start_s is not None
-    left_s = np.maximum(entry.start_s - before_s, 0.0)
+def _share_out(
+    seconds: dict[str, np.ndarray],
+    entry: Entry,
+    others: Sequence[Entry],
+    wait_s: np.ndarray,
+    before_s: np.ndarray,
+) -> None:
+    """Give a wait for the beginning of an entry to what ended last of all that it waited for."""
     latest_s = entry.first_launch_s
-    holder = np.full(len(left_s), -1)
-    for number, other in enumerate(entry.after):
+    holder = np.full(len(wait_s), -1)
+    for number, other in enumerate(others):
         assert other.end_s is not None
         later = other.end_s >= latest_s
         latest_s = np.where(later, other.end_s, latest_s)
         holder = np.where(later, number, holder)
-    seconds["host_s"] += np.where(holder < 0, left_s, 0.0)
-    for number, other in enumerate(entry.after):
-        _add_wait(seconds, other, np.where(holder == number, left_s, 0.0), before_s)
+    _add_host(seconds, entry, np.where(holder < 0, wait_s, 0.0), before_s)
+    for number, other in enumerate(others):
+        held_s = np.where(holder == number, wait_s, 0.0)
+        if held_s.any():
+            _add_wait(seconds, other, held_s, before_s)
+
+
+def _add_host(
+    seconds: dict[str, np.ndarray], entry: Entry, wait_s: np.ndarray, before_s: np.ndarray
+) -> None:
+    """Split a wait for the launch of an entry: what the host did since, and what it waited for itself."""
+    launched: Entry | None = entry
+    while launched is not None and wait_s.any():
+        from_s = launched.launched_from_s
+        host_s = np.clip(before_s + wait_s - np.maximum(from_s, before_s), 0.0, wait_s)
+        seconds["host_s"] += host_s
+        wait_s = wait_s - host_s
+        for gate in launched.gates:
+            assert gate.end_s is not None
+            held_s = np.where(gate.end_s >= from_s, wait_s, 0.0)
+            if held_s.any():
+                _add_wait(seconds, gate, held_s, before_s)
+                wait_s = wait_s - held_s
+        launched = launched.host_before
+    seconds["host_s"] += wait_s
 
 
 def _add_wait(seconds: dict[str, np.ndarray], other: Entry, wait_s: np.ndarray, before_s: np.ndarray) -> None:
-    """Split a wait for a collective at the moment when its last rank came."""
-    category = _WAITS.get(other.task.part)
-    if category is None:
-        seconds["waiting_s"] += wait_s  # kernels of this rank on another stream
-        return
-    if other.together and other.task.part != "input":
-        assert other.start_s is not None
-        for_others_s = np.clip(other.start_s - before_s, 0.0, wait_s)
-        seconds["waiting_s"] += for_others_s
-        wait_s = wait_s - for_others_s
-    seconds[category] += wait_s
+    """Split a wait for the end of an entry: until this rank came to it, until it began, and from then on."""
+    assert other.came_s is not None
+    assert other.start_s is not None
+    late_s = np.clip(other.came_s - before_s, 0.0, wait_s)
+    for_others_s = np.clip(other.start_s - np.maximum(before_s, other.came_s), 0.0, wait_s - late_s)
+    if late_s.any():
+        _share_out(seconds, other, other.waits_for, late_s, before_s)
+    seconds["waiting_s"] += for_others_s
+    seconds[_WAITS[other.task.part]] += wait_s - late_s - for_others_s

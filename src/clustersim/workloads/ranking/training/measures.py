@@ -6,7 +6,7 @@ import numpy as np
 
 from clustersim.workloads.base import Table
 from clustersim.workloads.ranking.training.job import RankingJob
-from clustersim.workloads.ranking.training.program import Collective, Kernels
+from clustersim.workloads.ranking.training.program import Collective, HostMove, Kernels
 from clustersim.workloads.ranking.training.step_log import StepLog
 from clustersim.workloads.running_cost import RunningCost
 
@@ -132,6 +132,13 @@ def _tasks(job: RankingJob) -> Table:
         "slowest_s": np.array([0.0 if work is None else float(work.seconds.max()) for work in kernels]),
         "launch_s": np.array([float(task.launch_s.mean()) for task in tasks]),
         "bytes": np.array(
-            [float(np.sum(task.work.size)) if isinstance(task.work, Collective) else 0.0 for task in tasks]
+            [_bytes(task.work) for task in tasks]
         ),
     }
+
+
+def _bytes(work: Kernels | Collective | HostMove) -> float:
+    """What a task moves, of all ranks together; of a sum, its buffer."""
+    if isinstance(work, Collective):
+        return float(np.sum(work.size))
+    return float(work.size_bytes.sum()) if isinstance(work, HostMove) else 0.0

@@ -11,13 +11,12 @@ import numpy as np
 import simpy
 
 from clustersim.collectives import Communicator
-from clustersim.collectives.from_spec import communicator_for, lockstep_for
-from clustersim.collectives.lockstep import LockstepCommunicator
+from clustersim.collectives.from_spec import communicator_for
 from clustersim.engine.fabric import TrafficClass
 from clustersim.errors import CannotRunError, Problem
 from clustersim.spec.training import CollectiveSpec
 from clustersim.topology.hosts import hosts_of
-from clustersim.workloads.ranking.training.host_rows import HostRows
+from clustersim.workloads.ranking.training.host_links import HostLinks
 from clustersim.workloads.ranking.training.program import Collective, HostMove, Task
 
 if TYPE_CHECKING:
@@ -53,18 +52,16 @@ class Network:
         self._traffic = TrafficClass(spec.traffic.priority, spec.traffic.weight)
         self._made: dict[tuple[str, str], Communicator] = {}
 
-    def move_rows(self, came_s: np.ndarray, task: Task) -> simpy.Event:
-        """Move rows between each GPU and its host; see `HostRows.move`."""
+    def move(self, came_s: np.ndarray, task: Task) -> simpy.Event:
+        """Move bytes between each GPU and its host; see `HostLinks.move`."""
         work = task.work
         assert isinstance(work, HostMove)
-        return self._rows.move(came_s, work.size_bytes, back=work.back)
+        return self._links.move(came_s, work.size_bytes, back=work.back)
 
     def start(self, task: Task, *, cause: int) -> simpy.Event:
         """Start a collective; the event's value is its record."""
         work = task.work
         assert isinstance(work, Collective)
-        if work.kind == "copy":
-            return self._copies.send(float(work.size), cause=cause, label=task.key)
         communicator = self.communicator(task)
         run = getattr(communicator, work.kind)
         started: simpy.Event = run(work.size, cause=cause, label=task.key)
@@ -74,8 +71,6 @@ class Network:
         """Return how long a collective takes where nothing shares its links."""
         work = task.work
         assert isinstance(work, Collective)
-        if work.kind == "copy":
-            return self._copies.alone_s("send_recv:0:1", work.size)
         return self.communicator(task).alone_s(work.kind, work.size)
 
     def communicator(self, task: Task) -> Communicator:
@@ -95,21 +90,8 @@ class Network:
         return self._made[key]
 
     @cached_property
-    def _copies(self) -> LockstepCommunicator:
-        """From the host of each GPU to the GPU, all side by side."""
-        return lockstep_for(
-            self._automatic,
-            self._world,
-            self._host_pairs,
-            owner=self._spec.name,
-            lane=f"{self._spec.name}/copy",
-            base=self._base,
-            traffic=self._traffic,
-        )
-
-    @cached_property
-    def _rows(self) -> HostRows:
-        return HostRows(self._world, self._host_pairs, owner=self._spec.name, traffic=self._traffic)
+    def _links(self) -> HostLinks:
+        return HostLinks(self._world, self._host_pairs, owner=self._spec.name, traffic=self._traffic)
 
     @cached_property
     def _host_pairs(self) -> tuple[tuple[str, str], ...]:

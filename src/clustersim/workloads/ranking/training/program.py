@@ -72,12 +72,12 @@ class Collective:
     Parameters
     ----------
     kind
-        `all_to_all_v`, `all_reduce`, or `copy`: from the host of each GPU to the GPU.
+        `all_to_all_v` or `all_reduce`.
     size
-        Bytes from rank i to rank j; of the buffer that is summed; of what each GPU gets.
+        Bytes from rank i to rank j; of the buffer that is summed.
     """
 
-    kind: Literal["all_to_all_v", "all_reduce", "copy"]
+    kind: Literal["all_to_all_v", "all_reduce"]
     size: np.ndarray | float
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,12 +14,11 @@ __all__ = ["StepLog", "StepRow"]
 
 @dataclass(frozen=True)
 class StepRow:
-    """One step: when, the seconds of each category on each rank, and the shares on its critical path."""
+    """One step: when, and the seconds of each category on each rank."""
 
     start_s: float
     end_s: float
     seconds: Seconds
-    path: tuple[Mapping[str, float], ...]
     slowest_rank: int
     trace_row: int
 
@@ -42,7 +40,6 @@ class StepLog:
         self._trace_rows: list[int] = []
         self._means: dict[str, list[float]] = {name: [] for name in CATEGORIES}
         self._by_rank = {name: np.zeros(ranks) for name in CATEGORIES}
-        self._resources: dict[str, float] = {}
 
     def __len__(self) -> int:
         return len(self._starts)
@@ -61,12 +58,6 @@ class StepLog:
         for name, mean in means.items():
             self._means[name].append(mean)
             self._by_rank[name] += row.seconds[name]
-        self._count(row.path)
-
-    def _count(self, path: Iterable[Mapping[str, float]]) -> None:
-        for shares in path:
-            for resource, seconds in shares.items():
-                self._resources[resource] = self._resources.get(resource, 0.0) + seconds
 
     @property
     def seconds(self) -> float:
@@ -95,11 +86,6 @@ class StepLog:
     def by_rank(self) -> Seconds:
         """Return the mean seconds per step of each category on each rank; zeros without any step."""
         return {name: total / max(len(self), 1) for name, total in self._by_rank.items()}
-
-    def attribution(self) -> Mapping[str, float]:
-        """Return each resource's share of the critical paths; the shares add up to 1."""
-        total = sum(self._resources.values())
-        return {name: each / total for name, each in sorted(self._resources.items())} if total else {}
 
     def metrics(self) -> dict[str, float]:
         """Return means and percentiles over the complete steps; empty without any."""

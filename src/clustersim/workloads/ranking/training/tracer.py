@@ -10,7 +10,7 @@ import numpy as np
 from clustersim.engine.trace import NO_CAUSE, QUEUEING
 from clustersim.workloads.ranking.training.causes import Moment, cause_of, shares_of
 from clustersim.workloads.ranking.training.entry import Entry
-from clustersim.workloads.ranking.training.program import COMPUTE_STREAM, Kernels
+from clustersim.workloads.ranking.training.program import COMPUTE_STREAM, HostMove, Kernels
 
 if TYPE_CHECKING:
     from clustersim.engine.world import World
@@ -77,7 +77,7 @@ class Tracer:
         self._unwritten = later
 
     def _write_rank(self, entry: Entry, rank: int) -> None:
-        if isinstance(entry.task.work, Kernels):
+        if not entry.together:
             self.row(Moment(entry, rank))
             self._write_wait(entry, rank)
         self.row(Moment(entry, rank, True))
@@ -108,7 +108,7 @@ class Tracer:
         entry, rank, by_host = moment
         task = entry.task
         alone = isinstance(task.work, Kernels) and task.part in ("input", "host")
-        kind = "host" if by_host or alone else "compute"
+        kind = "host" if by_host or alone else "transfer" if isinstance(task.work, HostMove) else "compute"
         stream = "host" if by_host else task.stream
         label = f"launch {task.key}" if by_host and task.part != "host" else task.key
         lane = self._lane(rank, stream)

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import simpy
 
-from clustersim.engine.trace import NO_CAUSE
 from clustersim.engine.world import World
 from clustersim.spec.ranking.training import RankingTrainingSpec
 from clustersim.topology import Topology
 from clustersim.workloads.base import Outcome
-from clustersim.workloads.ranking.training.causes import Moment, cause_of, path_to
+from clustersim.workloads.ranking.training.causes import Moment, cause_of
+from clustersim.workloads.ranking.training.critical_path import CriticalPath
 from clustersim.workloads.ranking.training.entry import Entry
 from clustersim.workloads.ranking.training.interpreter import Interpreter
 from clustersim.workloads.ranking.training.job import RankingJob, describe_job
@@ -27,7 +27,6 @@ from clustersim.workloads.ranking.training.program import COMPUTE_STREAM, HostMo
 from clustersim.workloads.ranking.training.step_log import StepLog, StepRow
 from clustersim.workloads.ranking.training.tracer import Tracer, watched_ranks
 from clustersim.workloads.running_cost import RunningCost
-from clustersim.workloads.span import critical_shares
 from clustersim.workloads.training.stragglers import gpu_slowdowns, spread_slowdowns
 
 __all__ = ["RankingTrainingWorkload"]
@@ -80,6 +79,7 @@ class RankingTrainingWorkload:
         slow = gpu_slowdowns(spec.stragglers, topology=topology, gpus=gpus)
         self._slowdown = np.array([slow[gpu] for gpu in gpus])
         self._log = StepLog(samples=self.job.samples, ranks=len(gpus))
+        self._path = CriticalPath()
         self._world: World | None = None
         self._tracer: Tracer | None = None
         self._network: Network | None = None
@@ -114,7 +114,7 @@ class RankingTrainingWorkload:
             kind=self.kind,
             metrics=metrics_of(self.job, self._log, self.running_cost),
             tables=tables_of(self.job, self._log),
-            attribution=self._log.attribution(),
+            attribution=self._path.attribution(since_s=self._log.started_s),
             complete=self._complete,
             facts={**self.job.facts(), **self.running_cost.facts()},
         )
@@ -131,6 +131,8 @@ class RankingTrainingWorkload:
             ended=self._step_ended,
         )
         yield interpreter.start()
+        assert self._tracer is not None
+        self._tracer.write((), now_s=world.env.now)
         self._complete = True
         for rank, (gpu, turn) in enumerate(turns.items()):
             world.gpus[gpu].memory.free(self._memory_bytes(rank))
@@ -173,16 +175,18 @@ class RankingTrainingWorkload:
         return now_s < self.spec.start + self.spec.duration
 
     def _start_collective(self, entry: Entry) -> simpy.Event:
-        assert self._network is not None and self._tracer is not None
+        assert self._network is not None
+        assert self._tracer is not None
         if isinstance(entry.task.work, HostMove):
             assert entry.came_s is not None
-            return self._network.move_rows(entry.came_s, entry.task)
+            return self._network.move(entry.came_s, entry.task)
         cause = cause_of(Moment(entry, entry.last_rank))
         return self._network.start(entry.task, cause=self._tracer.row(cause))
 
     def _step_ended(self, step: int, entries: Sequence[Entry]) -> None:
         """Take down a step."""
-        assert self._tracer is not None and self._world is not None
+        assert self._tracer is not None
+        assert self._world is not None
         last = [entry for entry in entries if entry.task.stream == COMPUTE_STREAM][-1]
         assert last.end_s is not None
         before_s = self._ended_s if step else self._filled(entries)
@@ -190,12 +194,12 @@ class RankingTrainingWorkload:
         self._tracer.write(entries, now_s=self._world.env.now)
         rank = int(last.end_s.argmax())
         moment = Moment(last, rank)
+        self._path.reach(moment)
         self._log.add(
             StepRow(
                 start_s=since_s,
                 end_s=moment.end_s,
                 seconds=account(entries, before_s),
-                path=tuple(critical_shares(path_to(moment, since_s=since_s), since_s=since_s)),
                 slowest_rank=rank,
                 trace_row=self._tracer.row(moment),
             )

@@ -65,6 +65,7 @@ def served_memory(
     precision: str,
     instances: int,
     samples: float,
+    layers: bool = True,
 ) -> ServedMemory:
     """Return the bytes of one device.
 
@@ -76,7 +77,11 @@ def served_memory(
         Of the layers.
     instances, samples
         Batches that it has at once, and its part of the largest one.
+    layers
+        Whether it computes the layers.
     """
+    if not layers:
+        return ServedMemory(tables=tables_bytes, layers=0.0, batches=0.0)
     element = element_bytes(precision)
     widest = max((layer.inputs + layer.outputs for layer in linear_layers(model)), default=0.0)
     inputs = engine.input_bytes(dense_features=model.dense_features, lookups=model.lookups_per_sample)

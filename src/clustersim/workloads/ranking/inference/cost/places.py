@@ -20,12 +20,17 @@ from clustersim.workloads.ranking.inference.replica.profile import Host, Kernels
 if TYPE_CHECKING:
     from clustersim.workloads.ranking.inference.cost.timer import RooflineTimer
 
-__all__ = ["CachedRows", "OnDevice", "TablePlace", "Way"]
+__all__ = ["CachedRows", "OnDevice", "TablePlace", "Way", "key_seconds"]
 
 _KEY_DEVICE_BYTES_PER_S = 2.039e12
 """Memory bandwidth of the A100 80GB, where the engines' time per key was measured."""
 
 Numbers = NDArray[np.float64]
+
+
+def key_seconds(engine: RankingEngine, device: Accelerator) -> float:
+    """Return the time that an engine adds for each row on a device, in proportion to its memory's rate."""
+    return engine.key_s * _KEY_DEVICE_BYTES_PER_S / device.memory_bandwidth_bytes_per_s
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +75,14 @@ class TablePlace(Protocol):
     def hit_rate(self) -> float | None:
         """Share of look-ups that find their row in the device's memory; None where all do, or none."""
 
+    @property
+    def device_bytes(self) -> float:
+        """Bytes of rows on the fullest device."""
+
+    @property
+    def together(self) -> bool:
+        """Whether the GPUs of a replica work on each batch together."""
+
 
 class OnDevice:
     """All tables in the memory of one device, which needs nobody else.
@@ -90,13 +103,23 @@ class OnDevice:
         self.tables = tables
         self.engine = engine
         self._cache_bytes = device.last_level_cache_bytes or 0.0
-        self._key_s = engine.key_s * _KEY_DEVICE_BYTES_PER_S / device.memory_bandwidth_bytes_per_s
+        self._key_s = key_seconds(engine, device)
         self._output_precision = output_precision
 
     @property
     def hit_rate(self) -> float | None:
-        """All are."""
+        """All are there."""
         return None
+
+    @property
+    def device_bytes(self) -> float:
+        """All tables."""
+        return self.tables.bytes
+
+    @property
+    def together(self) -> bool:
+        """Each works alone."""
+        return False
 
     def way(self, timer: RooflineTimer, samples: float, queries: float) -> Way:
         """Return: copy the inputs in, look up, compute the layers."""
@@ -151,6 +174,11 @@ class CachedRows(OnDevice):
         """Share of look-ups that find their row in the device's memory."""
         lookups = self.tables.lookups(1.0, 1.0)
         return float((lookups * self._hits()).sum() / lookups.sum())
+
+    @property
+    def device_bytes(self) -> float:
+        """The rows that are held."""
+        return float((self._held * self.tables.row_bytes).sum())
 
     def way(self, timer: RooflineTimer, samples: float, queries: float) -> Way:
         """Return: copy the inputs in, bring missing rows, look up, compute the layers."""

@@ -99,14 +99,20 @@ class RooflineTimer:
         if self._spec.inputs == "device":
             return []
         engine, lookups = self._engine, float(self._tables.lookups(samples, queries).sum())
-        size_bytes = engine.dense_bytes * self._model.dense_features * samples + engine.index_bytes * lookups
+        size_bytes = self.dense_bytes(samples) + engine.index_bytes * lookups
         return [self.copy_in(size_bytes, copies=engine.copies_in)]
+
+    def dense_bytes(self, samples: float) -> float:
+        """Return the bytes of the dense features of a batch."""
+        return self._engine.dense_bytes * self._model.dense_features * samples
 
     def copy_in(self, size_bytes: float, *, copies: int) -> Copy:
         """Return a copy from the host to the device."""
         return Copy("in", self._message(size_bytes, copies))
 
     def _copies_out(self, samples: float) -> list[Step]:
+        if self._spec.dense_on == "cpu":
+            return []
         size_bytes = self._engine.output_bytes * self._model.tasks * samples
         return [Copy("out", self._message(size_bytes, self._engine.copies_out))]
 

@@ -1,21 +1,17 @@
-"""Copies between a GPU and its host, and exchanges between GPUs: one after the other over the links."""
+"""Copies between a GPU and its host: one after the other over the links."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import simpy
 
 from clustersim.engine.trace import HOST, NETWORK_LATENCY, link_resource
 from clustersim.engine.world import World
-from clustersim.workloads.bulk_flow import BulkFlow, BulkRoute, Sent
+from clustersim.workloads.bulk_flow import BulkFlow, BulkRoute
+from clustersim.workloads.ranking.inference.replica.queued import Over, Queued
 
-__all__ = ["Arrived", "Channel", "Message"]
-
-Arrived = Callable[[float, Mapping[str, float]], None]
-"""Told how long a message waited for those before it, and its own seconds by resource."""
+__all__ = ["Channel", "Message"]
 
 
 class Message(NamedTuple):
@@ -36,14 +32,8 @@ class Message(NamedTuple):
     least_s: float = 0.0
 
 
-class _Waiting(NamedTuple):
-    message: Message
-    since_s: float
-    arrived: Arrived
-
-
-class Channel:
-    """A copy engine or a communicator: messages go one by one, each over the same links.
+class Channel(Queued[Message]):
+    """A copy engine.
 
     *Equation.* T = host + latency + max(S/B, least), with B what the links give. While nobody else uses
     them, B is their capacity and T a closed form; else the message is a flow among the others'.
@@ -59,10 +49,9 @@ class Channel:
     """
 
     def __init__(self, world: World, route: BulkRoute) -> None:
+        super().__init__(world.env)
         self._world = world
         self._route = route
-        self._queue: deque[_Waiting] = deque()
-        self._busy = False
         fabric, links = world.fabric, route.route_set
         rates = {
             link: fabric.capacity_bytes_per_s(link) / (weight * route.unit)
@@ -74,7 +63,7 @@ class Channel:
 
     @property
     def private(self) -> bool:
-        """Whether nobody else uses its links, so that closed forms hold."""
+        """Whether nobody else uses its links."""
         return self._world.fabric.private(self._route.route_set)
 
     def alone(self, message: Message) -> tuple[float, dict[str, float]]:
@@ -94,25 +83,7 @@ class Channel:
             size = message.size_bytes * self._route.unit
             self._world.fabric.account(self._route.route_set, size, start_s, end_s)
 
-    def send(self, message: Message, arrived: Arrived) -> None:
-        """Send a message after those that came before."""
-        self._queue.append(_Waiting(message, self._world.env.now, arrived))
-        if not self._busy:
-            self._busy = True
-            self._next()
-
-    def _next(self) -> None:
-        if not self._queue:
-            self._busy = False
-            return
-        waiting = self._queue.popleft()
-        env, message = self._world.env, waiting.message
-        waited_s = env.now - waiting.since_s
-
-        def over(shares: Mapping[str, float]) -> None:
-            self._next()
-            waiting.arrived(waited_s, shares)
-
+    def _begin(self, message: Message, over: Over) -> None:
         if self.private:
             self._in_closed_form(message, over)
             return
@@ -123,11 +94,11 @@ class Channel:
             wait_s=message.host_s,
             bound_s=message.least_s,
             bound_by=HOST,
-            arrived=lambda sent: over(_of(sent)),
+            arrived=lambda sent: over(sent.shares),
         )
 
-    def _in_closed_form(self, message: Message, over: Callable[[Mapping[str, float]], None]) -> None:
-        env = self._world.env
+    def _in_closed_form(self, message: Message, over: Over) -> None:
+        env = self._env
         seconds, shares = self.alone(message)
         start_s = env.now
 
@@ -138,7 +109,3 @@ class Channel:
         timer = env.timeout(seconds)
         assert timer.callbacks is not None  # it has just been made
         timer.callbacks.append(done)
-
-
-def _of(sent: Sent) -> Mapping[str, float]:
-    return sent.shares

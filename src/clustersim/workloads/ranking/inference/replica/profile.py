@@ -60,7 +60,7 @@ class Kernels:
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """Bytes through a channel of the worker: `in`, `out` or `exchange`."""
+    """Bytes through a channel of the worker: `in` or `out`."""
 
     channel: str
     message: Message

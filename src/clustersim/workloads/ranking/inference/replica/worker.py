@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from clustersim.workloads.ranking.inference.replica.ask import ServerClient
 from clustersim.workloads.ranking.inference.replica.channel import Channel
+from clustersim.workloads.ranking.inference.replica.exchange import ExchangeChannel
 from clustersim.workloads.ranking.inference.replica.line import Line
 
 if TYPE_CHECKING:
@@ -22,17 +24,31 @@ class Device(Line):
     gpus
         Names of the GPUs.
     channels
-        Its copy engines by direction (`in`, `out`), and how its GPUs exchange (`exchange`).
+        Its copy engines by direction (`in`, `out`).
+    exchange
+        How its GPUs exchange bytes; None for one alone.
+    client
+        How it asks servers for embeddings; None where it has them.
     workers
         How many share it.
     """
 
-    __slots__ = ("busy", "channels", "gpus", "workers")
+    __slots__ = ("busy", "channels", "client", "exchange", "gpus", "workers")
 
-    def __init__(self, gpus: tuple[str, ...], channels: Mapping[str, Channel], *, workers: int) -> None:
+    def __init__(
+        self,
+        gpus: tuple[str, ...],
+        channels: Mapping[str, Channel],
+        *,
+        exchange: ExchangeChannel | None = None,
+        client: ServerClient | None = None,
+        workers: int,
+    ) -> None:
         super().__init__()
         self.gpus = gpus
         self.channels = channels
+        self.exchange = exchange
+        self.client = client
         self.workers = workers
         self.busy = 0
         """Workers with a batch."""
