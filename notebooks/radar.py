@@ -22,7 +22,7 @@
 # %%
 import clustersim as cs
 
-radar = cs.radar(what_if=False)
+radar = cs.radar(what_if=False, memory=False)
 print(radar.summary())
 
 # %%
@@ -43,7 +43,7 @@ radar.needs_frame().set_index("workload").T
 # Decoding is bound by memory bandwidth. What do two and four times of it bring, and what comes next?
 
 # %%
-decode = cs.radar("scenarios/radar/llm-decode.yaml", check=False)
+decode = cs.radar("scenarios/radar/llm-decode.yaml", check=False, memory=False)
 decode.plot.what_if()
 
 # %% [markdown]

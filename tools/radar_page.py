@@ -50,7 +50,10 @@ def devices() -> dict[str, cs.Radar]:
 
 def scale() -> dict[str, cs.Radar]:
     """Models that fit on eight GPUs, with as much work for each GPU at every size."""
-    return {f"{8 * nodes:,} GPUs": cs.radar(at_scale(nodes), check=False, what_if=False) for nodes in SCALES}
+    return {
+        f"{8 * nodes:,} GPUs": cs.radar(at_scale(nodes), check=False, what_if=False, memory=False)
+        for nodes in SCALES
+    }
 
 
 def at_scale(nodes: int) -> Scenarios:
@@ -89,7 +92,7 @@ def at_scale(nodes: int) -> Scenarios:
 
 def _radar(changes: Mapping[str, object]) -> cs.Radar:
     scenarios = {label: each.with_(**changes) for label, each in shipped_scenarios().items()}
-    return cs.radar(scenarios, check=False, what_if=False)
+    return cs.radar(scenarios, check=False, what_if=False, memory=False)
 
 
 def table(radars: Mapping[str, cs.Radar]) -> Iterator[str]:

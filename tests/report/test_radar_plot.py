@@ -52,6 +52,8 @@ def profile(label: str, stem: str, *, fabric: str | None = None, **changes: obje
     given = {
         "elasticities": SHARES,
         "need": NEED,
+        "memory": None,
+        "price": None,
         "measured": {},
         "curves": {},
         "facts": FACTS,

@@ -178,3 +178,36 @@ def test_what_cannot_be_searched_is_refused(changes, options, words):
 def test_a_scenario_that_cannot_run_says_why():
     with pytest.raises(CannotRunError, match="does not fit"):
         cs.capacity(scenario(model="llama-2-70b"), jobs=1)
+
+
+FEED = {
+    "kind": "ranking-inference",
+    "name": "feed",
+    "model": "dlrm-nvidia-4b",
+    "embeddings": {"kind": "local", "precision": "fp16"},
+    "arrivals": {"kind": "poisson", "rate": "20000 qps"},
+    "candidates": {"kind": "quantiles"},
+    "slo": {"latency": "400 us", "percentile": "p95"},
+    "queries": 1500,
+}
+
+
+def test_the_highest_load_of_a_ranking_service_is_that_at_which_its_percentile_holds():
+    small = cs.Scenario.from_dict({"name": "small", "cluster": CLUSTER, "workloads": [FEED]})
+    found = cs.capacity(small, tolerance=0.05, curve=0, jobs=1)
+    best, points = found.best.best, found.searched[0].points
+    missed = next(point for point in points if point.factor > best.factor)
+    assert found.attainment == 0.95
+    assert best.metrics["latency_s.p95"] <= 400e-6
+    assert missed.metrics["latency_s.p95"] > 400e-6 or missed.overloaded
+    assert missed.factor <= best.factor * 1.05 * (1.0 + 1e-9)
+    assert found.best.requests_per_s == best.metrics["queries_per_s"]
+    assert "95.0 % of queries: latency within 400 µs" in found.summary()
+    assert [name for name, _ in found.plot.all()] == ["latency"]
+
+
+def test_a_ranking_service_without_an_objective_is_refused():
+    without = {**FEED, "slo": {}}
+    small = cs.Scenario.from_dict({"name": "small", "cluster": CLUSTER, "workloads": [without]})
+    with pytest.raises(InputError, match=r"e\.g\. \{latency: 500 ms\}"):
+        cs.capacity(small)

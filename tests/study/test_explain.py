@@ -85,7 +85,13 @@ def test_a_service_is_compared_at_full_load_and_its_latency_at_its_own(study: Ex
 
 def test_the_summary_names_objective_devices_bottleneck_and_techniques(study: Explanation) -> None:
     text = study.summary(width=140)
-    for words in ("TTFT within 1.00 s", "short iterations", "8 × a100", "where the time goes", "distillation"):
+    for words in (
+        "TTFT within 1.00 s",
+        "short iterations",
+        "8 × a100",
+        "where the time goes",
+        "distillation",
+    ):
         assert words in text
 
 

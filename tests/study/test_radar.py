@@ -25,7 +25,7 @@ SMALL = {"training": scenario(TRAINING), "prefill": scenario(PREFILL), "decode":
 
 @pytest.fixture(scope="module")
 def found():
-    return cs.radar(SMALL, jobs=1)
+    return cs.radar(SMALL, memory=False, jobs=1)
 
 
 @given(
@@ -134,11 +134,11 @@ def test_what_cannot_be_drawn_is_refused(scenarios, workloads, words):
 
 def test_a_workload_that_does_not_fit_is_left_out_and_says_why():
     big = scenario({**TRAINING, "model": "llama-2-70b", "parallelism": {}})
-    radar = cs.radar({"big": big, "decode": SMALL["decode"]}, check=False, what_if=False)
+    radar = cs.radar({"big": big, "decode": SMALL["decode"]}, check=False, what_if=False, memory=False)
     assert [each.label for each in radar.profiles] == ["decode"]
     assert "GPU memory" in radar.failed["big"]
     with pytest.raises(CannotRunError, match="GPU memory"):
-        cs.radar({"big": big}, check=False, what_if=False)
+        cs.radar({"big": big}, check=False, what_if=False, memory=False)
 
 
 def test_a_radar_that_was_stopped_goes_on_with_what_is_kept(tmp_path, monkeypatch):
@@ -153,19 +153,26 @@ def test_a_radar_that_was_stopped_goes_on_with_what_is_kept(tmp_path, monkeypatc
 
     monkeypatch.setattr("clustersim.study.running.simulate", counted)
     with pytest.raises(KeyboardInterrupt):
-        cs.radar({"decode": SMALL["decode"]}, store=tmp_path, jobs=1, what_if=False)
+        cs.radar({"decode": SMALL["decode"]}, store=tmp_path, jobs=1, what_if=False, memory=False)
     assert len(list(tmp_path.glob("*.json"))) == 4
     monkeypatch.setattr("clustersim.study.running.simulate", simulate)
-    again = cs.radar({"decode": SMALL["decode"]}, store=tmp_path, jobs=1, what_if=False)
+    again = cs.radar({"decode": SMALL["decode"]}, store=tmp_path, jobs=1, what_if=False, memory=False)
     assert len(list(tmp_path.glob("*.json"))) == 1 + 2 * len(RESOURCES)
     assert set(again["decode"].measured) == set(RESOURCES)
 
 
+def test_memory_that_is_not_full_is_worth_nothing_and_its_pressure_is_what_devices_hold_over_do():
+    profile = cs.radar({"decode": SMALL["decode"]}, check=False, what_if=False)["decode"]
+    assert profile.price.elasticity == pytest.approx(0.0, abs=1e-9)
+    busiest = max(profile.need.compute_utilization, profile.need.memory_utilization)
+    assert profile.memory.pressure == pytest.approx(profile.need.memory_fill / busiest)
+    assert not profile.measured
+
+
 def test_progress_goes_from_the_first_run_to_all_of_them():
     seen = []
-    cs.radar(
-        {"decode": SMALL["decode"]}, what_if=False, progress=lambda done, clock: seen.append((done, clock))
-    )
+    decode = {"decode": SMALL["decode"]}
+    cs.radar(decode, what_if=False, memory=False, progress=lambda done, clock: seen.append((done, clock)))
     assert seen == sorted(seen)
     assert seen[-1][0] == 1.0
 

@@ -16,7 +16,7 @@ RANKING = ("ranking training", "ranking inference")
 
 @pytest.fixture(scope="module")
 def radar():
-    return cs.radar(check=False, what_if=False)
+    return cs.radar(check=False, what_if=False, memory=False)
 
 
 def shares(radar, resource):
@@ -70,8 +70,7 @@ def test_decode_is_bound_by_memory_bandwidth_and_leads_its_kin_on_latency(radar)
 
 
 def test_training_a_ranking_model_leads_on_network_bandwidth(radar):
-    assert leader(radar["ranking training"]) == "network_bandwidth"
-    assert first(shares(radar, "network_bandwidth")) in RANKING
+    assert first(shares(radar, "network_bandwidth")) == "ranking training"
 
 
 def test_ranking_leads_on_memory_capacity_per_flop(radar):

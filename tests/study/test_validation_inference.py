@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
+import runpy
 from dataclasses import replace
 from pathlib import Path
 
@@ -137,11 +137,10 @@ def test_all_columns_of_a_row_are_known():
     assert registry()["inference"].columns == ("row_id", "table", "gpu", "gpus", "model")
 
 
-def test_the_page_has_the_tables_of_its_rows():
-    spec = importlib.util.spec_from_file_location("inference_page", ROOT / "tools" / "inference_page.py")
-    page = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(page)
-    text = page.PAGE.read_text(encoding="utf-8")
+def test_the_page_has_the_tables_of_its_rows(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    page = runpy.run_path(str(ROOT / "tools" / "inference_page.py"))["PAGE"]
+    text = page.path.read_text(encoding="utf-8")
     assert page.with_tables(text) == text
-    with page.ROWS.open(newline="") as file:
+    with page.rows.open(newline="") as file:
         assert len(list(csv.DictReader(file))) > 400

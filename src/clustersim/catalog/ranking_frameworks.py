@@ -47,7 +47,6 @@ _PLAIN = (
     "embedding_gradient",
     "replicated",
     "bottom_mlp",
-    "deduplicated",
     "sharding",
 )
 
@@ -123,8 +122,6 @@ class RankingFramework:
     bottom_mlp
         `first-rank`: it runs on rank 0 for the samples of all ranks, and its results travel with the
         pooled embeddings; rank 0 then has no tables where more than 4 ranks share them.
-    deduplicated
-        Each rank looks up and exchanges each index of its batch once.
     sharding
         Fields of the scenario's `sharding` where it says nothing.
     sources
@@ -164,7 +161,6 @@ class RankingFramework:
     embedding_gradient: EmbeddingGradient = "fused"
     replicated: bool = False
     bottom_mlp: Literal["every-rank", "first-rank"] = "every-rank"
-    deduplicated: bool = False
     sharding: Mapping[str, Any] = field(default_factory=dict)
     sources: Mapping[str, Source] = field(default_factory=dict, compare=False, hash=False)
 

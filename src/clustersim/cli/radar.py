@@ -60,6 +60,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="run again with each resource half, twice and four times as fast",
     )
     parser.add_argument(
+        "--memory",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="run again with a tenth less and more memory, planned anew, for what memory is worth",
+    )
+    parser.add_argument(
         "--jobs", type=count, metavar="N", help="processes at once; by default as runs are long"
     )
     parser.add_argument(
@@ -86,6 +92,7 @@ def execute(args: argparse.Namespace) -> int:
             seed=args.seed,
             check=args.check,
             what_if=args.what_if,
+            memory=args.memory,
             jobs=args.jobs,
             store=None if args.out is None else Path(args.out) / _RUNS,
             progress=report,

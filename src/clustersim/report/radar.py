@@ -56,12 +56,17 @@ def factor(value: float | None) -> str:
 def _table(radar: Radar) -> RenderableType:
     """Return a column for each workload; names of workloads are broken at their blanks."""
     table = grid(("", "left"), *((profile.label.replace(" ", "\n"), "right") for profile in radar.profiles))
-    for title, cells in (*_shares(radar), *_use(radar), *_needs(radar), *_what_if(radar)):
+    for title, cells in _rows(radar):
         if cells:
             add_row(table, f"  {title}", *cells)
         else:
             add_row(table, title, style="bold")
     return table
+
+
+def _rows(radar: Radar) -> Iterator[Row]:
+    for part in (_shares, _use, _memory, _needs, _what_if):
+        yield from part(radar)
 
 
 def _row(radar: Radar, title: str, cell: Callable[[Profile], str]) -> Row:
@@ -87,8 +92,22 @@ def _use(radar: Radar) -> Iterator[Row]:
     yield _row(radar, "FLOP/s, of peak", lambda each: _used(each.need.compute_utilization))
     yield _row(radar, "HBM, of peak", lambda each: _used(each.need.memory_utilization))
     yield _row(radar, "busiest link", lambda each: _used(each.need.network_utilization))
-    yield _row(radar, "memory filled", lambda each: _used(each.need.memory_fill))
-    yield _row(radar, "memory per FLOP", lambda each: factor(each.need.memory_per_flop))
+
+
+def _memory(radar: Radar) -> Iterator[Row]:
+    yield "memory capacity", ()
+    yield _row(radar, "filled", lambda each: _used(each.need.memory_fill))
+    yield _row(radar, "held per FLOP", lambda each: factor(each.need.memory_per_flop))
+    yield _row(radar, "pressure", lambda each: factor(None if each.memory is None else each.memory.pressure))
+    if any(profile.price for profile in radar.profiles):
+        yield _row(radar, "worth: elasticity", _worth)
+
+
+def _worth(profile: Profile) -> str:
+    price = profile.price
+    if price is None:
+        return "-"
+    return "needed" if price.elasticity is None else f"{price.elasticity:.2f}"
 
 
 def _used(share: float | None) -> str:

@@ -7,7 +7,7 @@ from textwrap import shorten
 from typing import TYPE_CHECKING
 
 from clustersim.engine.trace import COMPUTE, HOST, MEMORY_BANDWIDTH, NETWORK_LATENCY, STORAGE
-from clustersim.report.numbers import bandwidth, count
+from clustersim.report.numbers import bandwidth, count, round_duration
 from clustersim.results.attribution import NETWORK_BANDWIDTH
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ RESOURCES_SHORT: Mapping[str, str] = {
 PURPOSES: Mapping[str, str] = {"training": "Training", "inference": "Inference"}
 """Purposes of workloads, from left to right."""
 
+_OBJECTIVES = (("ttft", "TTFT"), ("tpot", "TPOT"), ("e2e", "whole answer"), ("latency", "answer"))
 _LETTERS_OF_REASON = 150
 
 
@@ -81,7 +82,7 @@ def plan(profile: Profile) -> str:
     parts += _layout(facts)
     precision = getattr(spec, "precision", None)
     parts += [] if precision is None else [str(precision)]
-    parts += _load(spec)
+    parts += [*_tables(spec), *_load(spec), *_objectives(spec)]
     return ", ".join(part for part in parts if part)
 
 
@@ -89,10 +90,19 @@ def _layout(facts: Mapping[str, float | str]) -> Iterator[str]:
     if "layout" in facts:
         yield str(facts["layout"])
         return
-    if float(facts.get("replicas", 1)) > 1:
-        yield f"{facts['replicas']:g} replicas"
-    if float(facts.get("tensor", 1)) > 1:
-        yield f"tensor {facts['tensor']:g}"
+    replicas = float(facts.get("replicas", 1))
+    if replicas > 1:
+        yield f"{replicas:g} replicas of {float(facts.get('gpus', replicas)) / replicas:g} GPUs"
+
+
+def _tables(spec: object) -> Iterator[str]:
+    """Yield how embedding tables are kept, and what else is special about a ranking workload."""
+    embeddings = getattr(spec, "embeddings", None)
+    if embeddings is not None:
+        yield f"{embeddings.kind} tables in {embeddings.precision}"
+        yield f"inputs from {spec.inputs}"  # type: ignore[attr-defined]
+    elif hasattr(spec, "embedding_precision"):
+        yield f"tables in {spec.embedding_precision}"
 
 
 def _load(spec: object) -> Iterator[str]:
@@ -113,3 +123,11 @@ def _load(spec: object) -> Iterator[str]:
         yield f"{count(clients)} clients"
     elif isinstance(rate, float):
         yield f"{rate:,.4g} requests/s"
+
+
+def _objectives(spec: object) -> Iterator[str]:
+    slo = getattr(spec, "slo", None)
+    for name, words in _OBJECTIVES:
+        limit_s = getattr(slo, name, None)
+        if limit_s is not None:
+            yield f"{words} within {round_duration(limit_s)}"

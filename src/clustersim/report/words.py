@@ -15,6 +15,7 @@ __all__ = [
     "LATENCY_COLORS",
     "LATENCY_SHORT",
     "LATENCY_WORDS",
+    "QUERY_LATENCIES",
     "RANKING_BREAKDOWN",
     "counted",
     "sharers",
@@ -64,9 +65,32 @@ LATENCIES = (
 )
 """Latencies of a service, as metrics and in words."""
 
-LATENCY_SHORT = {"itl_s": "ITL", "tpot_s": "TPOT", "ttft_s": "TTFT", "e2e_s": "end to end"}
-LATENCY_WORDS = {"ttft_s": "time to\nfirst token", "tpot_s": "time per\noutput token", "e2e_s": "end to end"}
-LATENCY_COLORS = {"itl_s": "#CCBB44", "tpot_s": "#228833", "ttft_s": "#4477AA", "e2e_s": "#AA3377"}
+QUERY_LATENCIES = (("latency_s", "query, to its last score"), ("queue_s", "of it in the queue"))
+"""Latencies of a ranking service, as metrics and in words."""
+
+LATENCY_SHORT = {
+    "itl_s": "ITL",
+    "tpot_s": "TPOT",
+    "ttft_s": "TTFT",
+    "e2e_s": "end to end",
+    "latency_s": "query",
+    "queue_s": "of it in the queue",
+}
+LATENCY_WORDS = {
+    "ttft_s": "time to\nfirst token",
+    "tpot_s": "time per\noutput token",
+    "e2e_s": "end to end",
+    "latency_s": "latency",
+    "queue_s": "of it in\nthe queue",
+}
+LATENCY_COLORS = {
+    "itl_s": "#CCBB44",
+    "tpot_s": "#228833",
+    "ttft_s": "#4477AA",
+    "e2e_s": "#AA3377",
+    "latency_s": "#4477AA",
+    "queue_s": "#AA3377",
+}
 
 
 _MOST_SHARERS = 3

@@ -27,7 +27,13 @@ RESOURCE_NAMES: Mapping[str, str] = {
 
 _WORTH_SAYING = 0.05
 _MOST_NAMED = 3
-_TIME_OF = {"training": "iteration time", "inference": "request time", "chakra": "iteration time"}
+_TIME_OF = {
+    "training": "iteration time",
+    "inference": "request time",
+    "chakra": "iteration time",
+    "ranking-training": "iteration time",
+    "ranking-inference": "query time",
+}
 
 
 def workload_sentence(outcome: Outcome, fabric: FabricReport | None = None) -> str:

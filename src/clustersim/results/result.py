@@ -178,6 +178,10 @@ class Result:
         """Return one row per request of an inference service."""
         return self.table(name, "requests")
 
+    def queries(self, name: str) -> pd.DataFrame:
+        """Return one row per query of a ranking service."""
+        return self.table(name, "queries")
+
     def iterations(self, name: str) -> pd.DataFrame:
         """Return one row per iteration of a training job."""
         return self.table(name, "iterations")

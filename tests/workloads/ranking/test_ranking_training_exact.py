@@ -103,7 +103,7 @@ def test_a_job_on_the_fabric_takes_what_plain_loops_say_of_its_collectives():
     program = made.job.program
     rows = {}
     for activity in world.trace.rows:
-        if activity.kind == "collective" or activity.lane == "dlrm/rank0/copy":
+        if activity.kind == "collective" or activity.label == "copy":
             rows.setdefault(activity.label, []).append(activity.end_s - activity.start_s)
     pace = made._pace(world)
     slowed = tuple(

@@ -101,6 +101,17 @@ def test_table_row_wise_sums_are_made_inside_the_node_first():
     assert across.sum() == 4 * vector
 
 
+def test_a_table_over_two_nodes_sends_a_sum_from_each():
+    entry = {"name": "t", "kind": "table-row-wise", "ranks": list(range(8))}
+    on = devices(12, per_node=4)
+    plan = plan_of([table(rows=800, dimension=16)], on=on, tables=[entry])
+    inside, across = plan.forward_exchanges(10.0)
+    vector = 10 * 16 * 4.0
+    assert inside[0, 1] == inside[4, 7] == 3 * vector
+    assert across[0, 8] == across[4, 8] == across[0, 4] == across[4, 0] == vector
+    assert across[8:].sum() == 0.0
+
+
 def test_table_row_wise_sends_an_eighth_of_row_wise_between_nodes_of_eight():
     tables = [table(rows=10**6, dimension=128)]
     on = devices(16, per_node=8)

@@ -7,6 +7,7 @@ from sharding_cases import devices, plan_of, some_devices, some_tables, table
 
 from clustersim.errors import CannotRunError, InputError
 from clustersim.workloads.ranking.sharding.shard import EVERY_RANK
+from clustersim.workloads.ranking.sharding.summary import plan_summary
 
 DCN_V2 = [
     table(f"t{n}", rows=rows, dimension=128, pooling=float(hot))
@@ -85,6 +86,32 @@ def test_what_is_said_of_tables_holds_and_the_rest_goes_around_it():
     assert all(len(ranks) == 1 and ranks[0] not in (0, 1) for n, ranks in by_table.items() if n != 3)
 
 
+def test_table_row_wise_over_two_nodes_is_on_all_their_gpus():
+    entry = {"name": "t3", "kind": "table-row-wise", "parts": 8}
+    plan = plan_of(DCN_V2, on=devices(16), tables=[entry], batch=864.0)
+    ranks = [shard.rank for shard in plan.shards if shard.table == 3]
+    nodes = {rank // 4 for rank in ranks}
+    assert len(ranks) == 8
+    assert ranks == [rank for node in sorted(nodes) for rank in range(4 * node, 4 * node + 4)]
+
+
+def test_hugectrs_cost_plans_over_nodes():
+    on = devices(32, per_node=8)
+    plan = plan_of(DCN_V2, on=on, batch=864.0, cost="lookups", replicate_below="1 MB")
+    for number, placement in enumerate(plan.placements[:5]):
+        ranks = {shard.rank for shard in plan.shards if shard.table == number}
+        assert placement.grid == "table-row-wise"
+        assert len(ranks) == 8 * len({rank // 8 for rank in ranks})
+    assert len({shard.rank for shard in plan.shards if shard.table == 3}) > 8
+
+
+def test_the_summary_says_kinds_memory_and_imbalance():
+    lines = plan_summary(plan_of(DCN_V2, on=devices(8, per_node=8), batch=6912.0)).splitlines()
+    assert lines[0] == "6 tables over 8 ranks, 8 per node: 3 table-wise, 3 row-wise"
+    assert lines[-1].startswith("predicted per batch: slowest rank 7 ")
+    assert lines[-1].endswith("imbalance 1.03")
+
+
 def test_a_grid_of_shards_of_ones_own():
     shards = [
         {"rank": rank, "rows": [low, high], "columns": [first, first + 64]}
@@ -117,6 +144,14 @@ WRONG_ENTRIES = {
     "a row too many": (
         shards_of({"rank": 0, "rows": [0, 100]}),
         r"rows 0 to 100 of 't5', which has rows 0 to 99",
+    ),
+    "more parts than GPUs": (
+        {"name": "t1", "kind": "row-wise", "parts": 9},
+        r"sharding\.tables\[0\]: 9 parts, but at most 8 are possible",
+    ),
+    "half a node": (
+        {"name": "t1", "kind": "table-row-wise", "parts": 6},
+        r"6 parts are no whole nodes of 4 GPUs",
     ),
     "no column": (shards_of({"rank": 0, "columns": [3, 3]}), r"columns 3 to 3 of 't5'"),
 }

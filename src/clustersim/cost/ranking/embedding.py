@@ -37,11 +37,11 @@ _POSITION_BYTES = 4
 """Which bag a sorted index came from (FBGEMM's `infos`)."""
 
 MEMORY_ATOM_BYTES = 64
-"""Least that a scattered read takes from memory (the L2 fetch granularity of NVIDIA GPUs from Ampere on)."""
-CACHE_LINE_BYTES = 128
-"""Least that a scattered read takes of the cache's rate: one line per row, however short.
+"""Least that a scattered read takes from memory (L2 fetch granularity of NVIDIA GPUs from Ampere on)."""
+LEAST_CACHE_BYTES = 104
+"""Least that a row takes of the cache's rate, however short.
 
-FBGEMM's look-ups of 32 to 128 fp32 elements in cached tables all move 4.3 to 4.7 TB/s, those of 16 elements
+FBGEMM's look-ups of 32 to 128 fp32 elements in cached tables all move 4.3 to 4.7 TB/s; those of 16 elements
 take as long as if they had 26 (meta-pytorch/torchrec pull request 2365)."""
 
 _ALL = slice(None)
@@ -137,7 +137,7 @@ def lookup_bytes(
     *Equation.* n look-ups of rows of b bytes, in B bags, with m outputs of d elements of e bytes:
     n·8 + B·8 (indices and offsets) + r·b (rows) + m·d·e (outputs); with weights n·4 more. r rows come
     from memory (`RowWork.rows_read`); n go through the cache. A scattered row counts for 64
-    bytes of memory and 128 of cache traffic at least. FLOPs n·d, twice that with weights.
+    bytes of memory and 104 of cache traffic at least. FLOPs n·d, twice that with weights.
 
     Parameters
     ----------
@@ -155,7 +155,7 @@ def lookup_bytes(
     return MovedBytes(
         least=streamed + read * work.row_bytes,
         memory=streamed + read * np.maximum(work.row_bytes, MEMORY_ATOM_BYTES),
-        cache=streamed + work.lookups * np.maximum(work.row_bytes, CACHE_LINE_BYTES),
+        cache=streamed + work.lookups * np.maximum(work.row_bytes, LEAST_CACHE_BYTES),
         flops=work.lookups * work.columns * (2.0 if weighted else 1.0),
     )
 
@@ -194,7 +194,7 @@ def update_bytes(
     return MovedBytes(
         least=least,
         memory=gradients * np.maximum(gradient, MEMORY_ATOM_BYTES) + 2.0 * distinct * padded + indices,
-        cache=work.lookups * np.maximum(gradient, CACHE_LINE_BYTES) + 2.0 * distinct * padded + indices,
+        cache=work.lookups * np.maximum(gradient, LEAST_CACHE_BYTES) + 2.0 * distinct * padded + indices,
         flops=work.lookups * work.columns,
     )
 

@@ -43,23 +43,41 @@ class ResultPlots:
 
         return pipeline(self.result, name, replica=replica)
 
+    def ranks(self, name: str) -> Picture:
+        """Draw what each rank of a ranking job looks up, and the parts of its step."""
+        from clustersim.report.plots.ranks import ranks
+
+        return ranks(self.result, name)
+
     def memory(self, name: str) -> Picture:
-        """Draw what fills the memory of the GPUs of each stage of a training job."""
+        """Draw what fills the memory of the GPUs of each stage, or rank, of a training job."""
         from clustersim.report.plots.memory import memory
 
         return memory(self.result, name)
 
     def latency_cdf(self, name: str) -> Picture:
-        """Draw the distributions of TTFT, TPOT, times between tokens and end-to-end time of a service."""
+        """Draw the distributions of the latencies of a service, of requests or of queries."""
         from clustersim.report.plots.latency_cdf import latency_cdf
 
         return latency_cdf(self.result, name)
 
     def latency_timeline(self, name: str) -> Picture:
-        """Draw TTFT and TPOT of each request over the time of its arrival."""
+        """Draw the latency of each request, or query, over the time of its arrival."""
         from clustersim.report.plots.latency_timeline import latency_timeline
 
         return latency_timeline(self.result, name)
+
+    def query_time(self, name: str) -> Picture:
+        """Draw where the time of the queries of a ranking service goes, of all and of the slowest."""
+        from clustersim.report.plots.query_time import query_time
+
+        return query_time(self.result, name)
+
+    def batches(self, name: str) -> Picture:
+        """Draw how large the batches of a ranking service are, and how long they take."""
+        from clustersim.report.plots.batches import batches
+
+        return batches(self.result, name)
 
     def kv_occupancy(self, name: str) -> Picture:
         """Draw how full the KV cache was, and the batch, over time and by replica."""
@@ -156,9 +174,17 @@ class ResultPlots:
                 yield "gantt", self.gantt
         if rows.get("memory"):
             yield "memory", self.memory
+        if rows.get("ranks", 0) > 1 and "iteration_s.mean" in self.result.outcomes[name].metrics:
+            yield "ranks", self.ranks
         if rows.get("requests") and "e2e_s.mean" in self.result.outcomes[name].metrics:
             yield "latency_cdf", self.latency_cdf
             yield "latency_timeline", self.latency_timeline
+        if rows.get("queries") and "latency_s.mean" in self.result.outcomes[name].metrics:
+            yield "latency_cdf", self.latency_cdf
+            yield "latency_timeline", self.latency_timeline
+            yield "query_time", self.query_time
+        if rows.get("batches"):
+            yield "batches", self.batches
         if rows.get("steps"):
             yield "kv_occupancy", self.kv_occupancy
             yield "engine_use", self.engine_use

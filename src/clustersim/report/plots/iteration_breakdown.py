@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from clustersim.results import Result
     from clustersim.workloads.base import Table
 
-__all__ = ["iteration_breakdown"]
+__all__ = ["PART_COLORS", "iteration_breakdown"]
 
-_COLORS = {
+PART_COLORS = {
     "compute_s": BLUE,
     "bubble_s": CYAN,
     "exposed_tensor_s": RED,
@@ -55,6 +55,7 @@ _COLORS = {
     "exposed_host_rows_s": "#777711",
     "input_stall_s": "#225566",
 }
+"""Of the parts of an iteration, in every picture that shows them."""
 _PARTS = tuple(
     part
     for whole in BREAKDOWN
@@ -93,7 +94,7 @@ def iteration_breakdown(result: Result, name: str) -> Picture:
     for column, words in _parts_of(table):
         share = float(parts[column].sum()) / total
         if share:
-            values, color = parts[column] * factor, _COLORS[column]
+            values, color = parts[column] * factor, PART_COLORS[column]
             label = f"{words}, {percent(share)}"
             axes.bar(first, values, width, bottom, color=color, edgecolor=color, lw=0.2, label=label)
             bottom += values

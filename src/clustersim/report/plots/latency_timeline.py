@@ -18,30 +18,62 @@ if TYPE_CHECKING:
 
 __all__ = ["latency_timeline"]
 
-_SHOWN = ("ttft_s", "tpot_s")
+_SHOWN = {"requests": ("ttft_s", "tpot_s"), "queries": ("latency_s", "queue_s")}
+"""Columns of each table that a service may have."""
+_MOST_POINTS = 40_000
+_SHORTEST = 1e-3
+"""Of the longest."""
 _MOST_WINDOWS = 60
 _LEAST_IN_WINDOW = 20
 
 
 @house_style
 def latency_timeline(result: Result, name: str) -> Picture:
-    """Draw TTFT and TPOT of each request at its arrival, with the median and p99 of windows."""
-    table = result.outcome(name).tables.get("requests")
-    if table is None or not np.isfinite(table["ttft_s"]).any():
-        raise InputError(f"'{name}' has no finished requests to draw")
-    picture, panels = stacked_picture(len(_SHOWN), 8.6, 2.5)
-    for axes, column in zip(panels, _SHOWN, strict=True):
-        valid = np.isfinite(table[column]) & (table[column] > 0)
+    """Draw latencies of each request, or query, at its arrival, with the median and p99 of windows.
+
+    Of requests TTFT and TPOT; of queries the whole latency and, where any waited, the wait in the queue.
+    """
+    tables = result.outcome(name).tables
+    what = "queries" if "queries" in tables else "requests"
+    table = tables.get(what, {})
+    shown = [column for column in _SHOWN[what] if column in table and _drawable(table[column]).any()]
+    if not shown:
+        raise InputError(f"'{name}' has no finished {what} to draw")
+    picture, panels = stacked_picture(len(shown), 8.6, 2.5)
+    for axes, column in zip(panels, shown, strict=True):
+        valid = _drawable(table[column])
         arrival_s, values = table["arrival_s"][valid], table[column][valid]
-        alpha = float(np.clip(900 / max(len(values), 1), 0.08, 0.7))
-        color = LATENCY_COLORS[column]
-        axes.scatter(arrival_s, values, s=5, color=color, alpha=alpha, lw=0, rasterized=len(values) > 2000)
-        _windows(axes, arrival_s, values, color)
+        _points(axes, arrival_s, values, LATENCY_COLORS[column])
+        _windows(axes, arrival_s, values, LATENCY_COLORS[column])
         axes.set(yscale="log", ylabel=LATENCY_WORDS[column])
+        axes.set_ylim(bottom=_least(values))
         log_seconds(axes.yaxis)
-    panels[0].set_title(f"{name}: latency of each request by arrival")
+    panels[0].set_title(
+        f"{name}: latency of {'each query' if what == 'queries' else 'each request'} by arrival"
+    )
     time_axis(panels[-1], "time of arrival")
     return picture
+
+
+def _drawable(values: np.ndarray) -> np.ndarray:
+    """Which values have a place on a logarithmic axis."""
+    drawable: np.ndarray = np.isfinite(values) & (values > 0)
+    return drawable
+
+
+def _least(values: np.ndarray) -> float:
+    """Where an axis begins, at the latest: short waits do not squeeze what matters."""
+    return float(max(0.8 * values.min(), values.max() * _SHORTEST))
+
+
+def _points(axes: Axes, arrival_s: np.ndarray, values: np.ndarray, color: str) -> None:
+    """Draw a point for each value; of very many the largest hundredth, and of the others every so many."""
+    if len(values) > _MOST_POINTS:
+        chosen = values >= np.percentile(values, 99)
+        chosen[:: -(-len(values) // _MOST_POINTS)] = True
+        arrival_s, values = arrival_s[chosen], values[chosen]
+    alpha = float(np.clip(900 / max(len(values), 1), 0.08, 0.7))
+    axes.scatter(arrival_s, values, s=5, color=color, alpha=alpha, lw=0, rasterized=len(values) > 2000)
 
 
 def _windows(axes: Axes, arrival_s: np.ndarray, values: np.ndarray, color: str) -> None:

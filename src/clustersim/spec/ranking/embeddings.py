@@ -57,6 +57,8 @@ class RemoteEmbeddings(SpecModel):
     slowest."""
     nodes: Annotated[tuple[Annotated[int, Field(ge=0)], ...], LIST, Field(min_length=1)] | None = None
     """Nodes of the cluster, from 0, whose hosts they are, in this order. Default: the last ones."""
+    balance: Literal["capacity", "load"] = "capacity"
+    """What the servers have alike much of: bytes of tables, or bytes that a sample reads and sends."""
     lookup_overhead: TimeQuantity | None = None
     """Of a server for each request, before it reads rows. Default: that of the pool's `processor`."""
 

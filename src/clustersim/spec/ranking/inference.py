@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from clustersim.spec._base import FieldError, InputPath, SpecModel
+from clustersim.spec._base import LIST, FieldError, InputPath, SpecModel
 from clustersim.spec.arrivals import (
     ClientArrivals,
     ClosedLoopArrivals,
@@ -17,8 +17,11 @@ from clustersim.spec.arrivals import (
 )
 from clustersim.spec.economics import RunningCostSpec
 from clustersim.spec.ranking.candidates import CandidatesSpec
+from clustersim.spec.ranking.experiment import RankingExperimentSpec
+from clustersim.spec.ranking.model_push import ModelPushSpec
 from clustersim.spec.ranking.objectives import RankingSloSpec
 from clustersim.spec.ranking.pool import RankingPoolSpec
+from clustersim.spec.ranking.stages import RankingStageSpec
 from clustersim.spec.traffic import TrafficSpec
 from clustersim.units import TIME, TimeQuantity, quantity
 
@@ -60,6 +63,12 @@ class RankingInferenceSpec(RankingPoolSpec):
     """How many candidates each query has; needed unless the arrivals are a trace."""
     slo: RankingSloSpec = RankingSloSpec()
     """Objective that attainment and goodput are counted against."""
+    stages: Annotated[tuple[RankingStageSpec, ...], LIST] = ()
+    """Stages that come before the service's own model, in order: each passes on the best candidates."""
+    experiment: RankingExperimentSpec | None = None
+    """Another model that some of the queries are ranked by, in place of the service's own."""
+    push: ModelPushSpec | None = None
+    """New weights for the replicas of the service's own model while they serve."""
     traffic: TrafficSpec = TrafficSpec()
     """How its bytes compete with those of other workloads."""
     economics: RunningCostSpec = RunningCostSpec()
@@ -73,6 +82,25 @@ class RankingInferenceSpec(RankingPoolSpec):
     """Send no more than this many queries."""
     warmup: TimeQuantity = quantity("0 s", TIME)
     """Queries that arrive earlier than this after `start` are served but not counted."""
+
+    @property
+    def pools(self) -> tuple[RankingPoolSpec, ...]:
+        """Replicas of the service's own model, of each stage before it, and of an experiment's variant."""
+        variant = () if self.experiment is None else (self.experiment.variant,)
+        return (self, *self.stages, *variant)
+
+    @model_validator(mode="after")
+    def _stages_differ(self) -> Self:
+        taken = {"rank": "the last stage", "variant": "the other model of an experiment"}
+        for index, stage in enumerate(self.stages):
+            if stage.name in taken:
+                message = f"'{stage.name}' is the name of {taken[stage.name]}; take another"
+                raise FieldError(message, "stages", index, "name")
+            taken[stage.name] = f"stages[{index}]"
+        shares = sum(stage.latency_share or 0.0 for stage in self.stages)
+        if shares >= 1.0:
+            raise FieldError(f"shares of {shares:g} leave nothing of 'slo.latency' for the last stage", "stages")
+        return self
 
     @model_validator(mode="after")
     def _candidates_are_known(self) -> Self:

@@ -113,8 +113,8 @@ class ShardingSpec(SpecModel):
     """File with a plan of one's own in place of `plan` and `tables`: where each table is."""
     cost: PlannerCost = "kernels"
     """What the planner balances: `kernels`, the seconds of look-ups, updates and exchanges as simulated;
-    `torchrec`, the seconds of TorchRec's estimator with its constants; `lookups`, rows looked up, as
-    HugeCTR's."""
+    `torchrec`, the seconds of TorchRec's estimator with its constants; `lookups`, rows looked up and vectors
+    sent, as HugeCTR's does: with several nodes each table is on all GPUs of one node or more."""
     place: TablePlace = "hbm"
     """Where rows are: `hbm`, GPU memory; `uvm-cached`, host memory with the hottest in GPU memory; `uvm`,
     host memory, read by the GPU row by row; `host`, host memory, looked up by the host."""

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from clustersim.errors import CannotRunError
 from clustersim.spec.scenario import Scenario
 from clustersim.study.executor import usable_cores
-from clustersim.study.radar.elasticity import RESOURCES, elasticities
+from clustersim.study.radar.elasticity import elasticities
+from clustersim.study.radar.memory_axis import Variant, memory_axis, memory_variants, shadow_price
 from clustersim.study.radar.needs import needs
 from clustersim.study.radar.reruns import measured, rerun_variants
 from clustersim.study.radar.result import Profile, Radar
-from clustersim.study.radar.what_if import WHAT_IF, curves, what_if_variants
+from clustersim.study.radar.what_if import curves, what_if_variants
 from clustersim.study.radar.workload import Scenarios, Subject, subjects
 from clustersim.study.records import RunRecord, RunStore
 from clustersim.study.running import run_all
@@ -22,9 +24,8 @@ __all__ = ["Progress", "radar"]
 Progress = Callable[[float, float], None]
 """Called with the fraction of the runs that is done and the simulated seconds of all of them."""
 
-Variants = dict[tuple[str, float], Scenario]
-"""The scenario of a subject with one resource changed, by resource and factor."""
-
+_FIRST = 0.05
+"""Part of the bar for the scenarios as they are; what comes after them is known only then."""
 _WORTH_A_PROCESS_S = 2.0
 """Where no run takes longer than this, one after the other is quicker than a process for each."""
 
@@ -36,6 +37,7 @@ def radar(
     seed: int | None = None,
     check: bool = True,
     what_if: bool = True,
+    memory: bool = True,
     jobs: int | None = None,
     store: Path | str | None = None,
     progress: Progress | None = None,
@@ -61,6 +63,8 @@ def radar(
         Run again with each resource 5 % slower and faster, under common random numbers.
     what_if
         Run again with each resource half, twice and four times as fast (memory: as large).
+    memory
+        Run again with a tenth less and a tenth more memory, planned anew, for the worth of memory.
     jobs
         Processes at once. Default: one per core, or this process alone where runs are quick. The answer does
         not depend on it.
@@ -85,12 +89,7 @@ def radar(
     >>> picture = cs.radar().plot.radar()  # doctest: +SKIP
     """
     found = _seeded(subjects(scenarios, workloads=workloads), seed)
-    runs = _Runs(
-        expected=len(found) * (1 + 2 * len(RESOURCES) * check + 3 * len(WHAT_IF) * what_if),
-        jobs=jobs,
-        store=None if store is None else RunStore(store),
-        progress=progress,
-    )
+    runs = _Runs(jobs=jobs, store=None if store is None else RunStore(store), progress=progress)
     records = runs.all([subject.scenario for subject in found])
     failures = [_failure(subject, record) for subject, record in zip(found, records, strict=True)]
     if all(failures):
@@ -98,12 +97,12 @@ def radar(
     able = [
         (subject, record) for subject, record, why in zip(found, records, failures, strict=True) if not why
     ]
-    wanted = [_variants(subject, check=check, what_if=what_if) for subject, _ in able]
-    again = iter(runs.all([scenario for variants in wanted for scenario in variants.values()]))
+    wanted = [_again(subject, check=check, what_if=what_if, memory=memory) for subject, _ in able]
+    again = iter(runs.all([scenario for each in wanted for scenario in each.all]))
     return Radar(
         profiles=tuple(
-            _profile(subject, record, {key: next(again) for key in variants})
-            for (subject, record), variants in zip(able, wanted, strict=True)
+            _profile(subject, record, each.filled(again))
+            for (subject, record), each in zip(able, wanted, strict=True)
         ),
         failed={subject.label: why for subject, why in zip(found, failures, strict=True) if why},
     )
@@ -128,19 +127,37 @@ def _failure(subject: Subject, record: RunRecord) -> str:
     return ""
 
 
-def _variants(subject: Subject, *, check: bool, what_if: bool) -> Variants:
-    """Return the scenarios to run again."""
-    found: Variants = {}
-    if check:
-        found |= rerun_variants(subject.scenario)
-    if what_if:
-        found |= what_if_variants(subject.scenario)
-    return found
+class _Again(NamedTuple):
+    """What to run again for one subject: scenarios, or the records of them.
+
+    `speeds` by resource and factor, `memories` by factor on the memory and plan.
+    """
+
+    speeds: dict[tuple[str, float], Any]
+    memories: dict[Variant, Any]
+
+    @property
+    def all(self) -> list[Any]:
+        """All of them, in order."""
+        return [*self.speeds.values(), *self.memories.values()]
+
+    def filled(self, records: Iterator[RunRecord]) -> _Again:
+        """Return the same with the next records in place of the scenarios."""
+        return _Again(
+            {key: next(records) for key in self.speeds}, {key: next(records) for key in self.memories}
+        )
 
 
-def _profile(subject: Subject, record: RunRecord, again: Mapping[tuple[str, float], RunRecord]) -> Profile:
-    objectives = {key: value for key, each in again.items() if (value := subject.objective(each))}
-    reasons = {key: each.error for key, each in again.items() if each.error}
+def _again(subject: Subject, *, check: bool, what_if: bool, memory: bool) -> _Again:
+    speeds = rerun_variants(subject.scenario) if check else {}
+    speeds |= what_if_variants(subject.scenario) if what_if else {}
+    return _Again(speeds, memory_variants(subject) if memory else {})
+
+
+def _profile(subject: Subject, record: RunRecord, again: _Again) -> Profile:
+    runs: dict[tuple[str, float], RunRecord] = again.speeds
+    objectives = {key: value for key, each in runs.items() if (value := subject.objective(each))}
+    reasons = {key: each.error for key, each in runs.items() if each.error}
     need, now = needs(subject, record), subject.objective(record)
     assert need is not None
     assert now is not None
@@ -148,6 +165,8 @@ def _profile(subject: Subject, record: RunRecord, again: Mapping[tuple[str, floa
         subject=subject,
         elasticities=elasticities(record.shares[subject.workload]),
         need=need,
+        memory=memory_axis(need),
+        price=shadow_price(subject, again.memories) if again.memories else None,
         measured=measured(objectives, base=now),
         curves=curves(now, objectives, reasons),
         facts=record.facts[subject.workload],
@@ -158,10 +177,7 @@ def _profile(subject: Subject, record: RunRecord, again: Mapping[tuple[str, floa
 class _Runs:
     """Runs of a radar, some after the others; what was run once is not run again."""
 
-    def __init__(
-        self, *, expected: int, jobs: int | None, store: RunStore | None, progress: Progress | None
-    ) -> None:
-        self._expected = expected
+    def __init__(self, *, jobs: int | None, store: RunStore | None, progress: Progress | None) -> None:
         self._jobs = jobs
         self._store = store
         self._progress = progress
@@ -181,7 +197,8 @@ class _Runs:
         return usable_cores() if longest_s > _WORTH_A_PROCESS_S else 1
 
     def _report(self, found: Mapping[str, RunRecord], count: int) -> None:
-        if self._progress is not None:
-            known = [*self._done, *found.values()]
-            fraction = min(1.0, len(known) / max(self._expected, 1))
-            self._progress(fraction, sum(record.simulated_s for record in known))
+        if self._progress is None:
+            return
+        share = len(found) / max(count, 1)
+        fraction = _FIRST * share if not self._done else _FIRST + (1.0 - _FIRST) * share
+        self._progress(fraction, sum(record.simulated_s for record in (*self._done, *found.values())))

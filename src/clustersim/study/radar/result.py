@@ -13,6 +13,7 @@ from clustersim.engine.trace import COMPUTE, MEMORY_BANDWIDTH, NETWORK_LATENCY
 from clustersim.errors import InputError, did_you_mean
 from clustersim.results.attribution import NETWORK_BANDWIDTH
 from clustersim.study.radar.elasticity import MEMORY_CAPACITY
+from clustersim.study.radar.memory_axis import MemoryAxis, ShadowPrice
 from clustersim.study.radar.needs import Need
 from clustersim.study.radar.reruns import Measured
 from clustersim.study.radar.what_if import Curve
@@ -41,6 +42,10 @@ class Profile:
         Resource to its share of the workload's time; they sum to 1.
     need
         Per unit of work, and how well the devices are used.
+    memory
+        Devices that it needs for memory and for speed; None where they are not known.
+    price
+        What a tenth more or less memory is worth; None without reruns.
     measured
         Resource to the elasticity that reruns with it 5 % slower and faster found; empty without them.
     curves
@@ -54,6 +59,8 @@ class Profile:
     subject: Subject
     elasticities: Mapping[str, float]
     need: Need
+    memory: MemoryAxis | None
+    price: ShadowPrice | None
     measured: Mapping[str, Measured]
     curves: Mapping[str, Curve]
     facts: Mapping[str, float | str]
@@ -231,6 +238,8 @@ def _need_row(profile: Profile) -> dict[str, Any]:
         "purpose": profile.subject.purpose,
         **vars(need),
         "memory_per_flop": need.memory_per_flop,
+        "memory_pressure": None if profile.memory is None else profile.memory.pressure,
+        "memory_worth": None if profile.price is None else profile.price.elasticity,
     }
 
 

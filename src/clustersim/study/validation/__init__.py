@@ -13,7 +13,8 @@ def registry() -> dict[str, Validation]:
     from clustersim.study.validation.data_parallel import DATA_PARALLEL
     from clustersim.study.validation.inference.validation import INFERENCE
     from clustersim.study.validation.kernels.validation import KERNELS
+    from clustersim.study.validation.ranking.validation import RANKING
     from clustersim.study.validation.training.validation import TRAINING
 
-    known = (COLLECTIVES, DATA_PARALLEL, INFERENCE, KERNELS, TRAINING)
+    known = (COLLECTIVES, DATA_PARALLEL, INFERENCE, KERNELS, RANKING, TRAINING)
     return {validation.name: validation for validation in known}

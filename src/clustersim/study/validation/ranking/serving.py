@@ -16,10 +16,7 @@ from clustersim.study.validation.framework import Row
 from clustersim.study.validation.ranking.serving_row import METRICS, RankingServingRow, read_row
 from clustersim.study.validation.ranking.serving_service import simulate
 
-__all__ = ["GOALS", "by_metric", "predict_serving_rows"]
-
-GOALS: Mapping[str, float] = {"queries/s": 0.20, "samples/s": 0.20, "latency_p99": 0.20}
-"""Mean absolute errors that the model is meant to keep, by figure."""
+__all__ = ["by_metric", "predict_serving_rows"]
 
 _ROWS_PER_PROCESS = 12
 """Rows that are worth a process of their own."""

@@ -24,6 +24,8 @@ _SATURATED_BATCHES = 24
 _POISSON_QUERIES = 40_000
 _WARMUP_QUERIES = 4_000
 _CLIENT_QUERIES = 200
+_ROOM_OF_TABLES = 0.8
+"""Share of device memory for tables of which a row does not say how much of them the device holds."""
 _MEAN_CANDIDATES = 270.0
 _DEFAULT_BATCH = 8192
 
@@ -132,7 +134,17 @@ def _embeddings(row: RankingServingRow, topology: Topology) -> dict[str, Any]:
         }
     if row.device_memory is not None:
         return _smallest_tables(row, row.device_memory * topology.memory_bytes(topology.gpus[0]))
-    return {"kind": "local", "precision": row.embeddings}
+    return _as_much_as_fits(row, _ROOM_OF_TABLES * topology.memory_bytes(topology.gpus[0]))
+
+
+def _as_much_as_fits(row: RankingServingRow, room_bytes: float) -> dict[str, Any]:
+    """Return all rows in device memory, or the hottest of them where there is no room for all."""
+    from clustersim import catalog
+
+    table_bytes = catalog.ranking_model(row.model).embedding_bytes(row.embeddings)
+    if table_bytes <= room_bytes:
+        return {"kind": "local", "precision": row.embeddings}
+    return {"kind": "cached", "precision": row.embeddings, "fraction": room_bytes / table_bytes}
 
 
 def _smallest_tables(row: RankingServingRow, room_bytes: float) -> dict[str, Any]:
@@ -169,11 +181,15 @@ def _load(row: RankingServingRow) -> dict[str, Any]:
     if row.saturated:
         samples = row.samples or _MEAN_CANDIDATES
         queries = _SATURATED_BATCHES * (row.max_samples or _DEFAULT_BATCH) / samples
-        arrivals = {"kind": "fixed", "rate": f"{_AT_ONCE_PER_S:.0f}/s"}
-        return {"arrivals": arrivals, "queries": max(2 * _SATURATED_BATCHES, round(queries))}
+        return {
+            "arrivals": {"kind": "fixed", "rate": f"{_AT_ONCE_PER_S:.0f}/s"},
+            "queries": max(2 * _SATURATED_BATCHES, round(queries)),
+        }
     if row.concurrency is not None:
-        arrivals = {"kind": "closed-loop", "clients": row.concurrency}
-        return {"arrivals": arrivals, "queries": _CLIENT_QUERIES * row.concurrency}
+        return {
+            "arrivals": {"kind": "closed-loop", "clients": row.concurrency},
+            "queries": _CLIENT_QUERIES * row.concurrency,
+        }
     assert row.rate_per_s is not None
     return {
         "arrivals": {"kind": "poisson", "rate": f"{row.rate_per_s!r}/s"},

@@ -15,6 +15,8 @@ from clustersim.study.validation.ranking.training_row import RankingTrainingRow
 __all__ = ["hardware_of"]
 
 _DOMAINS = re.compile(r"\bnvl\s*-?(?:72|36)\b|\bgb[23]00\b", re.IGNORECASE)
+_DIRECT = "PCIe with P2P"
+_DIRECT_SAID = "GPUs copy to each other over PCIe switches, as in servers that are set up for MLPerf"
 _ETHERNET = re.compile(r"ethernet|roce|\d+\s*gbe\b|infiniband", re.IGNORECASE)
 
 
@@ -31,7 +33,7 @@ def hardware_of(row: RankingTrainingRow) -> Hardware:
 
     Submitters describe links in words that contradict their GPU (`NVLINK 3.0` of H100), or leave the rate
     of the network out (`Infiniband`): then the links are those that the GPU and the node type come with,
-    and `Hardware.assumed` says so.
+    and `Hardware.assumed` says so. GPUs of MLPerf's PCIe servers copy to each other directly.
 
     Raises
     ------
@@ -40,6 +42,20 @@ def hardware_of(row: RankingTrainingRow) -> Hardware:
     """
     if _DOMAINS.search(f"{row.gpu} {row.system}"):
         return _one_domain(row)
+    found = _first_understood(row)
+    if found.is_staged and row.table.startswith("MLPerf"):
+        return replace(_one(row, _DIRECT, row.nodes_of), assumed=(*found.assumed, _DIRECT_SAID))
+    return found
+
+
+def _first_understood(row: RankingTrainingRow) -> Hardware:
+    """Return the hardware by the first reading that makes sense.
+
+    Raises
+    ------
+    InputError
+        With what the words themselves are refused for.
+    """
     refused: InputError | None = None
     for words in _readings(row):
         try:

@@ -72,4 +72,5 @@ class OnePool:
 def visits_of(name: str, plan: PoolPlan, pool: RankingPool, *, origin: np.ndarray | None = None) -> Visits:
     """Return what a pool did; see `Visits`."""
     devices = sum(len(replica.devices) for replica in plan.replicas)
-    return Visits(name, pool.queries, pool.log, tuple(plan.profiles), devices, origin)
+    profiles = tuple(plan.profiles)
+    return Visits(name, pool.queries, pool.log, profiles, devices, pool.paths.seconds(), origin)

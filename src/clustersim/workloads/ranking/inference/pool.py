@@ -10,6 +10,7 @@ import simpy
 from clustersim.spec.ranking.pool import RankingRoutingPolicy
 from clustersim.workloads.ranking.inference.queries import Queries
 from clustersim.workloads.ranking.inference.replica.batch_log import BatchLog
+from clustersim.workloads.ranking.inference.replica.paths import QueryPaths
 from clustersim.workloads.ranking.inference.replica.profile import BatchTimer
 from clustersim.workloads.ranking.inference.replica.replica import RankingReplica
 from clustersim.workloads.ranking.inference.replica.rules import Rules
@@ -87,6 +88,7 @@ class RankingPool:
         self._router = make_router(routing, streams("routing"))
         self.queries = Queries()
         self.log = BatchLog()
+        self.paths = QueryPaths()
         self.workers = workers
         self.loads = ReplicaLoads(len(workers))
         self.replicas = [
@@ -100,6 +102,7 @@ class RankingPool:
                 log=self.log,
                 answered=self._done,
                 rng=streams(f"scatter-{number}"),
+                paths=self.paths,
             )
             for number, (those, timer) in enumerate(zip(workers, timers, strict=True))
         ]
@@ -115,7 +118,8 @@ class RankingPool:
         queries, loads = self.queries, self.loads
         row = queries.add(arrival_s, samples)
         replica = self._router.choose(row, loads)
-        queries.submitted_s[row] = self._env.now
+        now_s = queries.submitted_s[row] = self._env.now
+        self.paths.arrived(row, arrival_s=arrival_s, now_s=now_s)
         queries.replica[row] = replica
         loads.requests[replica] += 1
         loads.work[replica] += samples

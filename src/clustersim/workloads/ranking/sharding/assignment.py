@@ -89,7 +89,8 @@ class Assignment:
 def least_loaded_first(items: Sequence[Item], loads: list[float], free: list[float]) -> list[int] | Item:
     """Give each item, dearest first, to the place with least to do that has room for it.
 
-    Of equal places the first takes it, so that the same input gives the same plan.
+    Parts of one table go to different places. Of equal places the first takes the item, so that the
+    same input gives the same plan.
 
     **Source:** Graham, SIAM J. Appl. Math. 17, 1969 (longest processing time first): at most
     4/3 − 1/(3·places) of the best balance where memory does not bind. TorchRec's `GreedyPerfPartitioner`
@@ -99,11 +100,12 @@ def least_loaded_first(items: Sequence[Item], loads: list[float], free: list[flo
     smallest = min((item.memory_bytes for item in items), default=0.0)
     queue = [(load, place) for place, load in enumerate(loads)]
     heapq.heapify(queue)
+    parts_at: dict[int, set[int]] = {}
     chosen = [0] * len(items)
     for n in order:
         item = items[n]
-        passed = []
-        while queue and free[queue[0][1]] < item.memory_bytes:
+        passed, having = [], parts_at.setdefault(item.key[0], set())
+        while queue and (free[queue[0][1]] < item.memory_bytes or queue[0][1] in having):
             entry = heapq.heappop(queue)
             if free[entry[1]] >= smallest:
                 passed.append(entry)
@@ -111,6 +113,7 @@ def least_loaded_first(items: Sequence[Item], loads: list[float], free: list[flo
             return item
         load, place = queue[0]
         chosen[n] = place
+        having.add(place)
         free[place] -= item.memory_bytes
         heapq.heapreplace(queue, (load + item.seconds, place))
         for entry in passed:

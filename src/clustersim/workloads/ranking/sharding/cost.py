@@ -85,7 +85,7 @@ class KernelCost:
         indices = (work.lookups * INDEX_BYTES + work.bags * LENGTH_BYTES) / devices.ranks
         group = devices.ranks_per_node
         inside = outputs * (group - 1) / group / devices.scale_up_bytes_per_s
-        across = outputs * work.part * (devices.nodes - 1) / devices.nodes / devices.scale_out_bytes_per_s
+        across = outputs / group * (devices.nodes - 1) / devices.nodes / devices.scale_out_bytes_per_s
         seconds: Numbers = indices * devices.exchange_s(1.0) + self._passes() * (inside + across)
         return seconds
 
@@ -108,7 +108,8 @@ class LookupCost:
 
     *Equation.* n·b/W + m·d·a/(4·N) for n look-ups of rows of b bytes and m outputs of d columns of a bytes:
     memory rate W, and rate N to the others of the node, or to other nodes where there are some. In units of
-    one row read: hotness + mem_comm_bw_ratio/mem_comm_work_ratio per vector, with W/N and 8/2.
+    one row read: hotness + mem_comm_bw_ratio/mem_comm_work_ratio per vector, with W/N and 8/2. Of a table
+    over the GPUs of a node, each sends its share between nodes.
 
     **Source:** NVIDIA-Merlin/HugeCTR samples/dlrm/sharding/planner.py and train.py.
     """
@@ -122,6 +123,7 @@ class LookupCost:
         rate = devices.scale_up_bytes_per_s if devices.nodes == 1 else devices.scale_out_bytes_per_s
         read = work.lookups * work.row_bytes / devices.accelerator.memory_bandwidth_bytes_per_s
         sent = work.outputs * work.columns * element_bytes(self.exchange_precision)
+        sent = np.where(shards.in_node, sent / devices.ranks_per_node, sent)
         return read + np.where(shards.replicated, 0.0, sent / (_WORK_RATIO * rate))
 
 

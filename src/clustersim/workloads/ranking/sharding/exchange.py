@@ -74,9 +74,9 @@ class ExchangeBytes:
         """Return bytes from j to i of each exchange.
 
         *Equation.* All-to-all: Σ over j's shards of B·c·e, with c columns of e bytes; B·L·ρ·c·e where nothing
-        is pooled. A row-wise shard sends its partial sums: a reduce-scatter's bytes. Table-row-wise over
-        M nodes: inside the node M·B·c·e from each shard to each rank, which then sends B·c·e to the rank of
-        its own number in each other node.
+        is pooled. A row-wise shard sends its partial sums: a reduce-scatter's bytes. Table-row-wise, with
+        M nodes in all: inside the node M·B·c·e from each shard to each rank, which then sends B·c·e to the
+        rank of its own number in each other node; a table over several nodes does so from each.
         """
         table = self.shards.table
         per_sample = np.where(self.pooled[table], 1.0, self.pooling[table] * self.part)
@@ -94,9 +94,11 @@ class ExchangeBytes:
         nodes = int(node[-1]) + 1
         same_node = node[:, None] == node[None, :]
         inside = np.where(same_node, nodes * self._by_rank(sent)[:, None], 0.0)
-        # All row shards of a table add up to one sum, which each rank of the node has for its samples.
-        whole = sent * self.part
-        of_node = np.bincount(node[self.shards.rank], weights=whole, minlength=nodes)
+        # The row shards of a table in a node add up to one sum, of which each rank has its samples' part.
+        holder = node[self.shards.rank]
+        of_table, key = np.unique(self.shards.table * nodes + holder, return_inverse=True)
+        rows_in_node = np.bincount(key, weights=self.part, minlength=len(of_table))
+        of_node = np.bincount(holder, weights=sent * self.part / rows_in_node[key], minlength=nodes)
         same_number = number[:, None] == number[None, :]
         return inside, np.where(same_number & ~same_node, of_node[node][:, None], 0.0)
 

@@ -23,16 +23,18 @@ from clustersim.workloads.ranking.sharding.assignment import (
 from clustersim.workloads.ranking.sharding.devices import Devices
 from clustersim.workloads.ranking.sharding.options import Option, TablesToPlace
 
-__all__ = ["Found", "GreedyPlanner", "NoRoom"]
+__all__ = ["EVERY_WAY", "Found", "GreedyPlanner", "NoRoom", "Way"]
 
 Numbers = NDArray[np.float64]
 
 _SHARES_OF_MEAN = (1.0, 0.5, 0.25, 0.125)
 """Tables are divided that cost more than such a share of the mean rank's time."""
-_Way = Literal["columns", "all ranks", "some ranks", "node"]
-_WAYS: tuple[_Way, ...] = ("columns", "all ranks", "some ranks", "node")
-"""Columns; rows over all ranks (TorchRec's row-wise) or over as many as needed (HugeCTR's splits); rows
-over the ranks of a node."""
+
+Way = Literal["columns", "all ranks", "some ranks", "nodes"]
+"""How a dear table is divided: columns; rows over all ranks (TorchRec's row-wise) or over as many as needed
+(HugeCTR's splits); rows over all ranks of one node or several (HugeCTR's hierarchical plans)."""
+
+EVERY_WAY: tuple[Way, ...] = ("columns", "all ranks", "some ranks", "nodes")
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,10 @@ class GreedyPlanner:
         By rank, before any table is placed.
     min_columns
         Least columns of a part.
+    replicate_below
+        Bytes of the largest table that every rank holds.
+    ways
+        In which tables may be divided; where `nodes` is the only one, no table has less than a node.
     """
 
     tables: TablesToPlace
@@ -75,6 +81,7 @@ class GreedyPlanner:
     free_bytes: Numbers
     min_columns: int
     replicate_below: float = 0.0
+    ways: tuple[Way, ...] = EVERY_WAY
 
     def search(self) -> Found | NoRoom:
         """Return the candidate whose slowest rank is fastest; the first one's lack of room if none fits."""
@@ -125,14 +132,14 @@ class GreedyPlanner:
         if kind == "row-wise":
             return Option(kind, parts or self.devices.ranks)
         if kind == "table-row-wise":
-            return Option(kind, self.devices.ranks_per_node)
+            return Option(kind, parts or self.devices.ranks_per_node)
         width = int(self.tables.dimension[table])
         return Option(kind, parts or min(self.devices.ranks, -(-width // self.min_columns)))
 
     def _items(self, option: Option, which: NDArray[np.intp]) -> list[Item]:
         price = self.tables.price(option)
         for_node = option.kind == "table-row-wise"
-        count = 1 if for_node else option.parts
+        count = option.parts // self.devices.ranks_per_node if for_node else option.parts
         return [
             Item((table, part), seconds, memory, for_node)
             for table, seconds, memory in zip(
@@ -154,17 +161,18 @@ class GreedyPlanner:
         )
         mean_s = float(seconds[~self.placed].sum() + self.loads_s.sum()) / self.devices.ranks
         tried = {tuple(whole)}
-        for way, share in product(_WAYS, _SHARES_OF_MEAN):
+        for way, share in product(self.ways, _SHARES_OF_MEAN):
             divided = self._divided(whole, seconds, share * mean_s, way)
             if tuple(divided) not in tried:
                 tried.add(tuple(divided))
                 yield divided
-        rows = [
-            self.fixed[n] or (each if each.kind == "data-parallel" else self.whole_rows())
-            for n, each in enumerate(whole)
-        ]
+        rows = self._divided(whole, seconds, 0.0, "nodes" if self._whole_nodes else "all ranks")
         if tuple(rows) not in tried:
             yield rows
+
+    @property
+    def _whole_nodes(self) -> bool:
+        return self.ways == ("nodes",) and self.devices.nodes > 1
 
     def _whole(self) -> list[Option]:
         """Return all tables whole, but for those that are too large for a GPU or small enough for each."""
@@ -172,22 +180,24 @@ class GreedyPlanner:
         room = float(self.free_bytes.max())
         options = []
         for table, size in enumerate(price.memory_bytes.tolist()):
-            free: Option = Option("table-wise")
+            free = self._over_nodes(1) if self._whole_nodes else Option("table-wise")
             if size <= self.replicate_below:
                 free = Option("data-parallel")
-            elif size > room:
+            elif size / free.parts > room:
                 free = self._small_enough(table, room)
             options.append(self.fixed[table] or free)
         return options
 
     def _small_enough(self, table: int, room: float) -> Option:
         """Return the fewest parts of columns that fit a GPU each, or rows over all ranks."""
+        if self._whole_nodes:
+            return self._over_nodes(self.devices.nodes)
         most = self.option("column-wise", table).parts
         size = self.tables.price(Option("table-wise")).memory_bytes[table]
         parts = next((count for count in _powers(most) if size / count <= room), None)
         return Option("column-wise", parts) if parts else self.whole_rows()
 
-    def _divided(self, whole: Sequence[Option], seconds: Numbers, limit_s: float, way: _Way) -> list[Option]:
+    def _divided(self, whole: Sequence[Option], seconds: Numbers, limit_s: float, way: Way) -> list[Option]:
         """Return options in which no free table's part is to cost more than a limit, where a way allows."""
         options = list(whole)
         for table in np.flatnonzero(seconds > limit_s).tolist():
@@ -196,16 +206,21 @@ class GreedyPlanner:
                 options[table] = self._finer(table, 2 ** min(wanted, 30), way)
         return options
 
-    def _finer(self, table: int, wanted: int, way: _Way) -> Option:
+    def _finer(self, table: int, wanted: int, way: Way) -> Option:
         """Return a way to divide a table into about so many parts; rows where it has too few columns."""
-        if way == "node" and self.devices.nodes > 1:
-            return self.option("table-row-wise", table)
+        if way == "nodes" and self.devices.nodes > 1:
+            return self._over_nodes(wanted // self.devices.ranks_per_node)
         most = self.option("column-wise", table).parts
         if way == "columns" and most > 1:
             return Option("column-wise", max(each for each in _powers(most) if each <= max(wanted, 2)))
         if way == "some ranks":
             return Option("row-wise", min(wanted, self.devices.ranks))
         return self.whole_rows()
+
+    def _over_nodes(self, count: int) -> Option:
+        """Return rows over all ranks of about so many nodes."""
+        group = self.devices.ranks_per_node
+        return Option("table-row-wise", group * min(max(count, 1), self.devices.ranks // group))
 
 
 def _powers(most: int) -> list[int]:

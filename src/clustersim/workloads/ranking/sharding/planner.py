@@ -16,7 +16,7 @@ from clustersim.spec.ranking.sharding import ShardingSpec
 from clustersim.workloads.ranking.sharding.cost import planner_cost
 from clustersim.workloads.ranking.sharding.devices import Devices
 from clustersim.workloads.ranking.sharding.division import divide
-from clustersim.workloads.ranking.sharding.greedy import Found, GreedyPlanner, NoRoom
+from clustersim.workloads.ranking.sharding.greedy import EVERY_WAY, Found, GreedyPlanner, NoRoom
 from clustersim.workloads.ranking.sharding.no_room import no_room
 from clustersim.workloads.ranking.sharding.options import Option, TablesToPlace
 from clustersim.workloads.ranking.sharding.plan import Batch, Placement, ShardingPlan
@@ -62,6 +62,7 @@ def plan_shards(
     **Checked by:** tests/workloads/ranking/test_sharding_planner.py.
     """
     said = wishes(model.tables, sharding, ranks=devices.ranks, base=base)
+    said.check_parts(ranks_per_node=devices.ranks_per_node)
     tables = TablesToPlace(
         tables=model.tables,
         placements=_placements(said, sharding),
@@ -179,6 +180,7 @@ class _Planner:
             free_bytes=room - taken,
             min_columns=self.sharding.min_columns,
             replicate_below=self.sharding.replicate_below or 0.0,
+            ways=("nodes",) if self.sharding.cost == "lookups" and self.devices.nodes > 1 else EVERY_WAY,
         )
         fixed = [
             None if entry is None or entry.kind is None else planner.option(entry.kind, n, entry.parts)
@@ -213,5 +215,7 @@ class _Planner:
         if (table, 0) not in given:
             return range(self.devices.ranks)
         if option.kind == "table-row-wise":
-            return range(given[table, 0], given[table, 0] + self.devices.ranks_per_node)
+            size = self.devices.ranks_per_node
+            firsts = (given[table, part] for part in range(option.parts // size))
+            return [rank for first in firsts for rank in range(first, first + size)]
         return [given[table, part] for part in range(option.parts)]

@@ -48,6 +48,26 @@ class TableWishes:
         for number, (table, entry) in enumerate(zip(self.tables, self.entries, strict=True)):
             yield None if entry is None else self._shards(number, table, entry)
 
+    def check_parts(self, *, ranks_per_node: int) -> None:
+        """Refuse numbers of parts that cannot be.
+
+        Raises
+        ------
+        InputError
+            For more parts than GPUs or columns, and for parts of nodes.
+        """
+        for number, entry in enumerate(self.entries):
+            if entry is None or entry.parts is None:
+                continue
+            most = self.ranks
+            if entry.kind == "column-wise":
+                most = min(most, self.tables[number].dimension)
+            if entry.parts > most:
+                raise self._problem(number, f"{entry.parts} parts, but at most {most} are possible")
+            if entry.kind == "table-row-wise" and entry.parts % ranks_per_node:
+                message = f"{entry.parts} parts are no whole nodes of {ranks_per_node} GPUs"
+                raise self._problem(number, message)
+
     def _shards(self, number: int, table: EmbeddingTable, entry: TableShardingSpec) -> Shards | None:
         if entry.shards is not None:
             self._check_ranks(number, [shard.rank for shard in entry.shards])

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 __all__ = ["Interpreter"]
 
 
+_AHEAD_OF_THE_CLOCK = 4
+"""Steps that are worked out before their time has come, at the most: what nothing holds up would never end."""
+
+
 class Interpreter:
     """Launches task after task on all ranks and tells of each step that has ended.
 
@@ -61,7 +65,7 @@ class Interpreter:
         self._run = run
         self._begins = begins
         self._ended = ended
-        self._remember = program.run_ahead + program.fill
+        self._remember = program.run_ahead + program.fill + _AHEAD_OF_THE_CLOCK
         self._done = env.event()
         self._launches = self._order()
         self._next: tuple[int, Task, int] | None = next(self._launches)
@@ -107,7 +111,14 @@ class Interpreter:
         before = self._before
         if before is not None and before.task.host_waits and before.end_s is None:
             return False
-        return step <= self._step or self._over >= step - self._program.run_ahead
+        return step <= self._step or self._may_begin(step)
+
+    def _may_begin(self, step: int) -> bool:
+        """Whether it is known when the step that the host may not leave behind ends; not too far ahead of the clock."""
+        behind = step - self._program.run_ahead
+        gate = self._step_ends.get(behind)
+        known = behind < 0 or (gate is not None and gate.end_s is not None)
+        return known and self._over >= behind - _AHEAD_OF_THE_CLOCK
 
     def _begin(self, step: int) -> bool:
         """Begin to launch a step, unless the last one has been launched."""

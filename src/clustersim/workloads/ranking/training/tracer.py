@@ -1,4 +1,4 @@
-"""Writes what ranks did into the trace: some ranks in full, of others what held everybody up."""
+"""Writes what ranks did into the trace: some ranks' kernels, of all others what held everybody up."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def watched_ranks(busy_s: np.ndarray) -> tuple[int, ...]:
     ranks = len(busy_s)
     if ranks <= _WATCHED:
         return tuple(range(ranks))
-    order = np.argsort(busy_s, kind="stable")
+    order = np.lexsort((-np.arange(ranks), busy_s))  # of equals the first is the last, as in argmax
     places = np.linspace(0, ranks - 1, _WATCHED).round().astype(int)
     return tuple(sorted(order[places].tolist()))
 
@@ -40,14 +40,17 @@ class Tracer:
     name
         Of the job.
     watched
-        Ranks whose streams are written down in full.
+        Ranks whose kernels, and waits for others, are written down.
+    busiest
+        The rank whose launches and copies are written down, too.
     """
 
-    def __init__(self, world: World, name: str, *, ranks: int, watched: Sequence[int]) -> None:
+    def __init__(self, world: World, name: str, *, ranks: int, watched: Sequence[int], busiest: int) -> None:
         self._trace = world.trace
         self._name = name
         self._digits = len(str(ranks - 1))
         self._watched = tuple(watched)
+        self._busiest = busiest
         self._unwritten: list[Entry] = []
 
     def row(self, moment: Moment | None) -> int:
@@ -77,20 +80,24 @@ class Tracer:
         self._unwritten = later
 
     def _write_rank(self, entry: Entry, rank: int) -> None:
-        if not entry.together:
+        if entry.task.stream == COMPUTE_STREAM:
             self.row(Moment(entry, rank))
             self._write_wait(entry, rank)
-        self.row(Moment(entry, rank, True))
+        if rank == self._busiest:
+            self.row(Moment(entry, rank))
+            self.row(Moment(entry, rank, True))
 
     def _write_wait(self, entry: Entry, rank: int) -> None:
         """Write down how long a rank waited until the last one had come to what it needs."""
         before = entry.stream_before
-        if entry.task.stream != COMPUTE_STREAM or before is None or before.end_s is None:
+        if before is None or before.end_s is None:
             return
         for other in entry.after:
             if not other.together or other.start_s is None or other.end_s is None:
                 continue
-            start_s, end_s = float(before.end_s[rank]), float(other.start_s[rank])
+            assert other.came_s is not None
+            start_s = max(float(before.end_s[rank]), float(other.came_s[rank]))
+            end_s = float(other.start_s[rank])
             if end_s > start_s and rank != other.last_rank:
                 shares = {QUEUEING: end_s - start_s}
                 lane, label = self._lane(rank, COMPUTE_STREAM), f"wait for rank {other.last_rank}"

@@ -92,7 +92,9 @@ class RankingTrainingWorkload:
         self._network = Network(world, self.spec, self.gpus, base=self._base)
         busy_s = self.job.work.lookup.seconds + self.job.work.update.seconds
         watched = watched_ranks(busy_s)
-        self._tracer = Tracer(world, self.name, ranks=len(self.gpus), watched=watched)
+        self._tracer = Tracer(
+            world, self.name, ranks=len(self.gpus), watched=watched, busiest=int(busy_s.argmax())
+        )
         return world.env.process(self._run(world))
 
     def progress(self) -> float:

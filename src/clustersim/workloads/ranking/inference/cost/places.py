@@ -124,7 +124,7 @@ class OnDevice:
     def way(self, timer: RooflineTimer, samples: float, queries: float) -> Way:
         """Return: copy the inputs in, look up, compute the layers."""
         work = self.computed(timer, samples, queries, self.tables.work(samples, queries))
-        return Way.of_one([*timer.copies_in(samples, queries), Kernels(work.time.seconds)], work)
+        return Way.of_one([*timer.copies_in(samples, queries), Kernels(work.time)], work)
 
     def computed(self, timer: RooflineTimer, samples: float, queries: float, rows: RowWork) -> Work:
         """Return the work of look-ups, what the engine does for keys, and the layers."""
@@ -192,7 +192,7 @@ class CachedRows(OnDevice):
         if number > 0.0:
             host_s = timer.host_seconds(engine.host_rows_s + engine.host_row_s * number)
             steps += [Host(host_s), timer.copy_in(float((missed * tables.row_bytes).sum()), copies=1)]
-        return Way.of_one([*steps, Kernels(work.time.seconds)], work, host_s=host_s)
+        return Way.of_one([*steps, Kernels(work.time)], work, host_s=host_s)
 
     def _hits(self) -> Numbers:
         if self._given is not None:

@@ -103,6 +103,7 @@ class TablePlanner:
             overhead_s=processor.lookup_s if overhead_s is None else overhead_s,
             precision=embeddings.precision,
             speed=self.topology.speeds.host,
+            balance=embeddings.balance,
         )
 
     def _sharded(self, gpus: tuple[str, ...], output: str) -> TablePlace:

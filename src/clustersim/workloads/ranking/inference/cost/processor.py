@@ -72,7 +72,7 @@ class OnProcessor:
             flops=sum(each.count * each.flops for each in operators),
             hbm_bytes=0.0,
         )
-        return Way.of_one([Kernels(work.time.seconds)], work)
+        return Way.of_one([Kernels(work.time)], work)
 
     def _seconds(self, operator: Operator) -> float:
         own = self._processor

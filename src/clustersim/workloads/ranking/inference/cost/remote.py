@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -40,10 +42,13 @@ class RemoteRows:
         Of embeddings on the wire.
     speed
         How many times faster the cluster's hosts are.
+    balance
+        What the servers have alike much of: bytes of tables, or what a sample reads and sends.
 
     **Valid when** a table fits one server.
     **Source:** Lui et al., Understanding Capacity-Driven Scale-Out Neural Recommendation Inference,
-    ISPASS 2021 (arXiv:2011.02084): tables on sparse shards, asked in parallel by the main shard.
+    ISPASS 2021 (arXiv:2011.02084): tables on sparse shards, balanced by capacity or load, asked in
+    parallel by the main shard.
     **Checked by:** tests/workloads/ranking/test_ranking_inference_remote.py.
     """
 
@@ -61,13 +66,18 @@ class RemoteRows:
         overhead_s: float,
         precision: str,
         speed: float,
+        balance: Literal["capacity", "load"] = "capacity",
     ) -> None:
         self._tables = tables
         self._engine = engine
         self._precision = precision
         self._overhead_s = overhead_s / speed
         self._bytes_per_s = processor.memory_efficiency * processor.memory_bandwidth_bytes_per_s * speed
-        self._server_of = tables_of_servers(tables.rows * tables.row_bytes, servers)
+        sizes = tables.rows * tables.row_bytes
+        if balance == "load":
+            read = tables.lookups(1.0, 1.0) * tables.row_bytes
+            sizes = read + tables.pooled_bytes(1.0, 1.0, element_bytes(precision))
+        self._server_of = tables_of_servers(sizes, servers)
         self._servers = servers
 
     def way(self, timer: RooflineTimer, samples: float, queries: float) -> Way:
@@ -79,7 +89,7 @@ class RemoteRows:
         steps: list[Step] = [
             Ask(questions),
             timer.copy_in(timer.dense_bytes(samples) + moved, copies=self._engine.copies_in),
-            Kernels(work.time.seconds),
+            Kernels(work.time),
         ]
         sent = sum(each.request_bytes + each.answer_bytes for each in questions)
         return Way(

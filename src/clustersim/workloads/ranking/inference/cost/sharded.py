@@ -79,9 +79,9 @@ class ShardedRows:
         steps: list[Step] = [
             *timer.copies_in(samples, queries),
             exchanges[0],
-            Kernels(slowest.time.seconds),
+            Kernels(slowest.time),
             *exchanges[1:],
-            Kernels(layers.time.seconds),
+            Kernels(layers.time),
         ]
         return Way(
             steps=steps,

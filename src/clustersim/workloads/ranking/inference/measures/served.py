@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -31,6 +31,8 @@ class Visits:
         What batches went through, by number.
     devices
         How many compute.
+    on_paths
+        Seconds by resource on the critical paths of visits.
     origin
         Query of the service that each visit belongs to; None: rows are those of the service.
     """
@@ -40,6 +42,7 @@ class Visits:
     log: BatchLog
     profiles: Sequence[BatchProfile]
     devices: int
+    on_paths: Mapping[str, float]
     origin: np.ndarray | None = None
 
     def of_profiles(self, name: str) -> np.ndarray:

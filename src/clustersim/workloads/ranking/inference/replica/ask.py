@@ -113,7 +113,7 @@ class _Asking:
         if self._missing:
             return
         shares = _sum_of(sent.shares, answer.shares, {HOST: overhead_s - waited_s})
-        self._batch.moved(waited_s, shares)
+        self._batch.answered(waited_s, shares)
 
 
 class Ask:

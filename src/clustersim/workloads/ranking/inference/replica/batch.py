@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import simpy
 
+from clustersim.cost.roofline import KernelTime
+from clustersim.engine.trace import HOST
 from clustersim.workloads.ranking.inference.replica.batching import Piece
 from clustersim.workloads.ranking.inference.replica.leap import Leap, leap_of
 from clustersim.workloads.ranking.inference.replica.line import Line
 from clustersim.workloads.ranking.inference.replica.profile import BatchProfile
+from clustersim.workloads.ranking.inference.replica.queued import Queued
 from clustersim.workloads.ranking.inference.replica.worker import Worker
+from clustersim.workloads.span import Span
 
 __all__ = ["Batch"]
 
@@ -28,6 +33,8 @@ class Batch:
         How many times as long host and device take as the profile says.
     done
         Called at the end.
+    after
+        What ended at this moment and let it leave the queue; None where nothing held it there.
     """
 
     __slots__ = (
@@ -37,6 +44,7 @@ class Batch:
         "_leap",
         "dispatched_s",
         "factor",
+        "last",
         "network_s",
         "pieces",
         "profile",
@@ -54,6 +62,8 @@ class Batch:
         profile: BatchProfile,
         factor: float,
         done: Callable[[Batch], None],
+        *,
+        after: Span | None,
     ) -> None:
         self._env = env
         self._done = done
@@ -69,6 +79,8 @@ class Batch:
         self._leap: Leap | None = None
         self.network_s: dict[str, float] | None = None
         """Seconds by resource that the network took."""
+        self.last = after
+        """What ended last on its way, with all that led to it."""
 
     def start(self) -> None:
         """Begin with the first step, or leap to the end where nothing can come in between."""
@@ -89,15 +101,38 @@ class Batch:
         steps[self._at - 1].begin(self)
 
     def after(self, seconds: float) -> None:
-        """Go on after so many seconds."""
+        """Go on after so many seconds of the host."""
+        now_s = self._env.now
+        self.last = Span(self.last, now_s, now_s + seconds, {HOST: seconds})
         self._then(seconds, self.go_on)
 
-    def join(self, line: Line, seconds: float) -> None:
-        """Go on after so many seconds of service, once those before it in line are done."""
+    def join(self, line: Line, time: KernelTime) -> None:
+        """Go on after kernels, once those before them in line are done."""
         now_s = self._env.now
-        start_s = line.join(now_s, seconds)
+        start_s = line.join(now_s, time.seconds * self.factor)
+        held_up = start_s > now_s
         self.waited_s += start_s - now_s
+        before = line.last if held_up else self.last
+        self.last = line.last = Span(before, start_s, line.free_s, (time * self.factor).shares())
         self._then(line.free_s - now_s, self.go_on)
+
+    def send(self, message: Any, queue: Queued[Any]) -> None:
+        """Go on when a message has arrived, once those before it in the queue have."""
+
+        def arrived(waited_s: float, shares: Mapping[str, float]) -> None:
+            now_s = self._env.now
+            before = queue.last if waited_s > 0.0 else self.last
+            self.last = queue.last = Span(before, now_s - sum(shares.values()), now_s, shares)
+            self.moved(waited_s, shares)
+
+        queue.send(message, arrived)
+
+    def answered(self, waited_s: float, shares: Mapping[str, float]) -> None:
+        """Go on after the last of several answers; `shares` are its own seconds."""
+        now_s = self._env.now
+        begun_s = now_s - waited_s - sum(shares.values())
+        self.last = Span(self.last, begun_s, now_s, {**shares, HOST: shares.get(HOST, 0.0) + waited_s})
+        self.moved(waited_s, shares)
 
     def moved(self, waited_s: float, shares: Mapping[str, float]) -> None:
         """Go on after bytes have arrived.
@@ -124,6 +159,9 @@ class Batch:
         timer.callbacks.append(call)
 
     def _land(self, _: simpy.Event) -> None:
-        assert self._leap is not None
-        self._leap.account(self.dispatched_s, self.factor)
+        leap = self._leap
+        assert leap is not None
+        leap.account(self.dispatched_s, self.factor)
+        shares = leap.all_shares(self.profile.shares, self.factor)
+        self.last = Span(self.last, self.dispatched_s, self._env.now, shares)
         self._done(self)

@@ -70,7 +70,7 @@ class Exchange:
         """Stand in line for the communicator."""
         exchange = batch.worker.device.exchange
         assert exchange is not None  # devices of several GPUs have one
-        exchange.send(self.bytes_by_pair, batch.moved)
+        batch.send(self.bytes_by_pair, exchange)
 
     def leap(self, leap: Leap, worker: Worker) -> bool:
         """Return that only the simulation can tell."""

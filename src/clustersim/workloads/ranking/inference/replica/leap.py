@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from clustersim.workloads.ranking.inference.replica.channel import Channel, Message
@@ -22,7 +23,7 @@ class _LeaptCopy(NamedTuple):
 class Leap:
     """The time of all steps of a profile on one worker that has its device and links to itself."""
 
-    __slots__ = ("_copies", "network_s", "own_s", "shares")
+    __slots__ = ("_all_shares", "_copies", "network_s", "own_s", "shares")
 
     def __init__(self) -> None:
         self.own_s = 0.0
@@ -32,6 +33,7 @@ class Leap:
         self.shares: dict[str, float] = {}
         """The latter by resource."""
         self._copies: list[_LeaptCopy] = []
+        self._all_shares: Mapping[str, float] | None = None
 
     def copy(self, channel: Channel, message: Message) -> None:
         """Add a copy."""
@@ -40,6 +42,17 @@ class Leap:
         self.network_s += seconds
         for resource, value in shares.items():
             self.shares[resource] = self.shares.get(resource, 0.0) + value
+
+    def all_shares(self, own: Mapping[str, float], factor: float) -> Mapping[str, float]:
+        """Return the seconds of a batch by resource, `own` those of host and device without the factor."""
+        if factor == 1.0 and self._all_shares is not None:
+            return self._all_shares
+        shares = {resource: factor * seconds for resource, seconds in own.items()}
+        for resource, seconds in self.shares.items():
+            shares[resource] = shares.get(resource, 0.0) + seconds
+        if factor == 1.0:
+            self._all_shares = shares
+        return shares
 
     def account(self, start_s: float, factor: float) -> None:
         """Book the bytes of the copies of one batch that began at `start_s`."""

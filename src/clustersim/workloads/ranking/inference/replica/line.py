@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from clustersim.workloads.span import Span
+
 __all__ = ["Line"]
 
 
@@ -14,11 +16,13 @@ class Line:
     per visit is enough.
     """
 
-    __slots__ = ("free_s",)
+    __slots__ = ("free_s", "last")
 
     def __init__(self) -> None:
         self.free_s = 0.0
         """When the last in line will be done."""
+        self.last: Span | None = None
+        """What the last in line is served with; None where nobody asks."""
 
     def join(self, now_s: float, seconds: float) -> float:
         """Stand in line for so many seconds of service; return when it begins."""

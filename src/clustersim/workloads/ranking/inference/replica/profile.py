@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from clustersim.cost.roofline import KernelTime
 from clustersim.workloads.ranking.inference.replica.channel import Message
 
 if TYPE_CHECKING:
@@ -46,15 +47,15 @@ class Host:
 class Kernels:
     """Kernels on the worker's device, which computes one batch at a time."""
 
-    seconds: float
+    time: KernelTime
 
     def begin(self, batch: Batch) -> None:
         """Stand in line for the device."""
-        batch.join(batch.worker.device, self.seconds * batch.factor)
+        batch.join(batch.worker.device, self.time)
 
     def leap(self, leap: Leap, worker: Worker) -> bool:
         """Add the seconds of the device."""
-        leap.own_s += self.seconds
+        leap.own_s += self.time.seconds
         return True
 
 
@@ -67,7 +68,7 @@ class Copy:
 
     def begin(self, batch: Batch) -> None:
         """Send the bytes."""
-        batch.worker.channels[self.channel].send(self.message, batch.moved)
+        batch.send(self.message, batch.worker.channels[self.channel])
 
     def leap(self, leap: Leap, worker: Worker) -> bool:
         """Add the seconds of the copy."""

@@ -9,6 +9,8 @@ from typing import Generic, TypeVar
 
 import simpy
 
+from clustersim.workloads.span import Span
+
 __all__ = ["Arrived", "Over", "Queued"]
 
 Sent = TypeVar("Sent")
@@ -31,6 +33,8 @@ class Queued(ABC, Generic[Sent]):
         self._env = env
         self._queue: deque[tuple[Sent, float, Arrived]] = deque()
         self._busy = False
+        self.last: Span | None = None
+        """The message that was sent last."""
 
     @property
     @abstractmethod

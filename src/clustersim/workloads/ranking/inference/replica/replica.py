@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import simpy
@@ -11,9 +11,11 @@ from clustersim.workloads.ranking.inference.queries import Queries
 from clustersim.workloads.ranking.inference.replica.batch import Batch
 from clustersim.workloads.ranking.inference.replica.batch_log import BatchLog
 from clustersim.workloads.ranking.inference.replica.batching import Piece, PieceQueue, pieces_of
+from clustersim.workloads.ranking.inference.replica.paths import QueryPaths
 from clustersim.workloads.ranking.inference.replica.profile import BatchTimer
 from clustersim.workloads.ranking.inference.replica.rules import Rules
 from clustersim.workloads.ranking.inference.replica.worker import Worker
+from clustersim.workloads.span import Span
 
 __all__ = ["RankingReplica"]
 
@@ -44,6 +46,8 @@ class RankingReplica:
         Called with each query whose last piece is done.
     rng
         Drawn from where batches scatter.
+    paths
+        Told what led to what.
     """
 
     def __init__(
@@ -58,6 +62,7 @@ class RankingReplica:
         log: BatchLog,
         answered: Callable[[int], None],
         rng: np.random.Generator,
+        paths: QueryPaths,
     ) -> None:
         self._env = env
         self._number = number
@@ -71,6 +76,7 @@ class RankingReplica:
         self._rng = rng
         self.queue = PieceQueue(max_samples=rules.max_samples, even=rules.split is not None)
         self._idle = list(workers)
+        self._paths = paths
         self._alarm_set = False
         self._due_s = -np.inf
         """Pieces that were submitted up to this time have waited for their delay."""
@@ -81,15 +87,16 @@ class RankingReplica:
         for piece in pieces_of(query, samples, now_s, largest=self._largest_piece):
             queue.push(piece)
             self._queries.pieces[query] += 1
-        self._dispatch()
+        self._dispatch(None)
 
-    def _dispatch(self) -> None:
+    def _dispatch(self, freed_by: Span | None) -> None:
+        """Put what is due on idle workers; `freed_by` is what has just freed one."""
         while self._idle and self.queue.pieces:
             if not self._is_due():
                 self._set_alarm()
                 return
             pieces, samples = self.queue.take(len(self._idle))
-            self._run(self._next_worker(), pieces, samples)
+            self._run(self._next_worker(), pieces, samples, freed_by)
 
     def _is_due(self) -> bool:
         delay_s = self._max_delay_s
@@ -108,7 +115,7 @@ class RankingReplica:
         def ring(_: simpy.Event) -> None:
             self._alarm_set = False
             self._due_s = submitted_s
-            self._dispatch()
+            self._dispatch(None)
 
         timer = self._env.timeout(max(0.0, submitted_s + self._max_delay_s - self._env.now))
         assert timer.callbacks is not None  # it has just been made
@@ -122,7 +129,7 @@ class RankingReplica:
         idle.remove(worker)
         return worker
 
-    def _run(self, worker: Worker, pieces: list[Piece], samples: int) -> None:
+    def _run(self, worker: Worker, pieces: list[Piece], samples: int, freed_by: Span | None) -> None:
         now_s, dispatched_s = self._env.now, self._queries.dispatched_s
         for piece in pieces:
             if dispatched_s[piece.query] != dispatched_s[piece.query]:
@@ -131,7 +138,9 @@ class RankingReplica:
         scatter = self._scatter
         factor = 1.0 if scatter == 0.0 else float(np.exp(scatter * self._rng.standard_normal()))
         worker.device.busy += 1
-        Batch(self._env, worker, pieces, samples, profile, factor, self._done).start()
+        came = [self._paths.left(piece.query) for piece in pieces]
+        after = freed_by if freed_by is not None and pieces[0].submitted_s < now_s else _last_of(came)
+        Batch(self._env, worker, pieces, samples, profile, factor, self._done, after=after).start()
 
     def _done(self, batch: Batch) -> None:
         worker, queries, now_s = batch.worker, self._queries, self._env.now
@@ -149,6 +158,7 @@ class RankingReplica:
         )
         worker.device.busy -= 1
         self._idle.append(worker)
+        self._paths.done(batch.last)
         left = queries.pieces
         for piece in batch.pieces:
             query = piece.query
@@ -156,8 +166,19 @@ class RankingReplica:
             if not left[query]:
                 queries.finish_s[query] = now_s
                 queries.batch[query] = row
+                self._paths.answered(
+                    query,
+                    batch.last,
+                    arrival_s=queries.arrival_s[query],
+                    since_s=queries.submitted_s[query],
+                )
                 self._answered(query)
-        self._dispatch()
+        self._dispatch(batch.last)
+
+
+def _last_of(spans: Iterable[Span | None]) -> Span | None:
+    """Return the one that ended last."""
+    return max((span for span in spans if span is not None), key=lambda span: span.end_s, default=None)
 
 
 def _load(worker: Worker) -> tuple[int, int]:

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from clustersim.report.numbers import count, duration, percent, quantity, rate, size
-from clustersim.report.summary.lines import Writers, bar, economics, figures, written
-from clustersim.report.summary.ranks import rank_lines
 from clustersim.report.tables import add_row, grid, inset, line
+from clustersim.report.terminal.lines import Writers, bar, economics, figures, written
+from clustersim.report.terminal.ranks import rank_lines
 from clustersim.report.words import BREAKDOWN, EXPOSED, RANKING_BREAKDOWN
 
 if TYPE_CHECKING:
@@ -25,7 +25,11 @@ _SPEED: Writers = (
     ("samples_per_s", lambda value: rate(value, "samples")),
     ("tokens_per_s", lambda value: rate(value, "tokens")),
     ("memory_bytes", lambda value: f"{size(value)} of memory per GPU"),
-    ("hbm_utilization", lambda value: f"{percent(value)} of memory bandwidth"),
+)
+_RANKING_SPEED: Writers = (
+    ("samples_per_s", lambda value: rate(value, "samples")),
+    ("memory_bytes", lambda value: f"{size(value)} of memory on the fullest GPU"),
+    ("hbm_utilization", lambda value: f"{percent(value)} of the GPUs' memory bandwidth"),
 )
 _TRAFFIC: Writers = (
     ("index_bytes", lambda value: f"indices {size(value)}"),
@@ -52,7 +56,7 @@ def ranking_training_lines(outcome: Outcome, width: int) -> list[RenderableType]
     metrics = outcome.metrics
     if "iteration_s.mean" not in metrics:
         return [line("No iteration was finished.")]
-    speed = written(metrics, _SPEED) + _utilisation(metrics)
+    speed = written(metrics, _RANKING_SPEED) + _utilisation(metrics)
     traffic = written({name: value for name, value in metrics.items() if value}, _TRAFFIC)
     if traffic:
         traffic[0] = f"each GPU in a step: {traffic[0]}"

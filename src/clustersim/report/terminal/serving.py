@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from clustersim.report.numbers import count, duration, money, percent, rate
-from clustersim.report.summary.lines import Writers, figures, written
 from clustersim.report.tables import Column, add_row, grid, inset, line
+from clustersim.report.terminal.lines import Writers, figures, written
 from clustersim.report.words import LATENCIES
 
 if TYPE_CHECKING:

@@ -49,4 +49,4 @@ def rank_lines(outcome: Outcome) -> list[RenderableType]:
         most = int(values.argmax())
         figures = (write(float(values.min())), write(mean), write(float(values[most])))
         add_row(table, words, *figures, f"{float(values[most]) / mean:.2f}", f"rank {most}")
-    return [inset(table)] if table.row_count else []
+    return ["", inset(table), ""] if table.row_count else []
