@@ -1,8 +1,12 @@
-"""Fill docs/radar.md and docs/radar-moves.md: `python tools/radar_page.py` (minutes)."""
+"""Fill docs/radar.md and docs/radar-moves.md: `python tools/radar_page.py` (minutes).
+
+Parts by name alone: `default`, `network`, `devices`, `scale`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import clustersim as cs
@@ -19,23 +23,36 @@ RATES = (100, 200, 400, 800)
 NODES = {"A100": "dgx-a100-80gb", "H100": "dgx-h100", "H200": "dgx-h200", "B200": "dgx-b200"}
 SCALES = (1, 8, 32, 128)
 TITLES = {
-    "network": "From 100 to 800 Gbit/s",
-    "devices": "From A100 to B200",
-    "scale": "From 8 to 1,024 GPUs",
+    "network": (
+        "From 100 to 800 Gbit/s",
+        "64 H100 in 8 DGX H100 on a rail-optimised network; Llama 2 70B and Neo I, plans of scenarios/radar",
+    ),
+    "devices": (
+        "From A100 to B200",
+        "64 GPUs in 8 nodes on a rail-optimised network of 400 Gbit/s; Llama 2 70B and Neo I, the same plans",
+    ),
+    "scale": (
+        "From 8 to 1,024 GPUs",
+        "DGX H100 on a rail-optimised network of 400 Gbit/s; Llama 2 13B (training) and 70B, DLRM-DCNv2",
+    ),
 }
 
 Scenarios = Mapping[str, cs.Scenario]
 
 
-def main() -> None:
-    """Make the radar of the shipped scenarios, then the three series of radars."""
-    found = cs.radar()
-    found.plot.radar().save(IMAGES / "radar.png")
-    found.plot.what_if().save(IMAGES / "radar-what-if.png")
-    _fill(ROOT / "docs" / "radar.md", "default", f"```text\n{found.summary(width=100)}\n```\n")
-    for name, radars in (("network", network()), ("devices", devices()), ("scale", scale())):
-        moves(radars, title=TITLES[name]).save(IMAGES / f"radar-{name}.png")
-        _fill(ROOT / "docs" / "radar-moves.md", name, "\n".join(table(radars)) + "\n")
+def main(parts: Sequence[str]) -> None:
+    """Make the radar of the shipped scenarios and the three series of radars, or those that are named."""
+    if not parts or "default" in parts:
+        found = cs.radar()
+        found.plot.radar().save(IMAGES / "radar.png")
+        found.plot.what_if().save(IMAGES / "radar-what-if.png")
+        _fill(ROOT / "docs" / "radar.md", "default", f"```text\n{found.summary(width=100)}\n```\n")
+    for name, series in (("network", network), ("devices", devices), ("scale", scale)):
+        if not parts or name in parts:
+            title, subtitle = TITLES[name]
+            radars = series()
+            moves(radars, title=title, subtitle=subtitle).save(IMAGES / f"radar-{name}.png")
+            _fill(ROOT / "docs" / "radar-moves.md", name, "\n".join(table(radars)) + "\n")
 
 
 def network() -> dict[str, cs.Radar]:
@@ -125,4 +142,4 @@ def _fill(page: Path, name: str, text: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

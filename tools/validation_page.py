@@ -1,4 +1,4 @@
-"""What the pages of `clustersim validate NAME` share: rows that are saved as CSV, tables and a picture made of them.
+"""What the pages of `clustersim validate NAME` share: tables and a picture made of rows saved as CSV.
 
 clustersim validate NAME --csv > docs/validation-NAME.csv
 python tools/NAME_page.py

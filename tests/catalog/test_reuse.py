@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clustersim.catalog.reuse import SHELF, reuse_histogram
@@ -56,6 +56,7 @@ def test_rows_of_a_group_are_used_as_often_as_its_name_says(name):
     assert (uses[1:] > most[:-1]).all()
 
 
+@settings(deadline=None)
 @given(name=histograms, rows=st.integers(1, 10**10))
 def test_groups_of_a_table_hold_all_its_rows_and_look_ups(name, rows):
     group_rows, shares = reuse_histogram(name).groups_of_table(rows)
@@ -65,6 +66,7 @@ def test_groups_of_a_table_hold_all_its_rows_and_look_ups(name, rows):
     assert (shares >= 0.0).all()
 
 
+@settings(deadline=None)
 @given(name=histograms, rows=st.integers(1, 10**10))
 def test_unseen_rows_are_never_more_popular_than_rows_seen_once(name, rows):
     group_rows, shares = reuse_histogram(name).groups_of_table(rows)

@@ -129,7 +129,7 @@ def test_colours_of_the_five_shipped_workloads_differ_in_grey_or_in_hue():
 
 def test_the_picture_pins_hardware_scale_and_plan():
     words = " ".join(texts(BOTH.plot.radar()))
-    assert "64 x h100-sxm5-80gb" in words
+    assert "64 × h100-sxm5-80gb" in words
     assert "8 dgx-h100" in words
     assert "infiniband-ndr" in words
     assert "tensor 8 × data 8" in words
@@ -140,7 +140,7 @@ def test_the_picture_pins_hardware_scale_and_plan():
 def test_workloads_on_different_hardware_have_it_each_in_its_own_line():
     slow = profile("slow", "llm-decode", fabric="100 Gbit/s")
     words = "\n".join(texts(radar(slow, profile("fast", "llm-decode")).plot.radar()))
-    assert "on 64 x h100-sxm5-80gb, rail-optimized network of 8 dgx-h100, 100 Gbit/s" in words
+    assert "on 64 × h100-sxm5-80gb, rail-optimized network of 8 dgx-h100, 100 Gbit/s" in words
     assert "dgx-h100, infiniband-ndr" in words
 
 
@@ -182,7 +182,10 @@ def test_the_same_radar_gives_the_same_file(tmp_path):
 
 def test_moves_have_a_web_for_each_workload_and_a_polygon_for_each_radar():
     faster = profile("LLM decode", "llm-decode", need=replace(NEED, units_per_s=2e5))
-    picture = moves({"slow": BOTH, "fast": radar(faster, huge="does not fit")}, title="moves")
+    picture = moves(
+        {"slow": BOTH, "fast": radar(faster, huge="does not fit")}, title="moves", subtitle="on all"
+    )
+    assert "on all" in texts(picture)
     webs = {axes.get_title(): axes for axes in picture.axes if axes.get_title()}
     assert set(webs) == {"LLM training", "LLM prefill", "LLM decode"}
     assert "pace: ×1, ×2" in texts(webs["LLM decode"])

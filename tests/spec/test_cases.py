@@ -38,6 +38,7 @@ BEYOND_THE_SCHEMA = {
     "half-of-the-lengths",
     "no-end",
     "number-beyond-range",
+    "ranking-service-fields",
     "ranking-training-no-batch",
     "rate-steps-out-of-order",
     "service-that-never-ends",

@@ -14,11 +14,12 @@ from radar_scenarios import DECODE, PREFILL, TRAINING, scenario
 
 import clustersim as cs
 from clustersim.errors import CannotRunError, InputError
+from clustersim.spec import shipped
 from clustersim.study import records
 from clustersim.study.radar.elasticity import RESOURCES, elasticities
 from clustersim.study.radar.needs import Need
 from clustersim.study.radar.what_if import curves
-from clustersim.study.radar.workload import subjects
+from clustersim.study.radar.workload import SHIPPED, shipped_scenarios, subjects
 
 SMALL = {"training": scenario(TRAINING), "prefill": scenario(PREFILL), "decode": scenario(DECODE)}
 
@@ -217,3 +218,13 @@ def test_a_record_keeps_shares_by_class_and_facts(tmp_path: Path):
     store = records.RunStore(tmp_path)
     store.put(record)
     assert store.get(record.identity) == record
+
+
+def test_the_shipped_scenarios_are_the_librarys_whatever_lies_in_the_working_folder(tmp_path, monkeypatch):
+    (tmp_path / "scenarios" / "radar").mkdir(parents=True)
+    (tmp_path / "scenarios" / "radar" / "llm-training.yaml").write_text("name: another\n")
+    monkeypatch.chdir(tmp_path)
+    assert [each.name for each in shipped_scenarios().values()] == list(SHIPPED.values())
+    assert set(SHIPPED.values()) == {
+        Path(name).stem for name in shipped.names("scenarios") if name.startswith("scenarios/radar/")
+    }

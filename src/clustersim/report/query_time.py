@@ -14,7 +14,15 @@ if TYPE_CHECKING:
     from clustersim.results import Result
     from clustersim.workloads.base import Table
 
-__all__ = ["QUERY_PARTS", "band", "counted_queries", "latency_objective_s", "mean_parts"]
+__all__ = [
+    "QUERY_PARTS",
+    "band",
+    "counted_queries",
+    "latency_objective_s",
+    "mean_of",
+    "parts_by_resource",
+    "parts_by_stage",
+]
 
 QUERY_PARTS: Mapping[str, str] = {
     "queueing": "waiting for others",
@@ -43,19 +51,36 @@ def band(latency_s: np.ndarray, low: float, high: float) -> np.ndarray:
     return chosen
 
 
-def mean_parts(queries: Table, chosen: np.ndarray | None = None) -> dict[str, float]:
-    """Return the mean seconds of each part; they add up to the mean latency.
+def parts_by_resource(queries: Table) -> dict[str, np.ndarray]:
+    """Return the seconds that each resource took of each query; they add up to its latency."""
+    return {
+        name: queries[f"{name}_share"] * queries["latency_s"]
+        for name in QUERY_PARTS
+        if f"{name}_share" in queries
+    }
 
-    *Equation.* part(r) = Σ share(r)·latency / queries, over those chosen.
+
+def parts_by_stage(queries: Table, visits: Table) -> dict[str, np.ndarray]:
+    """Return the seconds that each query spent in each pool; they add up to its latency.
+
+    A pool that a query did not come to took no time of it.
     """
-    latency_s = queries["latency_s"] if chosen is None else queries["latency_s"][chosen]
+    place = np.searchsorted(queries["query"], visits["query"])
+    place[place == len(queries["query"])] = 0
+    known = queries["query"][place] == visits["query"]
     found = {}
-    for name in QUERY_PARTS:
-        shares = queries.get(f"{name}_share")
-        if shares is None or not len(latency_s):
-            continue
-        found[name] = float(np.mean((shares if chosen is None else shares[chosen]) * latency_s))
+    for pool in dict.fromkeys(visits["pool"].tolist()):
+        own = known & (visits["pool"] == pool)
+        seconds = (visits["finish_s"] - visits["begin_s"])[own]
+        found[str(pool)] = np.bincount(place[own], weights=seconds, minlength=len(queries["query"]))
     return found
+
+
+def mean_of(parts: Mapping[str, np.ndarray], chosen: np.ndarray | None = None) -> dict[str, float]:
+    """Return the mean of each part, over those chosen."""
+    return {
+        name: float(np.mean(values if chosen is None else values[chosen])) for name, values in parts.items()
+    }
 
 
 def latency_objective_s(result: Result, name: str) -> float | None:

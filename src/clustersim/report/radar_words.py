@@ -46,9 +46,9 @@ def shared_hardware(profiles: Sequence[Profile]) -> str:
 
 
 def hardware(profile: Profile) -> str:
-    """Return the devices and the network: `64 x h100-sxm5-80gb: rail-optimized, 8 x dgx-h100; …`."""
+    """Return the devices and the network: `64 × h100-sxm5-80gb, rail-optimized network of 8 dgx-h100, …`."""
     cluster = profile.subject.scenario.cluster
-    parts = [f"{count(profile.need.gpus)} x {profile.need.accelerator or 'GPUs'}", *_topology(cluster)]
+    parts = [f"{count(profile.need.gpus)} × {profile.need.accelerator or 'GPUs'}", *_topology(cluster)]
     return ", ".join([*parts, *_fabric(cluster), *_speeds(cluster)])
 
 
@@ -72,7 +72,7 @@ def _fabric(cluster: ClusterSpec) -> Iterator[str]:
 def _speeds(cluster: ClusterSpec) -> Iterator[str]:
     for resource, factor in cluster.speeds:
         if factor != 1.0:
-            yield f"{RESOURCES_SHORT[resource]} x {factor:g}"
+            yield f"{RESOURCES_SHORT[resource]} × {factor:g}"
 
 
 def plan(profile: Profile) -> str:

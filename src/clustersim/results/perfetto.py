@@ -1,8 +1,8 @@
 """The trace as Chrome trace JSON, which ui.perfetto.dev and chrome://tracing open.
 
-One process per workload, one thread per stream; a complete event ("ph": "X") per activity
-with times in microseconds, and counters ("ph": "C") for the utilisation of the busiest links, for
-the services' KV cache and, where they were kept, for the rates of flows.
+One process per workload, one thread per stream or worker; a complete event ("ph": "X") per activity, and
+per batch of a ranking service, with times in microseconds, and counters ("ph": "C") for the utilisation of
+the busiest links, for the services' KV cache and, where they were kept, for the rates of flows.
 
 Source: Trace Event Format, Google, 2016
 (docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU).
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clustersim.results.atomic import atomic_path
+from clustersim.results.batch_slices import BatchSlice, batch_lanes, batch_slices
 from clustersim.results.columns import FABRIC
 
 if TYPE_CHECKING:
@@ -60,6 +61,9 @@ def events(result: Result) -> Iterator[dict[str, Any]]:
     yield from lanes.names()
     for row, activity in enumerate(result.trace):
         yield _activity(activity, row, *lanes.place(row))
+    for outcome in result.outcomes.values():
+        for batch in batch_slices(outcome):
+            yield _batch(batch, *lanes.of(batch.lane))
     yield from _link_counters(result, lanes.process(FABRIC))
     for name in result.outcomes:
         yield from _kv_counters(result, name, lanes.process(name))
@@ -75,6 +79,9 @@ class _Lanes:
         self._threads: dict[tuple[str, int], tuple[int, int]] = {}
         self._places: list[tuple[int, int]] = [(0, 0)] * len(result.trace)
         self._assign(result)
+        for outcome in result.outcomes.values():
+            for lane in batch_lanes(outcome):
+                self._thread(lane, 0)
 
     def process(self, name: str) -> int:
         """Return the process number of a workload (or of what else has lanes)."""
@@ -83,6 +90,10 @@ class _Lanes:
     def place(self, row: int) -> tuple[int, int]:
         """Return process and thread of an activity."""
         return self._places[row]
+
+    def of(self, lane: str) -> tuple[int, int]:
+        """Return process and thread of a lane that does one thing at a time."""
+        return self._thread(lane, 0)
 
     def names(self) -> Iterator[dict[str, Any]]:
         """Yield the metadata events that name processes and threads and put them in order."""
@@ -138,6 +149,21 @@ def _activity(activity: Activity, row: int, process: int, thread: int) -> dict[s
         "pid": process,
         "tid": thread,
         "args": {"row": row, "cause": activity.cause, "us": split},
+    }
+
+
+def _batch(batch: BatchSlice, process: int, thread: int) -> dict[str, Any]:
+    seconds = {"kernels": batch.kernels_s, "waited": batch.waited_s}
+    split = {name: round(value * _US_PER_S, 3) for name, value in seconds.items()}
+    return {
+        "ph": "X",
+        "name": f"{batch.samples} samples",
+        "cat": "batch",
+        "ts": round(batch.start_s * _US_PER_S, 3),
+        "dur": round((batch.end_s - batch.start_s) * _US_PER_S, 3),
+        "pid": process,
+        "tid": thread,
+        "args": {"queries": batch.queries, "us": split},
     }
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from clustersim.errors import InputError, did_you_mean
 from clustersim.results.atomic import atomic_path, write_text
+from clustersim.results.batch_slices import batch_lanes
 from clustersim.results.frames import rates_frame
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ def save(result: Result, directory: Path | str, *, formats: Sequence[str] = ("cs
         write_text(folder / "summary.txt", result.summary())
         _save_tables(result, folder / "tables", formats)
         _save_pictures(result, folder / "pictures")
-        if result.trace:
+        batches = result.scenario.run.trace and any(map(batch_lanes, result.outcomes.values()))
+        if result.trace or batches:
             result.to_perfetto(folder / "trace.perfetto.json.gz")
     except OSError as error:
         raise InputError(f"{folder}: the result cannot be written ({error.strerror or error})") from None

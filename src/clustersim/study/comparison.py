@@ -76,6 +76,8 @@ HEADLINES: Mapping[str, tuple[str, ...]] = {
         "utilization",
         "joules_per_query",
         "usd_per_million_queries",
+        "push_latency_s.during.p99",
+        "experiment_latency_s.mean.difference",
     ),
     "chakra": ("iteration_s.mean", "exposed_communication_s"),
     FABRIC: ("busiest_link_utilization.mean",),

@@ -55,4 +55,6 @@ def gpus_needed(spec: WorkloadSpec) -> tuple[tuple[int, PlacementSpec], ...]:
     """How many GPUs a workload occupies, and where: group by group."""
     if isinstance(spec, InferenceSpec):
         return tuple((pool.most_replicas * pool.parallelism.gpus, pool.placement) for pool in spec.pools)
+    if isinstance(spec, RankingInferenceSpec):
+        return tuple((pool.gpus, pool.placement) for pool in spec.pools)
     return ((spec.gpus, spec.placement),)

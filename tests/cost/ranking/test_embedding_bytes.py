@@ -4,7 +4,7 @@ from collections import OrderedDict
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clustersim.catalog.ranking_models import EmbeddingTable
@@ -154,6 +154,7 @@ def test_a_replicated_table_is_updated_whole():
     assert step.bytes_moved == 1000 * 64 * (4 + 2 * (4 + 4))
 
 
+@settings(deadline=None)
 @given(
     bags=st.integers(1, 10**6),
     pooling=st.floats(1, 100),

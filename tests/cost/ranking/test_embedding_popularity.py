@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clustersim.catalog.ranking_models import EmbeddingTable
@@ -63,6 +63,7 @@ def test_hit_rate_of_a_power_law_is_the_sum_over_ranks(skew, held):
     assert popularity_of([table(rows, skew=skew)]).hit_rate(held)[0] == pytest.approx(expected, abs=0.004)
 
 
+@settings(deadline=None)
 @given(table=tables, shares=st.tuples(st.floats(0, 1), st.floats(0, 1)))
 def test_hit_rate_rises_with_the_rows_held_from_nothing_to_all(table, shares):
     popularity = popularity_of([table])
@@ -72,11 +73,13 @@ def test_hit_rate_rises_with_the_rows_held_from_nothing_to_all(table, shares):
     assert popularity.hit_rate(table.rows * (1 + 1e-9))[0] == pytest.approx(1.0, abs=1e-9)
 
 
+@settings(deadline=None)
 @given(table=tables, share=st.floats(0, 1))
 def test_a_cache_of_the_hottest_hits_at_least_its_share_of_rows(table, share):
     assert popularity_of([table]).hit_rate(share * table.rows)[0] >= share - 1e-9
 
 
+@settings(deadline=None)
 @given(table=tables, lookups=st.tuples(st.floats(0, 1e9), st.floats(0, 1e9)), share=st.floats(0, 1))
 def test_distinct_rows_rise_with_look_ups_and_are_bounded_by_both(table, lookups, share):
     popularity = popularity_of([table])

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import simpy
 
+from clustersim.cost.roofline import KernelTime
 from clustersim.spec.scenario import Scenario
 from clustersim.workloads.ranking.inference.pool import RankingPool
 from clustersim.workloads.ranking.inference.replica.profile import BatchProfile, Host, Kernels
@@ -28,7 +29,7 @@ class SizeTimer:
         seconds = self._seconds_of(samples)
         made = BatchProfile(
             number=len(self.profiles),
-            steps=(Host(self._host_s), Kernels(seconds)),
+            steps=(Host(self._host_s), Kernels(KernelTime(compute_s=seconds))),
             shares={"host": self._host_s, "compute": seconds},
             device_s=seconds,
         )

@@ -48,9 +48,7 @@ def test_the_host_waits_for_sizes_where_ranks_exchange_and_for_kernels_where_the
     assert not any(task.host_waits for task in program(host_waits=False).tasks)
 
 
-@pytest.mark.parametrize(
-    ("bucket_bytes", "sizes"), [(0.0, [1e6, 4e6, 2e6]), (3e6, [5e6, 2e6]), (1e9, [7e6])]
-)
+@pytest.mark.parametrize(("bucket_bytes", "sizes"), [(0.0, [1e6, 4e6, 2e6]), (3e6, [5e6, 2e6]), (1e9, [7e6])])
 def test_gradients_are_summed_when_a_bucket_is_full_and_the_rest_at_the_end(bucket_bytes, sizes):
     made = program(bucket_bytes=bucket_bytes, all_reduce=True)
     sums = [task for task in made.tasks if task.part == "all_reduce"]

@@ -29,7 +29,7 @@ def slowest(loads, chosen, places):
     )
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(loads=seconds, places=st.integers(1, 3))
 def test_dearest_first_keeps_grahams_bound(loads, places):
     chosen = least_loaded_first(items_of(loads), [0.0] * places, [1.0] * places)
@@ -37,6 +37,7 @@ def test_dearest_first_keeps_grahams_bound(loads, places):
     assert slowest(loads, chosen, places) <= best * (4 / 3 - 1 / (3 * places)) + 1e-9
 
 
+@settings(deadline=None)
 @given(
     sizes=st.lists(st.integers(1, 30), min_size=1, max_size=12),
     room=st.lists(st.integers(10, 60), min_size=1, max_size=4),

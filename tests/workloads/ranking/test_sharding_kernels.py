@@ -22,7 +22,7 @@ def alone(plan, rank, batch):
     return looked_up, *updated
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(tables=some_tables, plan=st.sampled_from(["greedy", *SHARDING_KINDS[:4]]))
 def test_all_ranks_at_once_as_rank_by_rank(tables, plan):
     plan = plan_of(tables, plan=plan, min_columns=32)

@@ -10,7 +10,7 @@ from clustersim.spec.ranking.sharding import SHARDING_KINDS
 from clustersim.workloads.ranking.sharding.shard import EVERY_RANK
 
 kinds = st.sampled_from(["greedy", *SHARDING_KINDS])
-few = settings(max_examples=40)
+few = settings(max_examples=40, deadline=None)
 
 
 @few
@@ -165,6 +165,7 @@ def test_traffic_with_the_host_by_place():
     assert traffic["host"].host_memory[0] > 1000 * 10 * 256
 
 
+@settings(deadline=None)
 @given(shares=st.tuples(st.floats(0.01, 1.0), st.floats(0.01, 1.0)))
 def test_a_larger_cache_never_moves_more_over_the_hosts_link(shares):
     tables = [table(rows=10**6, dimension=64, pooling=10.0, reuse="meta-2021")]

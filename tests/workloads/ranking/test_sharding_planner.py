@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from sharding_cases import devices, plan_of, some_devices, some_tables, table
 
+from clustersim.cost.ranking.popularity import Popularity
 from clustersim.errors import CannotRunError, InputError
 from clustersim.workloads.ranking.sharding.shard import EVERY_RANK
 from clustersim.workloads.ranking.sharding.summary import plan_summary
@@ -17,7 +19,7 @@ DCN_V2 = [
 ]
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(tables=some_tables, on=some_devices)
 def test_greedy_is_never_slower_than_whole_tables_in_turn(tables, on):
     turns = [
@@ -28,7 +30,24 @@ def test_greedy_is_never_slower_than_whole_tables_in_turn(tables, on):
     assert greedy.imbalance >= 1.0 - 1e-9
 
 
-@settings(max_examples=40)
+@settings(max_examples=30, deadline=None)
+@given(tables=some_tables, on=some_devices, kind=st.sampled_from(["table-wise", "row-wise"]))
+def test_greedy_is_never_slower_than_one_kind_for_all(tables, on, kind):
+    alike, greedy = plan_of(tables, on=on, plan=kind), plan_of(tables, on=on)
+    assert greedy.predicted_s.max() <= alike.predicted_s.max() * (1 + 1e-9)
+
+
+def test_what_is_costed_does_not_grow_with_tables_or_ranks(monkeypatch):
+    """Costs are made for all tables at once, one time per way to divide them: so a thousand are fast."""
+    counted = []
+    touched = Popularity.distinct_rows
+    monkeypatch.setattr(Popularity, "distinct_rows", lambda *given: counted.append(1) or touched(*given))
+    tables = [table(f"t{n}", rows=1000 + 7 * n, dimension=128, pooling=1.0 + n % 40) for n in range(400)]
+    plan_of(tables, on=devices(1024, per_node=8))
+    assert 0 < len(counted) <= 25
+
+
+@settings(max_examples=40, deadline=None)
 @given(tables=some_tables)
 def test_the_same_tables_give_the_same_plan(tables):
     assert list(plan_of(tables).shards) == list(plan_of(tables).shards)

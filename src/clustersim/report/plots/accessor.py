@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from clustersim.report.style import Picture
     from clustersim.results import Result
     from clustersim.study.comparison import Comparison
@@ -67,17 +70,29 @@ class ResultPlots:
 
         return latency_timeline(self.result, name)
 
-    def query_time(self, name: str) -> Picture:
-        """Draw where the time of the queries of a ranking service goes, of all and of the slowest."""
+    def query_time(self, name: str, *, by: str = "resource") -> Picture:
+        """Draw where the time of the queries of a ranking service goes, of all and of the slowest.
+
+        Parameters
+        ----------
+        by
+            `resource`, or `stage` for a service whose queries go through several pools.
+        """
         from clustersim.report.plots.query_time import query_time
 
-        return query_time(self.result, name)
+        return query_time(self.result, name, by=by)
 
-    def batches(self, name: str) -> Picture:
-        """Draw how large the batches of a ranking service are, and how long they take."""
+    def batches(self, name: str, *, pool: str | None = None) -> Picture:
+        """Draw how large the batches of a ranking service are, and how long they take.
+
+        Parameters
+        ----------
+        pool
+            Of a service with several: which one. Default: all together.
+        """
         from clustersim.report.plots.batches import batches
 
-        return batches(self.result, name)
+        return batches(self.result, name, pool=pool)
 
     def kv_occupancy(self, name: str) -> Picture:
         """Draw how full the KV cache was, and the batch, over time and by replica."""
@@ -179,19 +194,28 @@ class ResultPlots:
         if rows.get("requests") and "e2e_s.mean" in self.result.outcomes[name].metrics:
             yield "latency_cdf", self.latency_cdf
             yield "latency_timeline", self.latency_timeline
-        if rows.get("queries") and "latency_s.mean" in self.result.outcomes[name].metrics:
-            yield "latency_cdf", self.latency_cdf
-            yield "latency_timeline", self.latency_timeline
-            yield "query_time", self.query_time
-        if rows.get("batches"):
-            yield "batches", self.batches
         if rows.get("steps"):
             yield "kv_occupancy", self.kv_occupancy
             yield "engine_use", self.engine_use
         if rows.get("kv_cache"):
             yield "cache_hits", self.cache_hits
+        if rows.get("queries") and "latency_s.mean" in self.result.outcomes[name].metrics:
+            yield from self._of_queries(tables)
         if any(series.workload == name for series in self.result.flows.series):
             yield "flow_rates", self.flow_rates
+
+    def _of_queries(
+        self, tables: Mapping[str, Mapping[str, np.ndarray]]
+    ) -> Iterator[tuple[str, Callable[[str], Picture]]]:
+        yield "latency_cdf", self.latency_cdf
+        yield "latency_timeline", self.latency_timeline
+        yield "query_time", self.query_time
+        if "visits" not in tables:
+            yield "batches", self.batches
+            return
+        yield "stages", partial(self.query_time, by="stage")
+        for pool in dict.fromkeys(tables["batches"]["pool"].tolist()):
+            yield f"batches.{pool}", partial(self.batches, pool=pool)
 
 
 @dataclass(frozen=True)

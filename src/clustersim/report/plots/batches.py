@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clustersim.errors import InputError
+from clustersim.errors import InputError, did_you_mean
 from clustersim.report.numbers import count, time_scale
 from clustersim.report.style import BLUE, FAINT, GREY, YELLOW, Picture, house_style, stacked_picture
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from clustersim.results import Result
-    from clustersim.workloads.base import Outcome, Table
+    from clustersim.workloads.base import Table
 
 __all__ = ["batches"]
 
@@ -23,36 +23,52 @@ _LEVELS = (5.0, 95.0)
 
 
 @house_style
-def batches(result: Result, name: str) -> Picture:
+def batches(result: Result, name: str, *, pool: str | None = None) -> Picture:
     """Draw how many samples the batches hold, and what a batch takes by its size.
 
     The time of a batch is that of its kernels, what it waited for other batches on the device, and the
     rest: the host, copies and the network. Bars are means; whiskers go from the 5th to the 95th percentile.
+
+    Parameters
+    ----------
+    pool
+        Of a service with several: which one. Default: all together.
     """
     outcome = result.outcome(name)
-    table = outcome.tables.get("batches")
-    if table is None or not len(table.get("samples", ())):
+    table = outcome.tables.get("batches", {})
+    if not len(table.get("samples", ())):
         raise InputError(f"'{name}' has no batches to draw")
+    if pool is not None:
+        table = _of_pool(table, name, pool)
     picture, (sizes, times) = stacked_picture(2, 8.6, 2.5)
     edges = _edges(table["samples"])
-    _sizes(sizes, outcome, table, edges)
+    _sizes(sizes, table, edges, limit=float(outcome.facts.get("max_samples", 0.0)) if pool is None else 0.0)
     _times(times, table, edges)
     mean = float(table["samples"].mean())
-    sizes.set_title(f"{name}: {count(len(table['samples']))} batches of {mean:,.0f} samples on average")
+    who = name if pool is None else f"{name}, {pool}"
+    sizes.set_title(f"{who}: {count(len(table['samples']))} batches of {mean:,.0f} samples on average")
     return picture
 
 
+def _of_pool(table: Table, name: str, pool: str) -> Table:
+    pools = np.asarray(table.get("pool", []))
+    if pool not in pools:
+        raise InputError(f"'{name}' has no pool '{pool}'.{did_you_mean(pool, set(pools.tolist()))}")
+    return {column: np.asarray(values)[pools == pool] for column, values in table.items()}
+
+
 def _edges(samples: np.ndarray) -> np.ndarray:
-    """Return edges of bins between whole numbers of samples."""
+    """Return edges of bins, the first and the last around the smallest and the largest batch."""
     low, high = float(samples.min()), float(samples.max())
     bins = int(min(_BINS, high - low + 1))
-    return np.linspace(low - 0.5, high + 0.5, bins + 1)
+    width = (high - low) / (bins - 1) if bins > 1 else 1.0
+    edges: np.ndarray = low + width * (np.arange(bins + 1) - 0.5)
+    return edges
 
 
-def _sizes(axes: Axes, outcome: Outcome, table: Table, edges: np.ndarray) -> None:
+def _sizes(axes: Axes, table: Table, edges: np.ndarray, *, limit: float) -> None:
     shares = 100.0 * np.histogram(table["samples"], edges)[0] / len(table["samples"])
     axes.bar(edges[:-1], shares, np.diff(edges), align="edge", color=BLUE, edgecolor="white", lw=0.3)
-    limit = float(outcome.facts.get("max_samples", 0.0))
     if edges[0] < limit <= 1.1 * edges[-1]:
         axes.axvline(limit, color=FAINT, lw=1.0, ls="--", label="largest batch allowed")
         axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))

@@ -8,13 +8,14 @@ import numpy as np
 
 from clustersim.errors import InputError
 from clustersim.report.numbers import round_duration, round_up
-from clustersim.report.style import Picture, house_style, log_seconds, stacked_picture, time_axis
+from clustersim.report.style import YELLOW, Picture, house_style, log_seconds, stacked_picture, time_axis
 from clustersim.report.words import LATENCY_COLORS, LATENCY_WORDS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from clustersim.results import Result
+    from clustersim.workloads.base import Table
 
 __all__ = ["latency_timeline"]
 
@@ -22,7 +23,7 @@ _SHOWN = {"requests": ("ttft_s", "tpot_s"), "queries": ("latency_s", "queue_s")}
 """Columns of each table that a service may have."""
 _MOST_POINTS = 40_000
 _SHORTEST = 1e-3
-"""Of the longest."""
+"""Of the longest: shorter waits do not squeeze what matters."""
 _MOST_WINDOWS = 60
 _LEAST_IN_WINDOW = 20
 
@@ -32,6 +33,7 @@ def latency_timeline(result: Result, name: str) -> Picture:
     """Draw latencies of each request, or query, at its arrival, with the median and p99 of windows.
 
     Of requests TTFT and TPOT; of queries the whole latency and, where any waited, the wait in the queue.
+    Times at which new weights were brought to a replica are shaded.
     """
     tables = result.outcome(name).tables
     what = "queries" if "queries" in tables else "requests"
@@ -43,10 +45,12 @@ def latency_timeline(result: Result, name: str) -> Picture:
     for axes, column in zip(panels, shown, strict=True):
         valid = _drawable(table[column])
         arrival_s, values = table["arrival_s"][valid], table[column][valid]
+        _pushes(axes, tables.get("pushes", {}))
         _points(axes, arrival_s, values, LATENCY_COLORS[column])
         _windows(axes, arrival_s, values, LATENCY_COLORS[column])
         axes.set(yscale="log", ylabel=LATENCY_WORDS[column])
-        axes.set_ylim(bottom=_least(values))
+        if values.min() < _SHORTEST * values.max():
+            axes.set_ylim(bottom=_SHORTEST * float(values.max()))
         log_seconds(axes.yaxis)
     panels[0].set_title(
         f"{name}: latency of {'each query' if what == 'queries' else 'each request'} by arrival"
@@ -61,9 +65,14 @@ def _drawable(values: np.ndarray) -> np.ndarray:
     return drawable
 
 
-def _least(values: np.ndarray) -> float:
-    """Where an axis begins, at the latest: short waits do not squeeze what matters."""
-    return float(max(0.8 * values.min(), values.max() * _SHORTEST))
+def _pushes(axes: Axes, pushes: Table) -> None:
+    """Shade each push, from its begin to its end on the last replica."""
+    label = "model push"
+    for number in np.unique(pushes.get("push", [])):
+        own = pushes["push"] == number
+        begin_s, end_s = float(pushes["start_s"][own].min()), float(pushes["end_s"][own].max())
+        axes.axvspan(begin_s, end_s, color=YELLOW, alpha=0.3, lw=0, label=label)
+        label = "_nolegend_"
 
 
 def _points(axes: Axes, arrival_s: np.ndarray, values: np.ndarray, color: str) -> None:

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clustersim.errors import InputError
+from clustersim.errors import InputError, did_you_mean
 from clustersim.report.numbers import count, duration, percent, time_scale
-from clustersim.report.query_time import QUERY_PARTS, band, counted_queries, mean_parts
+from clustersim.report.query_time import (
+    QUERY_PARTS,
+    band,
+    counted_queries,
+    mean_of,
+    parts_by_resource,
+    parts_by_stage,
+)
 from clustersim.report.style import (
+    FAINT,
     INK,
     RESOURCE_COLORS,
+    SERIES,
     Picture,
     house_style,
     legend_outside,
@@ -33,21 +43,34 @@ _BANDS = (
     ("slowest\n1 %", 0.99, 1.0),
 )
 """Which queries a bar is of, by the order of their latency."""
+_GROUPS = ("resource", "stage")
 
 
 @house_style
-def query_time(result: Result, name: str) -> Picture:
-    """Draw what the time of queries consists of: of all of them, and of the fast and the slow ones apart."""
-    table = result.outcome(name).tables.get("queries")
-    queries = counted_queries(table) if table is not None else {}
+def query_time(result: Result, name: str, *, by: str = "resource") -> Picture:
+    """Draw what the time of queries consists of: of all of them, and of the fast and the slow ones apart.
+
+    Parameters
+    ----------
+    by
+        `resource`, or `stage` for a service whose queries go through several pools.
+    """
+    if by not in _GROUPS:
+        raise InputError(f"queries are not split by '{by}'.{did_you_mean(by, _GROUPS)}")
+    tables = result.outcome(name).tables
+    queries = counted_queries(tables["queries"]) if "queries" in tables else {}
     if not len(queries.get("latency_s", ())):
         raise InputError(f"'{name}' has no answered queries to draw")
-    latency_s = queries["latency_s"]
-    parts = [mean_parts(queries, band(latency_s, low, high)) for _, low, high in _BANDS]
+    if by == "stage" and "visits" not in tables:
+        raise InputError(f"queries of '{name}' go to one pool only; draw them by 'resource'")
+    seconds = parts_by_resource(queries) if by == "resource" else parts_by_stage(queries, tables["visits"])
+    parts = [mean_of(seconds, band(queries["latency_s"], low, high)) for _, low, high in _BANDS]
     picture, axes = new_picture(8.6, 4.2)
-    _bars(axes, parts)
-    whole_s = sum(parts[0].values())
-    axes.set_title(f"{name}: a query takes {duration(whole_s)} on average, of {count(len(latency_s))}")
+    _bars(
+        axes, parts, colors=RESOURCE_COLORS if by == "resource" else dict(zip(seconds, SERIES, strict=False))
+    )
+    whole_s, number = sum(parts[0].values()), len(queries["latency_s"])
+    axes.set_title(f"{name}: a query takes {duration(whole_s)} on average, of {count(number)}")
     axes.set_xticks(range(len(_BANDS)), [words for words, _, _ in _BANDS])
     axes.grid(visible=False, axis="x")
     handles, labels = axes.get_legend_handles_labels()
@@ -55,7 +78,7 @@ def query_time(result: Result, name: str) -> Picture:
     return picture
 
 
-def _bars(axes: Axes, parts: list[dict[str, float]]) -> None:
+def _bars(axes: Axes, parts: list[dict[str, float]], *, colors: Mapping[str, str]) -> None:
     """Stack the parts of each band, the largest of all queries lowest, and write how long each takes."""
     totals = np.array([sum(each.values()) for each in parts])
     factor, unit = time_scale(float(totals.max()))
@@ -63,8 +86,8 @@ def _bars(axes: Axes, parts: list[dict[str, float]]) -> None:
     for part in sorted(parts[0], key=lambda each: -parts[0][each]):
         heights = factor * np.array([each[part] for each in parts])
         if heights.any():
-            label = f"{QUERY_PARTS[part]}, {percent(parts[0][part] / totals[0])}"
-            axes.bar(range(len(parts)), heights, 0.7, bottom, color=RESOURCE_COLORS[part], label=label)
+            label = f"{QUERY_PARTS.get(part, part)}, {percent(parts[0][part] / totals[0])}"
+            axes.bar(range(len(parts)), heights, 0.7, bottom, color=colors.get(part, FAINT), label=label)
             bottom += heights
     for place, total_s in enumerate(totals.tolist()):
         axes.annotate(

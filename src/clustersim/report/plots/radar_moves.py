@@ -21,6 +21,7 @@ __all__ = ["moves"]
 
 _COLUMNS = 3
 _WEB_INCHES = 3.3
+_HEAD_INCHES = 0.7
 _LINES = ("-", (0, (4, 1.5)), (0, (1.5, 1)), "-", (0, (7, 2, 1.5, 2)))
 _MARKS = "v^sDo"
 _WIDTHS = (4.2, 3.0, 2.0, 1.3, 1.0)
@@ -29,7 +30,7 @@ _LIGHTEST, _DARKEST = 0.75, 0.05
 
 
 @house_style
-def moves(radars: Mapping[str, Radar], *, title: str) -> Picture:
+def moves(radars: Mapping[str, Radar], *, title: str, subtitle: str = "") -> Picture:
     """Draw how the needs of each workload change from one radar to the next.
 
     Parameters
@@ -37,6 +38,8 @@ def moves(radars: Mapping[str, Radar], *, title: str) -> Picture:
     radars
         By what was changed (`100 Gbit/s`, `200 Gbit/s`, …), in order, five at the most. A workload that one
         of them left out has no polygon for it.
+    subtitle
+        Hardware, scale and plan that all radars share.
 
     Raises
     ------
@@ -47,9 +50,11 @@ def moves(radars: Mapping[str, Radar], *, title: str) -> Picture:
         raise InputError(f"from 1 to {len(_MARKS)} radars can be told apart, got {len(radars)}")
     labels = list(dict.fromkeys(each.label for radar in radars.values() for each in radar.profiles))
     rows = -(-(len(labels) + 1) // _COLUMNS)
-    picture = Picture(figsize=(_COLUMNS * _WEB_INCHES, 0.5 + rows * _WEB_INCHES))
-    top = 1.0 - 0.5 / (0.5 + rows * _WEB_INCHES)
-    picture.text(0.02, 0.5 + top / 2.0, title, va="center", fontsize=13, fontweight="bold", color=INK)
+    height = _HEAD_INCHES + rows * _WEB_INCHES
+    picture = Picture(figsize=(_COLUMNS * _WEB_INCHES, height))
+    top = 1.0 - _HEAD_INCHES / height
+    picture.text(0.02, 1.0 - 0.14 / height, title, va="top", fontsize=13, fontweight="bold", color=INK)
+    picture.text(0.02, 1.0 - 0.42 / height, subtitle, va="top", fontsize=8.5, color="#555555")
     look = _looks(len(radars))
     for number, label in enumerate([*labels, ""]):
         row, column = divmod(number, _COLUMNS)

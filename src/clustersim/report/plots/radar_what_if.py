@@ -87,9 +87,10 @@ def _missing(axes: Axes, label: str, curve: Curve, look: Look, above: int) -> in
     for x in curve.reasons:
         axes.annotate(
             f"{label} cannot run at ×{_TICKS[x]}",
-            (0.48, 0.44),
+            (4.2, 0.44),
             (0, 11 * above),
             textcoords="offset points",
+            ha="right",
             fontsize=8,
             color=look.color,
         )

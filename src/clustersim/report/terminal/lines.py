@@ -13,10 +13,13 @@ if TYPE_CHECKING:
 
     from clustersim.workloads.base import Outcome
 
-__all__ = ["Writers", "bar", "economics", "figures", "written"]
+__all__ = ["WIDE", "Writers", "bar", "economics", "figures", "written"]
 
 Writers = tuple[tuple[str, Callable[[float], str]], ...]
 """Metrics, each with the function that writes it."""
+
+WIDE = 96
+"""Columns from which on nothing is left out of tables."""
 
 _BAR = 24
 _INSET = 4

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from clustersim.report.numbers import count, duration, percent, rate, size
-from clustersim.report.query_time import QUERY_PARTS, band, counted_queries, mean_parts
+from clustersim.report.query_time import QUERY_PARTS, band, counted_queries, mean_of, parts_by_resource
 from clustersim.report.tables import Column, add_row, grid, inset, line
-from clustersim.report.terminal.cascade import cascade_lines
-from clustersim.report.terminal.lines import Writers, bar, economics, figures, written
+from clustersim.report.terminal.lines import WIDE, Writers, bar, economics, figures, written
 from clustersim.report.terminal.serving import latency_table
+from clustersim.report.terminal.stages import experiment_lines, push_lines, stage_lines
 from clustersim.report.words import QUERY_LATENCIES
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["ranking_service_lines"]
 
 _STATISTICS = ("mean", "p50", "p90", "p95", "p99", "p99.9")
+_FEW_STATISTICS = ("mean", "p50", "p95", "p99")
 _PART_COLUMNS: tuple[Column, ...] = (
     ("part of a query", "left"),
     ("time", "right"),
@@ -52,11 +53,14 @@ def ranking_service_lines(outcome: Outcome, width: int) -> list[RenderableType]:
     metrics = outcome.metrics
     if "latency_s.mean" not in metrics:
         return [line("No query was answered.")]
+    statistics = _STATISTICS if width >= WIDE else _FEW_STATISTICS
     groups = (_throughput(metrics), written(metrics, _STATE), economics(outcome))
     return [
-        inset(latency_table(metrics, QUERY_LATENCIES, _STATISTICS)),
-        *_parts(outcome),
-        *cascade_lines(outcome),
+        inset(latency_table(metrics, QUERY_LATENCIES, statistics)),
+        *_parts(outcome, bars=width >= WIDE),
+        *stage_lines(outcome, wide=width >= WIDE),
+        *experiment_lines(outcome),
+        *push_lines(outcome),
         "",
         *figures(groups, width),
     ]
@@ -68,14 +72,15 @@ def _throughput(metrics: Mapping[str, float]) -> list[str]:
     return [part for part in (answered, *written(metrics, _THROUGHPUT)) if part]
 
 
-def _parts(outcome: Outcome) -> list[RenderableType]:
+def _parts(outcome: Outcome, *, bars: bool) -> list[RenderableType]:
     """Return what the time of queries is, and what that of the slowest is."""
     table = outcome.tables.get("queries")
     if table is None or not len(table["latency_s"]):
         return []
     queries = counted_queries(table)
-    every = mean_parts(queries)
-    slowest = mean_parts(queries, band(queries["latency_s"], _SLOWEST, 1.0))
+    parts = parts_by_resource(queries)
+    every = mean_of(parts)
+    slowest = mean_of(parts, band(queries["latency_s"], _SLOWEST, 1.0))
     whole_s, slowest_s = sum(every.values()), sum(slowest.values())
     if not whole_s:
         return []
@@ -85,6 +90,12 @@ def _parts(outcome: Outcome) -> list[RenderableType]:
         if max(share, slow_share) >= _WORTH_SHOWING:
             words, slow = QUERY_PARTS[name], duration(slowest[name])
             add_row(
-                drawn, words, duration(every[name]), percent(share), bar(share), slow, percent(slow_share)
+                drawn,
+                words,
+                duration(every[name]),
+                percent(share),
+                bar(share) if bars else "",
+                slow,
+                percent(slow_share),
             )
     return ["", inset(drawn)]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from clustersim.report.numbers import count, duration
 from clustersim.report.tables import WIDTH, add_row, grid, inset, line, to_text
 from clustersim.report.terminal.fabric import fabric_lines
+from clustersim.report.terminal.lines import WIDE
 from clustersim.report.terminal.ranking import ranking_service_lines
 from clustersim.report.terminal.serving import service_lines
 from clustersim.report.terminal.training import ranking_training_lines, training_lines
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from clustersim.workloads.base import Outcome
 
 __all__ = ["renderable", "summary"]
-
-_WIDE = 96
 
 
 def summary(result: Result, *, width: int = WIDTH) -> str:
@@ -38,7 +37,7 @@ def renderable(result: Result, *, width: int = WIDTH) -> RenderableType:
     parts: list[RenderableType] = [*_head(result)]
     for outcome in result.outcomes.values():
         parts += ["", *_workload(outcome, width)]
-    parts += ["", *fabric_lines(result.fabric, wide=width >= _WIDE), "", *_bottlenecks(result)]
+    parts += ["", *fabric_lines(result.fabric, wide=width >= WIDE), "", *_bottlenecks(result)]
     return Group(*parts)
 
 

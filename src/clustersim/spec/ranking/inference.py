@@ -99,7 +99,8 @@ class RankingInferenceSpec(RankingPoolSpec):
             taken[stage.name] = f"stages[{index}]"
         shares = sum(stage.latency_share or 0.0 for stage in self.stages)
         if shares >= 1.0:
-            raise FieldError(f"shares of {shares:g} leave nothing of 'slo.latency' for the last stage", "stages")
+            message = f"'latency_share' of {shares:g} in all leaves nothing for the last stage"
+            raise FieldError(message, "stages")
         return self
 
     @model_validator(mode="after")

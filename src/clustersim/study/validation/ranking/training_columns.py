@@ -25,7 +25,7 @@ NAMES: Mapping[str, str] = {
     "model": "model_config|model_name|benchmark|task",
     "size": "model_size|variant|embedding_size",
     "precision": "dtype|data_type|arithmetic|number_format|amp",
-    "batch_per_gpu": "local_batch|local_batch_size|batch_gpu|per_gpu_batch|batch_size_per_gpu|micro_batch",
+    "batch_per_gpu": "local_batch(?:_size)?|(?:per_)?gpu_batch|batch(?:_size)?_(?:per_)?gpu|micro_batch",
     "global_batch": "gbs|global_?batch|global_?batch_?size|batch_size|batch",
     "optimizer": "optimiser|embedding_optimizer",
     "iter_time_ms": "(?:average_time_of_)?iteration_(?:time_)?ms|step_time_ms|ms_per_(?:it|iteration|step)",

@@ -87,6 +87,7 @@ def job_of(row: RankingTrainingRow, hardware: Hardware, framework: RankingFramew
     InputError
         For what is not known, or does not fit together.
     """
+    from clustersim.spec.problems import validate
     from clustersim.spec.ranking.training import RankingTrainingSpec
 
     model = model_of(row.model)
@@ -104,4 +105,5 @@ def job_of(row: RankingTrainingRow, hardware: Hardware, framework: RankingFramew
         "framework": framework.name,
         "steps": _STEPS,
     }
-    return RankingTrainingSpec.model_validate(fields)
+    job: RankingTrainingSpec = validate(RankingTrainingSpec, fields)
+    return job

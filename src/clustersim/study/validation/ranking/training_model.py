@@ -39,11 +39,14 @@ _OTHERS = (
     (r"(?:neo|zionex).*\bmodel-?\s?i\b|neo-i", "neo-i"),
 )
 _OPTIMIZERS = (
-    (r"row-?\s?wise", "row-wise-adagrad"),
+    (r"partial.*adam", "partial-rowwise-adam"),
+    (r"row-?\s?wise", "rowwise-adagrad"),
     (r"adagrad", "adagrad"),
     (r"adam", "adam"),
     (r"\bsgd\b|gradient descent", "sgd"),
 )
+_DENSE = {"rowwise-adagrad": "adagrad", "partial-rowwise-adam": "adam"}
+"""Optimizer of the dense part beside one that is for tables alone."""
 
 
 class Optimizers(NamedTuple):
@@ -69,7 +72,7 @@ def model_of(words: str) -> RankingModel:
 
 
 def _benchmark(words: str) -> str | None:
-    """Return the model of a training benchmark where the catalogue's name is that of another study's model."""
+    """Return the model of a training benchmark whose name is that of another study's model, too."""
     return "ncf-nvidia" if normalised(words) in ("ncf", "neumf") else None
 
 
@@ -105,7 +108,7 @@ def optimizers_of(words: str, model: RankingModel) -> Optimizers:
     if found is None:
         known = [name for _, name in _OPTIMIZERS]
         raise InputError(f"optimizer '{words}' is not known; known: {', '.join(known)}")
-    return Optimizers("adagrad" if found == "row-wise-adagrad" else found, found)
+    return Optimizers(_DENSE.get(found, found), found)
 
 
 def _usual(model: RankingModel) -> Optimizers:
@@ -115,4 +118,4 @@ def _usual(model: RankingModel) -> Optimizers:
         return Optimizers("adam", "adam")
     if model.interaction.kind == "dot":
         return Optimizers("sgd", "sgd")
-    return Optimizers("adam", "row-wise-adagrad")
+    return Optimizers("adam", "rowwise-adagrad")

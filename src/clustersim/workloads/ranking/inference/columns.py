@@ -46,6 +46,38 @@ METRICS: tuple[MetricInfo, ...] = (
     MetricInfo("queries_finished", "queries", "Queries that were answered, warm-up left out.", "higher"),
     MetricInfo("queries_unfinished", "queries", "Queries without an answer when the run ended.", "lower"),
     MetricInfo("memory_bytes", "B", "Tables, layers and batches on the fullest GPU.", "lower"),
+    MetricInfo(
+        "pool_latency_s",
+        "s",
+        "Of a stage, by name (`rank`: the service's own model, `variant`: an experiment's): from the end of "
+        "the stage before to the last score here.",
+        "lower",
+    ),
+    MetricInfo(
+        "pool_attainment",
+        "1",
+        "Share of queries whose time in a stage is within its share of the objective.",
+        "higher",
+    ),
+    MetricInfo("pool_batch_samples", "samples", "Mean samples of a stage's batches.", "neither"),
+    MetricInfo(
+        "pool_utilization", "1", "Share of the time in which a stage's devices ran kernels.", "neither"
+    ),
+    MetricInfo("experiment_share", "1", "Share of the queries that the variant ranked.", "neither"),
+    MetricInfo(
+        "experiment_latency_s",
+        "s",
+        "Mean or p99 of `control` and `variant`, their `difference` (variant less control) and the `low` and "
+        "`high` limit of its 95 % confidence interval, by sectioning.",
+        "lower",
+    ),
+    MetricInfo("experiment_engagement", "1", "The same of the share of queries with a click.", "higher"),
+    MetricInfo(
+        "experiment_usd_per_million_queries",
+        "USD",
+        "Of each model's GPUs over the queries it ranked.",
+        "lower",
+    ),
     *NEED_METRICS,
 )
 """Statistics follow the name: `latency_s.p99`, `batch_samples.mean`."""
@@ -95,8 +127,29 @@ _STATISTIC_COLUMNS: tuple[ColumnInfo, ...] = (
     ColumnInfo("samples", "", "Queries that it was made of."),
 )
 
+_VISIT_COLUMNS: tuple[ColumnInfo, ...] = (
+    ColumnInfo("pool", "", "Stage, `rank` or `variant`."),
+    ColumnInfo("query", "", "Whose visit: number in `queries`."),
+    ColumnInfo("replica", "", "Which replica of the pool."),
+    ColumnInfo("candidates", "samples", "Candidates that were left."),
+    ColumnInfo("begin_s", "s", "End of the stage before; arrival, in the first."),
+    ColumnInfo("submitted_s", "s", "When it stood in the queue of the replica."),
+    ColumnInfo("dispatched_s", "s", "When the batch of its first piece began."),
+    ColumnInfo("finish_s", "s", "End of its last piece here; NaN for one that is not over."),
+)
+
+_PUSH_COLUMNS: tuple[ColumnInfo, ...] = (
+    ColumnInfo("push", "", "Number of the push."),
+    ColumnInfo("replica", "", "Which replica of the service's own model."),
+    ColumnInfo("start_s", "s", "Begin, for this replica."),
+    ColumnInfo("end_s", "s", "When it ranked with the new weights alone."),
+    ColumnInfo("size_bytes", "B", "That came over the network."),
+)
+
 TABLES: dict[str, tuple[ColumnInfo, ...]] = {
     "queries": _QUERY_COLUMNS,
     "batches": _BATCH_COLUMNS,
     "statistics": _STATISTIC_COLUMNS,
+    "visits": _VISIT_COLUMNS,
+    "pushes": _PUSH_COLUMNS,
 }

@@ -23,6 +23,8 @@ class Course(Protocol):
 
     queries: Queries
     """Of the service."""
+    pool: RankingPool
+    """Of the service's own model."""
 
     def send(self, arrival_s: float, samples: int, answered: Callable[[], object] | None) -> None:
         """Send a query on its way; `answered` is called at its end."""
@@ -69,8 +71,17 @@ class OnePool:
         self._done()
 
 
-def visits_of(name: str, plan: PoolPlan, pool: RankingPool, *, origin: np.ndarray | None = None) -> Visits:
+def visits_of(
+    name: str, plan: PoolPlan, pool: RankingPool, *, origin: np.ndarray | None = None, final: bool = True
+) -> Visits:
     """Return what a pool did; see `Visits`."""
-    devices = sum(len(replica.devices) for replica in plan.replicas)
-    profiles = tuple(plan.profiles)
-    return Visits(name, pool.queries, pool.log, profiles, devices, pool.paths.seconds(), origin)
+    return Visits(
+        name,
+        pool.queries,
+        pool.log,
+        tuple(plan.profiles),
+        sum(len(replica.devices) for replica in plan.replicas),
+        pool.paths.seconds(),
+        origin,
+        final,
+    )

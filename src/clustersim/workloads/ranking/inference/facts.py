@@ -4,8 +4,21 @@ from __future__ import annotations
 
 from clustersim.workloads.ranking.inference.measures.metrics import UNIT
 from clustersim.workloads.ranking.inference.plan import PoolPlan
+from clustersim.workloads.ranking.inference.pools import VARIANT, ServicePools
 
-__all__ = ["pool_facts"]
+__all__ = ["pool_facts", "service_facts"]
+
+
+def service_facts(pools: ServicePools) -> dict[str, float | str]:
+    """Return the facts of the service's own pool, and of other pools under their names."""
+    found = pool_facts(pools.own) | {"gpus": float(pools.gpus)}
+    others = dict(zip((stage.name for stage in pools.spec.stages), pools.stages, strict=True))
+    if pools.variant is not None:
+        others[VARIANT] = pools.variant
+    for name, plan in others.items():
+        facts = pool_facts(plan)
+        found |= {f"{name}.{key}": facts[key] for key in ("model", "gpus", "replicas", "engine")}
+    return found
 
 
 def pool_facts(plan: PoolPlan) -> dict[str, float | str]:

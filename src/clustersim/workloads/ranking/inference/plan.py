@@ -177,6 +177,7 @@ class _Planner:
             tables=self._tables,
             place=place,
             profiles=self.profiles,
+            processor=self._placing.processor_kernels(),
         )
         if self._spec.dense_on == "gpu":
             try:

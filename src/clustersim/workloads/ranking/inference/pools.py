@@ -1,15 +1,17 @@
-"""All pools of a ranking service: stages before its own model, the model, and the variant of an experiment."""
+"""All pools of a ranking service: its own model, stages before it, and the variant of an experiment."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from clustersim.engine.fabric import TrafficClass
 from clustersim.engine.world import World
+from clustersim.errors import InputError, PathPart
 from clustersim.spec.ranking.inference import RankingInferenceSpec
 from clustersim.topology import Topology
 from clustersim.workloads.ranking.inference.course import Course, OnePool
@@ -22,6 +24,7 @@ __all__ = ["VARIANT", "ServicePools", "plan_pools"]
 
 VARIANT = "variant"
 """Name of the pool of an experiment's other model."""
+_BLOCK = 4096
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,13 @@ class ServicePools:
         """Of the fullest GPU."""
         return max(replica.memory.total for plan in self for replica in plan.replicas)
 
+    @property
+    def compared_gpus(self) -> tuple[int, int]:
+        """Of the service's own model, and of the variant."""
+        plans = (self.own, self.variant)
+        own, variant = (sum(len(each.gpus) for each in plan.replicas) if plan else 0 for plan in plans)
+        return own, variant
+
     def running(self) -> RunningCost | None:
         """Return price and power of the GPUs; None where pools are on GPUs of several kinds.
 
@@ -93,12 +103,22 @@ class ServicePools:
         experiment = self.spec.experiment
         if self.variant is None or experiment is None:
             return PlannedStage((LAST,), (self.own,))
-        division = Division(experiment)
-
-        def choose(query: int) -> int:
-            return int(division.is_variant(np.array([query]))[0])
-
+        choose = _Divided(Division(experiment))
         return PlannedStage((LAST, VARIANT), (self.own, self.variant), choose)
+
+
+class _Divided:
+    """Says which pool a query goes to; some thousand are found out at once."""
+
+    def __init__(self, division: Division) -> None:
+        self._division = division
+        self._known: list[bool] = []
+
+    def __call__(self, query: int) -> int:
+        while query >= len(self._known):
+            first = len(self._known)
+            self._known += self._division.is_variant(np.arange(first, first + _BLOCK)).tolist()
+        return int(self._known[query])
 
 
 def plan_pools(
@@ -109,13 +129,29 @@ def plan_pools(
     Raises
     ------
     InputError, CannotRunError
-        As `plan_pool`; the place names the stage.
+        As `plan_pool`.
     """
     plans, taken = [], 0
-    for pool in spec.pools:
-        plans.append(
-            plan_pool(pool, topology=topology, gpus=gpus[taken : taken + pool.gpus], base=base)
-        )
+    for place, pool in zip(_places(spec), spec.pools, strict=True):
+        with _under(*place):
+            plans.append(plan_pool(pool, topology=topology, gpus=gpus[taken : taken + pool.gpus], base=base))
         taken += pool.gpus
     stages = tuple(plans[1 : 1 + len(spec.stages)])
     return ServicePools(spec, plans[0], stages, plans[-1] if spec.experiment is not None else None)
+
+
+def _places(spec: RankingInferenceSpec) -> Iterator[tuple[PathPart, ...]]:
+    """Where each of the pools is among the fields of the service."""
+    yield ()
+    yield from (("stages", index) for index in range(len(spec.stages)))
+    if spec.experiment is not None:
+        yield ("experiment", "variant")
+
+
+@contextmanager
+def _under(*place: PathPart) -> Iterator[None]:
+    """Say of what is refused that it lies below a field."""
+    try:
+        yield
+    except InputError as error:
+        raise type(error)([replace(each, path=(*place, *each.path)) for each in error.problems]) from None

@@ -104,6 +104,7 @@ class Cascade:
             ]
             for place, stage in enumerate(stages)
         ]
+        self.pool = self.stops[-1][0].pool
 
     def send(self, arrival_s: float, samples: int, answered: Callable[[], object] | None) -> None:
         """Give a query to the first stage."""
@@ -116,7 +117,8 @@ class Cascade:
         """Yield what each pool did, stage by stage."""
         for stop in (stop for stage in self.stops for stop in stage):
             origin = np.array(stop.origin, dtype=np.int64)
-            yield visits_of(stop.name, stop.plan, stop.pool, origin=origin)
+            final = self._stages[stop.stage].spec is None
+            yield visits_of(stop.name, stop.plan, stop.pool, origin=origin, final=final)
 
     def _enter(self, stage: int, query: int, arrival_s: float, samples: int) -> None:
         stop = self.stops[stage][self._stages[stage].choose(query)]

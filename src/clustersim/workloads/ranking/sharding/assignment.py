@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +15,7 @@ __all__ = ["Assignment", "Item", "Spread", "in_turn", "least_loaded_first", "mos
 Numbers = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Item:
+class Item(NamedTuple):
     """One part of a table that goes to one rank; or one such part for each rank of some node.
 
     Parameters

@@ -54,7 +54,8 @@ def devices_of(topology: Topology, gpus: Sequence[str]) -> Devices:
     Rates are those of the hardware as built: a plan is a decision, and stays the same while a study varies
     `cluster.speeds` by a few percent. Memory is what the scenario has.
 
-    **Valid when** all GPUs are alike, as many in each node, those of a node one after the other.
+    **Valid when** all GPUs are alike, and as many in each node, those of a node one after the other; where
+    they are not, each counts as a node of its own, and no table is divided inside a node.
     """
     first = gpus[0]
     accelerator = catalog.accelerator(topology.accelerator_of(first))
@@ -68,11 +69,20 @@ def devices_of(topology: Topology, gpus: Sequence[str]) -> Devices:
     return Devices(
         accelerator=accelerator,
         ranks=len(gpus),
-        ranks_per_node=len(inside),
+        ranks_per_node=len(inside) if _node_by_node(topology, gpus, len(inside)) else 1,
         memory_bytes=topology.memory_bytes(first),
         scale_up_bytes_per_s=within,
         scale_out_bytes_per_s=_rate(topology, first, outside) * as_built if outside else within,
         host_bytes_per_s=_host_rate(topology, first) * as_built,
+    )
+
+
+def _node_by_node(topology: Topology, gpus: Sequence[str], per_node: int) -> bool:
+    """Whether ranks of a node follow each other, as many in each but the last."""
+    nodes = [topology.node_of(gpu) for gpu in gpus]
+    blocks = [nodes[first : first + per_node] for first in range(0, len(nodes), per_node)]
+    return all(len(set(block)) == 1 for block in blocks) and len({block[0] for block in blocks}) == len(
+        blocks
     )
 
 

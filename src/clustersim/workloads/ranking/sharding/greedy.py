@@ -30,6 +30,11 @@ Numbers = NDArray[np.float64]
 _SHARES_OF_MEAN = (1.0, 0.5, 0.25, 0.125)
 """Tables are divided that cost more than such a share of the mean rank's time."""
 
+_REFINEMENTS = 20
+"""Rounds at the most (HugeCTR, `max_search_iter`)."""
+_EVEN_ENOUGH = 1.05
+"""Slowest rank over the mean from which on nothing is divided further."""
+
 Way = Literal["columns", "all ranks", "some ranks", "nodes"]
 """How a dear table is divided: columns; rows over all ranks (TorchRec's row-wise) or over as many as needed
 (HugeCTR's splits); rows over all ranks of one node or several (HugeCTR's hierarchical plans)."""
@@ -85,16 +90,64 @@ class GreedyPlanner:
 
     def search(self) -> Found | NoRoom:
         """Return the candidate whose slowest rank is fastest; the first one's lack of room if none fits."""
-        tried = [self.assigned(options) for options in self._candidates()]
+        whole, *divided = self._candidates()
+        tried = [self.assigned(whole, (least_loaded_first, in_turn)), *map(self.assigned, divided)]
         found = [each for each in tried if isinstance(each, Found)]
-        return min(found, key=lambda each: each.ranks.slowest_s, default=tried[0])
+        if not found:
+            return tried[0]
+        return self._refined(min(found, key=lambda each: each.ranks.slowest_s))
 
-    def assigned(self, options: Sequence[Option]) -> Found | NoRoom:
-        """Give the parts of all tables, divided so, to ranks: dearest first or in turn, whichever is faster.
+    def _refined(self, found: Found) -> Found:
+        """Divide the dearest part of the slowest rank further, as long as that makes the slowest rank faster.
 
-        Where neither finds room, largest first.
+        **Source:** HugeCTR's planner (samples/dlrm/sharding/planner.py) splits its hottest shard so.
         """
-        tried = [self._spread(options, spread) for spread in (least_loaded_first, in_turn)]
+        for _ in range(_REFINEMENTS):
+            seconds = found.ranks.seconds
+            table = self._dearest_on(int(seconds.argmax()), found)
+            if table is None or seconds.max() <= _EVEN_ENOUGH * seconds.mean():
+                return found
+            options = list(found.options)
+            tried = [
+                self.assigned([*options[:table], option, *options[table + 1 :]])
+                for option in self._once_finer(table, options[table])
+            ]
+            better = [each for each in tried if isinstance(each, Found)]
+            best = min(better, key=lambda each: each.ranks.slowest_s, default=found)
+            if best.ranks.slowest_s >= found.ranks.slowest_s:
+                return found
+            found = best
+        return found
+
+    def _dearest_on(self, rank: int, found: Found) -> int | None:
+        """Return the free table whose part costs a rank most, of those that not every rank has."""
+        size = self.devices.ranks_per_node
+        held = {
+            table
+            for (table, _), first in found.ranks.rank_of.items()
+            if self.fixed[table] is None
+            and (
+                first == rank
+                or (found.options[table].kind == "table-row-wise" and first == rank // size * size)
+            )
+        }
+        return max(held, key=lambda n: (self.tables.price(found.options[n]).seconds[n], -n), default=None)
+
+    def _once_finer(self, table: int, option: Option) -> Iterator[Option]:
+        """Yield the ways to divide a table into about twice as many parts."""
+        for way in self.ways:
+            finer = self._finer(table, 2 * option.parts, way)
+            if finer != option and finer.parts > option.parts:
+                yield finer
+
+    def assigned(
+        self, options: Sequence[Option], spreads: Sequence[Spread] = (least_loaded_first,)
+    ) -> Found | NoRoom:
+        """Give the parts of all tables, divided so, to ranks, in the way of several that is fastest.
+
+        Where none finds room, largest first.
+        """
+        tried = [self._spread(options, spread) for spread in spreads]
         found = [each for each in tried if isinstance(each, Found)]
         if not found:
             return self._spread(options, most_room_first)

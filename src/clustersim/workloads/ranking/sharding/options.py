@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +26,7 @@ __all__ = ["Option", "Price", "TablesToPlace"]
 Numbers = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Option:
+class Option(NamedTuple):
     """A kind of sharding with a number of parts."""
 
     kind: ShardingKind
@@ -87,7 +87,7 @@ class TablesToPlace:
             ),
             missed_rows=outside,
             held=np.where(self._in_hbm[which], 1.0, self._cached_share[which]),
-            in_node=np.full(len(which), kind == "table-row-wise"),
+            in_node=self._pooled[which] & (kind == "table-row-wise"),
             replicated=np.full(len(which), replicated),
         )
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
@@ -158,27 +158,13 @@ def _matched(
     path: tuple[PathPart, ...],
     place: Place,
 ) -> TableWishes:
+    names = {table.name for table in tables}
     for position, entry in enumerate(entries):
-        if not any(fnmatchcase(table.name, entry.name) for table in tables):
-            hint = did_you_mean(entry.name, [table.name for table in tables])
+        if entry.name not in names and not (_is_pattern(entry.name) and fnmatch.filter(names, entry.name)):
+            hint = did_you_mean(entry.name, names)
             problem = Problem((*path, position, "name"), f"no table is called '{entry.name}'.{hint}")
             raise InputError(place.locate(problem))
-    exact = {entry.name: position for position, entry in reversed(list(enumerate(entries)))}
-    patterns = [(entry.name, n) for n, entry in enumerate(entries) if set(entry.name) & set("*?[")]
-    first = [
-        min(
-            (
-                n
-                for n in (
-                    exact.get(table.name),
-                    *(n for text, n in patterns if fnmatchcase(table.name, text)),
-                )
-                if n is not None
-            ),
-            default=None,
-        )
-        for table in tables
-    ]
+    first = _first_entries(tables, entries)
     return TableWishes(
         tables=tables,
         ranks=ranks,
@@ -186,6 +172,24 @@ def _matched(
         paths=tuple((*path, 0 if n is None else n) for n in first),
         place=place,
     )
+
+
+def _first_entries(
+    tables: Sequence[EmbeddingTable], entries: Sequence[TableShardingSpec]
+) -> list[int | None]:
+    """Return the number of the first entry that fits each table; names without `*` are looked up at once."""
+    exact = {entry.name: number for number, entry in reversed(list(enumerate(entries)))}
+    patterns = [(number, entry.name) for number, entry in enumerate(entries) if _is_pattern(entry.name)]
+    found = []
+    for table in tables:
+        fitting = [number for number, text in patterns if fnmatch.fnmatchcase(table.name, text)]
+        fitting += [exact[table.name]] if table.name in exact else []
+        found.append(min(fitting, default=None))
+    return found
+
+
+def _is_pattern(name: str) -> bool:
+    return any(letter in name for letter in "*?[")
 
 
 def _overlap(first: np.ndarray, count: np.ndarray) -> np.ndarray:

@@ -27,7 +27,7 @@ _PARTS: tuple[tuple[str, str], ...] = (
     ("host_s", "GPU idle because the host has not launched what comes next."),
     (
         "waiting_s",
-        "Wait for the slowest rank: until the last one comes to an exchange or sum, or to the end of the step.",
+        "Wait for the slowest rank: until it comes to an exchange or sum, or to the end of the step.",
     ),
 )
 """Seconds of a step; they add up to it."""
@@ -70,7 +70,7 @@ METRICS: tuple[MetricInfo, ...] = (
 TABLES: Mapping[str, tuple[ColumnInfo, ...]] = {
     "iterations": (
         ColumnInfo("iteration", "", "Number of the step, from 0."),
-        ColumnInfo("start_s", "s", "When the step before ended; of the first, when its first kernels began."),
+        ColumnInfo("start_s", "s", "When the step before ended; one that fills the pipeline comes before the first."),
         ColumnInfo("duration_s", "s", "To the end of the step on all ranks."),
         *(ColumnInfo(name, "s", f"{text} Mean over ranks.") for name, text in _PARTS),
         ColumnInfo("samples_per_s", "1/s", "Samples of all ranks over duration."),

@@ -29,7 +29,7 @@ from clustersim.workloads.ranking.training.program import Kernels
 from clustersim.workloads.ranking.training.side_kernels import SideKernels
 from clustersim.workloads.ranking.training.work import DENSE_STAGES
 
-__all__ = ["RankOperators", "StepCost"]
+__all__ = ["RankOperators", "StepCost", "forward_precision"]
 
 RankOperators = Sequence[Sequence[Operator]]
 """Operators of each rank."""
@@ -49,6 +49,12 @@ def _kernels(operators: RankOperators, roofline: SustainedRoofline, *, count: fl
     if count is None:
         count = max(sum(each.count * each.launches for each in own) for own in operators)
     return Kernels(compute_s + memory_s, {COMPUTE: compute_s, MEMORY_BANDWIDTH: memory_s}, count)
+
+
+def forward_precision(spec: RankingTrainingSpec, framework: RankingFramework) -> str:
+    """Return the precision of pooled embeddings on their way."""
+    half = framework.half_exchange and spec.precision in _MIXED
+    return spec.exchange.forward or (spec.precision if half else "fp32")
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +82,7 @@ class StepCost:
 
     @cached_property
     def operators(self) -> Mapping[str, RankOperators]:
-        """All kernels of a step, by what they are for and by rank: `forward bottom`, …, `lookup`, `update`."""
+        """All kernels of a step by rank, by what they are for: `forward bottom`, …, `lookup`, `update`."""
         found = {f"forward {stage}": self._dense(dense_forward, stage) for stage in DENSE_STAGES}
         found |= {f"backward {stage}": self._dense(dense_backward, stage) for stage in DENSE_STAGES}
         found["lookup"], found["update"] = self._tables
@@ -170,7 +176,9 @@ class StepCost:
         """Look-ups, and backward passes with updates, by rank."""
         forward, backward = self._of_tables(self.forward_precision), self._of_tables(self.backward_precision)
         lookups: list[Sequence[Operator]] = [(each.lookup,) for each in forward]
-        updates: list[Sequence[Operator]] = [(*each.update, *self._written(rank)) for rank, each in enumerate(backward)]
+        updates: list[Sequence[Operator]] = [
+            (*each.update, *self._written(rank)) for rank, each in enumerate(backward)
+        ]
         if self._replicated is not None:
             lookups = [(*each, self._replicated.lookup) for each in lookups]
             updates = [(*each, self._replicated.gradient) for each in updates]
@@ -207,8 +215,7 @@ class StepCost:
     @property
     def forward_precision(self) -> str:
         """Of pooled embeddings on their way."""
-        half = self.framework.half_exchange and self.spec.precision in _MIXED
-        return self.spec.exchange.forward or (self.spec.precision if half else "fp32")
+        return forward_precision(self.spec, self.framework)
 
     @property
     def backward_precision(self) -> str:

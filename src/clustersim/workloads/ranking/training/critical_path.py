@@ -7,10 +7,25 @@ from collections.abc import Mapping
 from clustersim.workloads.ranking.training.causes import Moment, cause_of, shares_of
 from clustersim.workloads.span import Span, critical_shares
 
-__all__ = ["CriticalPath"]
+__all__ = ["CriticalPath", "shares_between"]
 
 _REMEMBERED = 4096
 """Latest activities that a later step may still lead back to: many times those of the steps under way."""
+
+
+def shares_between(before: Mapping[str, float], after: Mapping[str, float]) -> Mapping[str, float]:
+    """Return each resource's share of the time between two ends, given the paths to them from the beginning.
+
+    *Equation.* With s(r) and e(r) seconds of resource r on the path to the first and to the second end, the time
+    between them grows by e(r) - s(r) per unit of 1/speed: its share is that over Σ (e - s). What the device
+    is behind the host is part of both, and cancels.
+
+    **Valid when** both ends lie in a like state of the pipeline; else what a resource has less of in the second
+    path counts as nothing.
+    """
+    grown = {name: max(0.0, seconds - before.get(name, 0.0)) for name, seconds in after.items()}
+    total = sum(grown.values())
+    return {name: each / total for name, each in sorted(grown.items()) if each} if total else {}
 
 
 class CriticalPath:
@@ -45,16 +60,13 @@ class CriticalPath:
             self._add(each)
         self._forget()
 
-    def attribution(self, *, since_s: float | None) -> Mapping[str, float]:
-        """Return each resource's share of the path from a time on; the shares add up to 1."""
-        if not self._pieces or since_s is None:
-            return {}
+    def seconds(self, *, since_s: float) -> dict[str, float]:
+        """Return the seconds of each resource on the path from a time on."""
         seconds: dict[str, float] = {}
-        for shares in critical_shares(self.last, since_s=since_s):
+        for shares in critical_shares(self.last, since_s=since_s) if self._pieces else ():
             for resource, each in shares.items():
                 seconds[resource] = seconds.get(resource, 0.0) + each
-        total = sum(seconds.values())
-        return {name: each / total for name, each in sorted(seconds.items())} if total else {}
+        return seconds
 
     def _add(self, moment: Moment) -> None:
         before = self._pieces[-1] if self._pieces else None

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 __all__ = ["Habits"]
 
 _RUN_AHEAD = 2
-"""Steps that the host is ahead of the GPU, at the most; assumed. Where it waits in each step, this does not matter."""
+"""Steps that the host is ahead of the GPU, at the most; assumed. Where it waits in each step, this does not
+matter."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +29,8 @@ class Habits:
     kernel_launch_s, exchange_s, table_s
         Of the host for each kernel, for each collective, for each table of the rank and direction.
     graph_launch_s
-        Of the host for the kernels of one stage of the dense part that are replayed as a graph; None where each
-        is launched by itself.
+        Of the host for the kernels of one stage of the dense part that are replayed as a graph; None where
+        each is launched by itself.
     input_ahead, prefetch
         Steps before its own in which a batch is copied to the GPU, and before that read.
     index_ahead
@@ -45,7 +46,7 @@ class Habits:
     one_stream
         All collectives of a rank follow each other.
     bottom_first
-        The bottom MLP runs on rank 0 alone, for the samples of all, and its results travel with the embeddings.
+        The bottom MLP runs on rank 0 alone, for the samples of all; its results travel with the embeddings.
     run_ahead
         Steps that the host is ahead of the GPU, at the most.
     """

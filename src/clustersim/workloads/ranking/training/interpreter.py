@@ -20,7 +20,7 @@ __all__ = ["Interpreter"]
 
 
 _AHEAD_OF_THE_CLOCK = 4
-"""Steps that are worked out before their time has come, at the most: what nothing holds up would never end."""
+"""Steps that are worked out before their time, at the most: where nothing holds them up, all would be."""
 
 
 class Interpreter:
@@ -37,8 +37,8 @@ class Interpreter:
     pace
         How much longer each task of each step takes on each rank.
     run
-        Starts a collective, whose event has its record as value, or what ranks move to and from their hosts, as
-        `clustersim.workloads.ranking.training.host_links.HostLinks.move`.
+        Starts a collective, whose event has its record as value, or what ranks move to and from their hosts,
+        as `clustersim.workloads.ranking.training.host_links.HostLinks.move`.
     begins
         Whether a step is to begin, given its number and the time.
     ended
@@ -114,7 +114,7 @@ class Interpreter:
         return step <= self._step or self._may_begin(step)
 
     def _may_begin(self, step: int) -> bool:
-        """Whether it is known when the step that the host may not leave behind ends; not too far ahead of the clock."""
+        """Whether the end of the step that the host may not leave behind is known, and the clock near."""
         behind = step - self._program.run_ahead
         gate = self._step_ends.get(behind)
         known = behind < 0 or (gate is not None and gate.end_s is not None)

@@ -21,7 +21,7 @@ from clustersim.workloads.ranking.sharding.devices import devices_of
 from clustersim.workloads.ranking.sharding.plan import ShardingPlan
 from clustersim.workloads.ranking.sharding.planner import plan_shards
 from clustersim.workloads.ranking.training.compile import compile_step
-from clustersim.workloads.ranking.training.costs import StepCost
+from clustersim.workloads.ranking.training.costs import StepCost, forward_precision
 from clustersim.workloads.ranking.training.describe import step_work
 from clustersim.workloads.ranking.training.habits import Habits
 from clustersim.workloads.ranking.training.memory import StepMemory, check_fits, step_memory
@@ -91,10 +91,10 @@ class RankingJob:
         """Return what the job was found to be."""
         model = self.model
         return {
-            "work.unit": "sample",
             "model": model.name,
-            "framework": self.cost.framework.name,
             "accelerator": self.accelerator.name,
+            "framework": self.cost.framework.name,
+            "work.unit": "sample",
             "gpus": float(len(self.gpus)),
             "embedding_parameters": float(model.embedding_parameters),
             "dense_parameters": float(model.dense_parameters),
@@ -104,6 +104,8 @@ class RankingJob:
             "table_bytes": float(self.plan.memory_bytes().sum()),
             "plan_imbalance": float(self.plan.imbalance),
             "exchange_precision": self.cost.forward_precision,
+            "fullest_rank": float(self.memory.fullest),
+            **self.memory.facts(),
         }
 
 
@@ -131,6 +133,7 @@ def describe_job(
         batch=batch,
         precision=spec.embedding_precision,
         optimizer=spec.embedding_optimizer,
+        exchange_precision=forward_precision(spec, framework),
         base=base,
     )
     cost = StepCost(spec, model, framework, accelerator, plan, batch=batch, bottom_first=habits.bottom_first)

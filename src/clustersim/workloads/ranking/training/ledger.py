@@ -89,9 +89,7 @@ def _share_out(
             _add_wait(seconds, other, held_s, before_s)
 
 
-def _add_host(
-    seconds: dict[str, np.ndarray], entry: Entry, wait_s: np.ndarray, before_s: np.ndarray
-) -> None:
+def _add_host(seconds: dict[str, np.ndarray], entry: Entry, wait_s: np.ndarray, before_s: np.ndarray) -> None:
     """Split a wait for the launch of an entry: what the host did since, and what it waited for itself."""
     launched: Entry | None = entry
     while launched is not None and wait_s.any():

@@ -131,9 +131,7 @@ def _tasks(job: RankingJob) -> Table:
         "mean_s": np.array([0.0 if work is None else float(work.seconds.mean()) for work in kernels]),
         "slowest_s": np.array([0.0 if work is None else float(work.seconds.max()) for work in kernels]),
         "launch_s": np.array([float(task.launch_s.mean()) for task in tasks]),
-        "bytes": np.array(
-            [_bytes(task.work) for task in tasks]
-        ),
+        "bytes": np.array([_bytes(task.work) for task in tasks]),
     }
 
 

@@ -38,6 +38,11 @@ class StepMemory:
         """The rank that needs most."""
         return int(self.total_bytes.argmax())
 
+    def facts(self) -> dict[str, float]:
+        """Return what each use takes on the fullest rank."""
+        found = {f"memory.{use}_bytes": float(by_rank[self.fullest]) for use, by_rank in self.uses.items()}
+        return {name: size for name, size in found.items() if size}
+
     def table(self) -> Table:
         """Return one row per rank and use."""
         ranks = len(self.total_bytes)
@@ -57,7 +62,7 @@ def step_memory(cost: StepCost, *, input_ahead: int) -> StepMemory:
     gradients of both. Samples: input_ahead + 1 batches, and received indices of two.
 
     **Valid when** nothing is computed again, and the allocator wastes nothing.
-    **Checked by:** tests/workloads/ranking/test_ranking_training_memory.py.
+    **Checked by:** tests/workloads/ranking/test_ranking_training_job.py.
     """
     plan, model, batch = cost.plan, cost.model, cost.batch
     ranks = np.ones(plan.ranks)
@@ -102,7 +107,7 @@ def check_fits(
     least_bytes = float(min(capacity_bytes))
     fitting = next(_fitting_batches(cost, least_bytes, input_ahead), None)
     advice = (
-        "tables alone do not leave room: take more GPUs, 'embedding_precision: fp16' or 'sharding.place: uvm-cached'"
+        "no smaller batch does: take more GPUs, 'embedding_precision: fp16' or 'sharding.place: uvm-cached'"
         if fitting is None
         else f"it fits with 'batch: {fitting}'"
     )

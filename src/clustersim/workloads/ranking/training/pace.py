@@ -12,8 +12,8 @@ __all__ = ["Pace"]
 class Pace:
     """Factors on the time of kernels and hosts.
 
-    *Equation.* Where the coefficient of variation is c, each factor is exp(σ·z − σ²/2) with σ² = ln(1 + c²) and
-    z standard normal: mean 1. Those of a step are drawn together, for all tasks and ranks.
+    *Equation.* Where the coefficient of variation is c, each factor is exp(σ·z − σ²/2) with σ² = ln(1 + c²)
+    and z standard normal: mean 1. Those of a step are drawn together, for all tasks and ranks.
 
     Parameters
     ----------
@@ -26,7 +26,8 @@ class Pace:
     random
         Where kernels' and hosts' chance comes from.
 
-    **Valid when** tasks vary independently. **Checked by:** tests/workloads/ranking/test_ranking_training_pace.py.
+    **Valid when** tasks vary independently.
+    **Checked by:** tests/workloads/ranking/test_ranking_training_pace.py.
     """
 
     def __init__(

@@ -42,8 +42,9 @@ PARTS: tuple[Part, ...] = (
     "input",
     "host",
 )
-"""What tasks are for: kernels of tables, of the dense part and of its optimizer; exchange of indices, of pooled
-embeddings and of their gradients; sums of dense gradients; rows that lie in host memory; samples on their way; the host alone."""
+"""What tasks are for: kernels of tables, of the dense part and of its optimizer; exchange of indices, of
+pooled embeddings and of their gradients; sums of dense gradients; rows that lie in host memory; samples on
+their way; the host alone."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,8 +102,8 @@ class HostMove:
 class Task:
     """One entry of a stream.
 
-    It starts when the host has launched it (of several kernels: the first), what is before it on its stream has
-    ended, and so have the tasks that it comes after.
+    It starts when the host has launched it (of several kernels: the first), what is before it on its stream
+    has ended, and so have the tasks that it comes after.
 
     Parameters
     ----------
@@ -113,7 +114,7 @@ class Task:
     part
         What for.
     launch_s
-        What the host takes to launch it, by rank; the host launches task after task in the order of the program.
+        What the host takes to launch it, by rank; it launches task after task in the order of the program.
     ahead
         In which step before that of its batch it is launched: 1 for the batch of the next step.
     after

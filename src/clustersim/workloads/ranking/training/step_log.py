@@ -64,11 +64,6 @@ class StepLog:
         """From the start of the first step to the end of the last."""
         return self._ends[-1] - self._starts[0] if self._ends else 0.0
 
-    @property
-    def started_s(self) -> float | None:
-        """When the first step began; None before it has ended."""
-        return self._starts[0] if self._starts else None
-
     def table(self) -> Table:
         """Return one row per complete step."""
         starts, ends = np.array(self._starts), np.array(self._ends)

@@ -22,8 +22,10 @@ _WATCHED = 8
 
 
 def watched_ranks(busy_s: np.ndarray) -> tuple[int, ...]:
-    """Return the ranks that stand for all: each where there are few, else from the one with least to do to the
-    one with most, evenly."""
+    """Return the ranks that stand for all: every one where there are few.
+
+    Else from the one with least to do to the one with most, evenly.
+    """
     ranks = len(busy_s)
     if ranks <= _WATCHED:
         return tuple(range(ranks))
@@ -54,7 +56,7 @@ class Tracer:
         self._unwritten: list[Entry] = []
 
     def row(self, moment: Moment | None) -> int:
-        """Return the row of something that has happened, written down now where it has not been, and its causes."""
+        """Return the row of something that has happened; write it down, and its causes, where they are not."""
         if not self._trace.keep:
             return NO_CAUSE
         missing: list[Moment] = []

@@ -26,8 +26,8 @@ class StepWork:
     forward, backward
         Kernels of each of `DENSE_STAGES`.
     lookup, update
-        Look-ups and pooling of a rank's tables for all samples that it serves; gradients of their rows and the
-        update of these.
+        Look-ups and pooling of a rank's tables for all samples that it serves; gradients of their rows and
+        the update of these.
     optimizer
         Update of the dense part, and of tables whose gradients are summed as the dense part's are.
     index_bytes
@@ -35,7 +35,7 @@ class StepWork:
     forward_bytes, backward_bytes
         The same of pooled embeddings and their gradients: exchanges one after the other.
     lookup_host_bytes, update_host_bytes
-        Of rows that come to each GPU from the memory of its host, and that go back; None where there are none.
+        Of rows that come to each GPU from the memory of its host, and that go back; None without any.
     gradient_bytes
         What is summed over ranks, by stage; those of tables, if any, as `tables`.
     local_tables

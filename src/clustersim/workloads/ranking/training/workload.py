@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from clustersim.spec.ranking.training import RankingTrainingSpec
 from clustersim.topology import Topology
 from clustersim.workloads.base import Outcome
 from clustersim.workloads.ranking.training.causes import Moment, cause_of
-from clustersim.workloads.ranking.training.critical_path import CriticalPath
+from clustersim.workloads.ranking.training.critical_path import CriticalPath, shares_between
 from clustersim.workloads.ranking.training.entry import Entry
 from clustersim.workloads.ranking.training.interpreter import Interpreter
 from clustersim.workloads.ranking.training.job import RankingJob, describe_job
@@ -32,11 +32,15 @@ from clustersim.workloads.training.stragglers import gpu_slowdowns, spread_slowd
 __all__ = ["RankingTrainingWorkload"]
 
 
+_FILLING_STEPS = 1
+"""Steps that fill the pipeline at the beginning; they are not counted."""
+
+
 class RankingTrainingWorkload:
     """A training job of a ranking model on GPUs of its own.
 
-    Every rank has the dense part and a part of the tables. All run the program that `compile_step` made of the
-    plan and of what the framework runs beside what; collectives meet on the fabric of the world.
+    Every rank has the dense part and a part of the tables. All run the program that `compile_step` made of
+    the plan and of what the framework runs beside what; collectives meet on the fabric of the world.
 
     Parameters
     ----------
@@ -80,6 +84,7 @@ class RankingTrainingWorkload:
         self._slowdown = np.array([slow[gpu] for gpu in gpus])
         self._log = StepLog(samples=self.job.samples, ranks=len(gpus))
         self._path = CriticalPath()
+        self._filled: Mapping[str, float] = {}
         self._world: World | None = None
         self._tracer: Tracer | None = None
         self._network: Network | None = None
@@ -116,10 +121,15 @@ class RankingTrainingWorkload:
             kind=self.kind,
             metrics=metrics_of(self.job, self._log, self.running_cost),
             tables=tables_of(self.job, self._log),
-            attribution=self._path.attribution(since_s=self._log.started_s),
+            attribution=self._attribution(),
             complete=self._complete,
             facts={**self.job.facts(), **self.running_cost.facts()},
         )
+
+    def _attribution(self) -> Mapping[str, float]:
+        if not len(self._log):
+            return {}
+        return shares_between(self._filled, self._path.seconds(since_s=self.spec.start))
 
     def _run(self, world: World) -> Generator[simpy.Event, Any, None]:
         yield world.env.timeout(self.spec.start)
@@ -172,7 +182,7 @@ class RankingTrainingWorkload:
 
     def _begins(self, step: int, now_s: float) -> bool:
         if self.spec.steps is not None:
-            return step < self.spec.steps
+            return step < self.spec.steps + _FILLING_STEPS
         assert self.spec.duration is not None
         return now_s < self.spec.start + self.spec.duration
 
@@ -191,26 +201,13 @@ class RankingTrainingWorkload:
         assert self._world is not None
         last = [entry for entry in entries if entry.task.stream == COMPUTE_STREAM][-1]
         assert last.end_s is not None
-        before_s = self._ended_s if step else self._filled(entries)
-        since_s = float(before_s.max()) if step else float(before_s.min())
         self._tracer.write(entries, now_s=self._world.env.now)
-        rank = int(last.end_s.argmax())
-        moment = Moment(last, rank)
+        moment = Moment(last, int(last.end_s.argmax()))
+        before_s, self._ended_s = self._ended_s, last.end_s
         self._path.reach(moment)
-        self._log.add(
-            StepRow(
-                start_s=since_s,
-                end_s=moment.end_s,
-                seconds=account(entries, before_s),
-                slowest_rank=rank,
-                trace_row=self._tracer.row(moment),
-            )
-        )
-        self._ended_s = last.end_s
-
-    @staticmethod
-    def _filled(entries: Sequence[Entry]) -> np.ndarray:
-        """Return when the first kernels of each rank begin: the pipeline has been filled."""
-        first = next(entry for entry in entries if entry.task.stream == COMPUTE_STREAM)
-        assert first.start_s is not None
-        return first.start_s
+        trace_row = self._tracer.row(moment)
+        if step < _FILLING_STEPS:
+            self._filled = self._path.seconds(since_s=self.spec.start)
+        else:
+            since_s, seconds = float(before_s.max()), account(entries, before_s)
+            self._log.add(StepRow(since_s, moment.end_s, seconds, moment.rank, trace_row))

@@ -48,7 +48,7 @@ class DenseKernels:
     device
         At the speed of the cluster.
 
-    **Checked by:** tests/workloads/ranking/test_ranking_inference_cost.py.
+    **Checked by:** tests/workloads/ranking/test_ranking_inference_service.py.
     """
 
     def __init__(

@@ -21,7 +21,7 @@ class ServedMemory:
     *Equation.* Layers: parameters in their precision. Batches: for each instance the inputs of its largest
     batch, what its look-ups leave, and the inputs and outputs of the widest layer.
 
-    **Checked by:** tests/workloads/ranking/test_ranking_inference_memory.py.
+    **Checked by:** tests/workloads/ranking/test_ranking_inference_service.py.
     """
 
     tables: float

@@ -20,7 +20,7 @@ from clustersim.workloads.ranking.inference.replica.profile import Host, Kernels
 if TYPE_CHECKING:
     from clustersim.workloads.ranking.inference.cost.timer import RooflineTimer
 
-__all__ = ["CachedRows", "OnDevice", "TablePlace", "Way", "key_seconds"]
+__all__ = ["CachedRows", "OnDevice", "OnProcessor", "TablePlace", "Way", "key_seconds"]
 
 _KEY_DEVICE_BYTES_PER_S = 2.039e12
 """Memory bandwidth of the A100 80GB, where the engines' time per key was measured."""
@@ -82,6 +82,33 @@ class TablePlace(Protocol):
     @property
     def together(self) -> bool:
         """Whether the GPUs of a replica work on each batch together."""
+
+
+class OnProcessor:
+    """All tables in the memory of the host, whose sockets compute: nothing is copied.
+
+    Parameters
+    ----------
+    tables
+        Which.
+    output_precision
+        Of what look-ups leave.
+    """
+
+    hit_rate: float | None = None
+    device_bytes = 0.0
+    together = False
+
+    def __init__(self, tables: ServedTables, *, output_precision: str) -> None:
+        self._tables = tables
+        self._output_precision = output_precision
+
+    def way(self, timer: RooflineTimer, samples: float, queries: float) -> Way:
+        """Return: look up and compute the layers."""
+        rows = self._tables.work(samples, queries)
+        gathered = lookup(rows, output_precision=self._output_precision, cache_bytes=0.0)
+        work = timer.layers(samples, queries, gathered)
+        return Way.of_one([Kernels(work.time)], work)
 
 
 class OnDevice:
@@ -152,7 +179,7 @@ class CachedRows(OnDevice):
         In place of the popularity's.
 
     **Valid when** the cache has come to hold what is hottest, and the host's memory is faster than the link.
-    **Checked by:** tests/workloads/ranking/test_ranking_inference_rows.py.
+    **Checked by:** tests/workloads/ranking/test_ranking_inference_service.py.
     """
 
     def __init__(

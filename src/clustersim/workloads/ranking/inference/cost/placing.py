@@ -16,10 +16,11 @@ from clustersim.topology import Topology
 from clustersim.workloads.ranking.inference.cost.places import (
     CachedRows,
     OnDevice,
+    OnProcessor,
     TablePlace,
     key_seconds,
 )
-from clustersim.workloads.ranking.inference.cost.processor import OnProcessor
+from clustersim.workloads.ranking.inference.cost.processor import ProcessorKernels
 from clustersim.workloads.ranking.inference.cost.remote import RemoteRows
 from clustersim.workloads.ranking.inference.cost.rows import ServedTables
 from clustersim.workloads.ranking.inference.cost.sharded import ShardedRows
@@ -61,12 +62,12 @@ class TablePlanner:
         Raises
         ------
         InputError
-            For an unknown processor, and arithmetic that it does not have.
+            For an unknown processor.
         CannotRunError
             If tables that are divided over the GPUs do not fit.
         """
         if self.spec.dense_on == "cpu" and not isinstance(self.spec.embeddings, RemoteEmbeddings):
-            return self._on_processor()
+            return OnProcessor(self.tables, output_precision=self.spec.precision)
         embeddings, device = self.spec.embeddings, self.topology.accelerator(gpus[0])
         output = self.engine.hand_over or self.spec.precision
         if isinstance(embeddings, RemoteEmbeddings):
@@ -84,14 +85,27 @@ class TablePlanner:
             return OnDevice(self.tables, engine=self.engine, device=device, output_precision=output)
         return self._sharded(gpus, output)
 
-    def _on_processor(self) -> TablePlace:
-        spec, processor = self.spec, self._processor()
+    def processor_kernels(self) -> ProcessorKernels | None:
+        """Return what computes the layers on the host; None where the GPUs do.
+
+        Raises
+        ------
+        InputError
+            For an unknown processor, and arithmetic that it does not have.
+        """
+        spec = self.spec
+        if spec.dense_on == "gpu":
+            return None
         try:
-            for precision in (spec.precision, spec.interaction_precision or spec.precision):
-                processor.rate(precision)
+            return ProcessorKernels(
+                self.model,
+                precision=spec.precision,
+                interaction_precision=spec.interaction_precision,
+                processor=self._processor(),
+                speed=self.topology.speeds.host,
+            )
         except CatalogError as error:
             raise InputError(Problem(("precision",), str(error))) from None
-        return OnProcessor(self.model, spec, self.tables, processor, speed=self.topology.speeds.host)
 
     def _remote(self, embeddings: RemoteEmbeddings) -> TablePlace:
         processor, overhead_s = self._processor(), embeddings.lookup_overhead

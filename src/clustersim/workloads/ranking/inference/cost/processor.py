@@ -6,73 +6,67 @@ from clustersim.catalog.processors import Processor
 from clustersim.catalog.ranking_models import RankingModel
 from clustersim.cost.operators import Operator
 from clustersim.cost.ranking.dense import dense_forward
-from clustersim.cost.ranking.embedding import lookup
 from clustersim.cost.roofline import KernelTime
-from clustersim.spec.ranking.pool import RankingPoolSpec
 from clustersim.workloads.ranking.inference.cost.kernels import Work
-from clustersim.workloads.ranking.inference.cost.places import Way
-from clustersim.workloads.ranking.inference.cost.rows import ServedTables
-from clustersim.workloads.ranking.inference.cost.timer import RooflineTimer
-from clustersim.workloads.ranking.inference.replica.profile import Kernels
 
-__all__ = ["OnProcessor"]
+__all__ = ["ProcessorKernels"]
 
 
-class OnProcessor:
-    """A batch on one socket: rows are in its memory, nothing is copied.
+class ProcessorKernels:
+    """Operators on one socket, one after the other.
 
     *Equation.* t = Σ_operators max(FLOPs/(e_c·peak), bytes/(e_m·bandwidth)) + operators·dispatch; all of it
     is time of the host.
 
     Parameters
     ----------
+    precision, interaction_precision
+        Of layers, and of the interaction where it differs.
     processor
         Rates and efficiencies of the socket.
     speed
         How many times faster the cluster's hosts are.
 
-    **Valid when** products are large enough for all cores, and sockets do not share memory.
-    **Checked by:** tests/workloads/ranking/test_ranking_inference_processor.py.
-    """
+    Raises
+    ------
+    CatalogError
+        For arithmetic that the processor does not have.
 
-    hit_rate: float | None = None
-    device_bytes = 0.0
-    together = False
+    **Valid when** products are large enough for all cores, and sockets do not share memory.
+    **Checked by:** tests/workloads/ranking/test_ranking_inference_service.py.
+    """
 
     def __init__(
         self,
         model: RankingModel,
-        spec: RankingPoolSpec,
-        tables: ServedTables,
-        processor: Processor,
         *,
+        precision: str,
+        interaction_precision: str | None,
+        processor: Processor,
         speed: float,
     ) -> None:
+        for each in (precision, interaction_precision or precision):
+            processor.rate(each)
         self._model = model
-        self._spec = spec
-        self._tables = tables
+        self._precision = precision
+        self._interaction_precision = interaction_precision
         self._processor = processor
         self._speed = speed
 
-    def way(self, timer: RooflineTimer, samples: float, queries: float) -> Way:
-        """Return: look up and compute the layers."""
-        gathered = lookup(
-            self._tables.work(samples, queries), output_precision=self._spec.precision, cache_bytes=0.0
-        )
+    def layers(self, samples: float, queries: float, *extra: Operator) -> Work:
+        """Return the work of the layers for a batch, with further operators before them."""
         layers = dense_forward(
             self._model,
             batch=samples,
-            precision=self._spec.precision,
+            precision=self._precision,
             queries=queries,
-            interaction_precision=self._spec.interaction_precision,
+            interaction_precision=self._interaction_precision,
         )
-        operators = (gathered, *layers.operators)
-        work = Work(
+        operators = (*extra, *layers.operators)
+        return Work(
             KernelTime(launch_s=sum(self._seconds(each) for each in operators)),
             flops=sum(each.count * each.flops for each in operators),
-            hbm_bytes=0.0,
         )
-        return Way.of_one([Kernels(work.time)], work)
 
     def _seconds(self, operator: Operator) -> float:
         own = self._processor

@@ -49,7 +49,7 @@ class RemoteRows:
     **Source:** Lui et al., Understanding Capacity-Driven Scale-Out Neural Recommendation Inference,
     ISPASS 2021 (arXiv:2011.02084): tables on sparse shards, balanced by capacity or load, asked in
     parallel by the main shard.
-    **Checked by:** tests/workloads/ranking/test_ranking_inference_remote.py.
+    **Checked by:** tests/workloads/ranking/test_ranking_inference_service.py.
     """
 
     hit_rate: float | None = None
@@ -84,11 +84,11 @@ class RemoteRows:
         """Return: ask all servers, copy what is there, compute the layers."""
         pooled = self._tables.pooled_bytes(samples, queries, element_bytes(self._precision))
         questions = self._questions(samples, queries, pooled)
-        work = timer.dense.layers(samples, queries)
+        work = timer.layers(samples, queries)
         moved = float(pooled.sum())
         steps: list[Step] = [
             Ask(questions),
-            timer.copy_in(timer.dense_bytes(samples) + moved, copies=self._engine.copies_in),
+            *timer.copies(timer.dense_bytes(samples) + moved),
             Kernels(work.time),
         ]
         sent = sum(each.request_bytes + each.answer_bytes for each in questions)

@@ -33,7 +33,7 @@ class ServedTables:
     once_per_query
         Tables of the user are looked up once for a query; false: for each candidate.
 
-    **Checked by:** tests/workloads/ranking/test_ranking_inference_rows.py.
+    **Checked by:** tests/workloads/ranking/test_ranking_inference_service.py.
     """
 
     def __init__(self, model: RankingModel, *, precision: str, once_per_query: bool) -> None:

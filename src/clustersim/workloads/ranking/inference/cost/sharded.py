@@ -40,7 +40,7 @@ class ShardedRows:
         Of pooled embeddings.
 
     **Valid when** all GPUs begin and end a batch together, as ranks of one process group do.
-    **Checked by:** tests/workloads/ranking/test_ranking_inference_sharded.py.
+    **Checked by:** tests/workloads/ranking/test_ranking_inference_service.py.
     """
 
     hit_rate: float | None = None

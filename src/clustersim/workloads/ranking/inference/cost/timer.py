@@ -7,10 +7,12 @@ from collections.abc import Iterable, Mapping
 from clustersim.catalog.accelerators import Accelerator
 from clustersim.catalog.ranking_engines import RankingEngine
 from clustersim.catalog.ranking_models import RankingModel
+from clustersim.cost.operators import Operator
 from clustersim.engine.trace import HOST
 from clustersim.spec.ranking.pool import RankingPoolSpec
-from clustersim.workloads.ranking.inference.cost.kernels import DenseKernels
+from clustersim.workloads.ranking.inference.cost.kernels import DenseKernels, Work
 from clustersim.workloads.ranking.inference.cost.places import TablePlace
+from clustersim.workloads.ranking.inference.cost.processor import ProcessorKernels
 from clustersim.workloads.ranking.inference.cost.rows import ServedTables
 from clustersim.workloads.ranking.inference.replica.channel import Message
 from clustersim.workloads.ranking.inference.replica.profile import (
@@ -36,6 +38,8 @@ class RooflineTimer:
         Which rows are looked up, and where they are.
     profiles
         All profiles of the service; new ones are put at the end.
+    processor
+        Computes the layers in place of the device; then nothing is copied.
     """
 
     def __init__(
@@ -48,6 +52,7 @@ class RooflineTimer:
         tables: ServedTables,
         place: TablePlace,
         profiles: list[BatchProfile],
+        processor: ProcessorKernels | None = None,
     ) -> None:
         self._model = model
         self._spec = spec
@@ -56,6 +61,7 @@ class RooflineTimer:
         self._tables = tables
         self._place = place
         self._profiles = profiles
+        self._processor = processor
         self._counts_queries = tables.counts_queries or model.interaction.sequence_length > 0
         self._known: dict[tuple[int, int], BatchProfile] = {}
         self.dense = DenseKernels(
@@ -94,13 +100,23 @@ class RooflineTimer:
         """Return what the host of this cluster takes for what a usual one does in `seconds`."""
         return seconds / self._host
 
+    def layers(self, samples: float, queries: float, *extra: Operator) -> Work:
+        """Return the work of the layers for a batch, with further operators before them."""
+        computing = self.dense if self._processor is None else self._processor
+        return computing.layers(samples, queries, *extra)
+
     def copies_in(self, samples: float, queries: float) -> list[Step]:
         """Return the copy of a batch's inputs to the device: dense features and indices."""
         if self._spec.inputs == "device":
             return []
-        engine, lookups = self._engine, float(self._tables.lookups(samples, queries).sum())
-        size_bytes = self.dense_bytes(samples) + engine.index_bytes * lookups
-        return [self.copy_in(size_bytes, copies=engine.copies_in)]
+        lookups = float(self._tables.lookups(samples, queries).sum())
+        return self.copies(self.dense_bytes(samples) + self._engine.index_bytes * lookups)
+
+    def copies(self, size_bytes: float) -> list[Step]:
+        """Return the copy of inputs of so many bytes to the device, if it computes the layers."""
+        if self._processor is not None:
+            return []
+        return [self.copy_in(size_bytes, copies=self._engine.copies_in)]
 
     def dense_bytes(self, samples: float) -> float:
         """Return the bytes of the dense features of a batch."""
@@ -111,7 +127,7 @@ class RooflineTimer:
         return Copy("in", self._message(size_bytes, copies))
 
     def _copies_out(self, samples: float) -> list[Step]:
-        if self._spec.dense_on == "cpu":
+        if self._processor is not None:
             return []
         size_bytes = self._engine.output_bytes * self._model.tasks * samples
         return [Copy("out", self._message(size_bytes, self._engine.copies_out))]

@@ -23,7 +23,7 @@ def query_shares(served: ServedQueries) -> dict[str, np.ndarray]:
     batch of its last piece began) + that batch: its profile's seconds of each resource times its factor, the
     seconds of its copies, and its waiting for other batches, which is queueing as well.
 
-    **Checked by:** tests/workloads/ranking/test_ranking_inference_attribution.py (they sum to 1).
+    **Checked by:** tests/workloads/ranking/test_ranking_inference_service.py (they sum to 1).
     """
     count = len(served.queries)
     seconds = {name: np.zeros(count) for name in CLASSES}

@@ -11,9 +11,9 @@ def service_causes(served: ServedQueries) -> dict[str, float]:
     """Return the share of each resource on the critical paths of all visits that are over.
 
     *Equation.* A visit ends with its last batch. From there the path goes back along what let each thing
-    begin: the step before, or what was before it on the device or in the channel, and where the batch left the
-    queue, the batch that its worker was busy with; to the arrival. Seconds in which nothing ran for it, while
-    its batch filled, stay `queueing`.
+    begin: the step before, or what was before it on the device or in the channel, and where the batch left
+    the queue, the batch that its worker was busy with; to the arrival. Seconds in which nothing ran for it,
+    while its batch filled, stay `queueing`.
 
     **Valid when** the order and the make-up of batches do not depend on the speed.
     **Checked by:** tests/study/test_radar_reruns.py, against runs with each resource slower and faster.

@@ -148,10 +148,10 @@ def _prices(served: ServedQueries, span_s: float, rates: Mapping[str, float]) ->
 
 
 def _needs(served: ServedQueries, span_s: float) -> dict[str, float]:
-    """Return the `work.*` metrics over all batches, the warm-up included; samples are the last pool's."""
+    """Return the `work.*` metrics over all batches, the warm-up included; samples are the last stage's."""
     done = {
         name: sum(float(visits.of_batches(name).sum()) for visits in served.visits)
         for name in ("flops", "hbm_bytes", "network_bytes", "messages")
     }
-    samples = float(served.visits[-1].log.column("samples").sum()) if served.visits else 0.0
+    samples = sum(float(each.log.column("samples").sum()) for each in served.visits if each.final)
     return Needs(unit=UNIT, units=samples, **done).metrics(span_s + served.warmup_s)

@@ -35,6 +35,8 @@ class Visits:
         Seconds by resource on the critical paths of visits.
     origin
         Query of the service that each visit belongs to; None: rows are those of the service.
+    final
+        Its scores are the query's answer: no stage comes behind.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Visits:
     devices: int
     on_paths: Mapping[str, float]
     origin: np.ndarray | None = None
+    final: bool = True
 
     def of_profiles(self, name: str) -> np.ndarray:
         """Return an attribute of all profiles."""
