@@ -108,7 +108,7 @@ def scenario() -> Scenario:
     return Scenario.from_dict(
         {
             "name": "ranking",
-            "cluster": {"topology": {"kind": "star", "nodes": 1, "node": "dgx-a100"}},
+            "cluster": synthetic_result.scenario().cluster.model_dump(exclude_unset=True, mode="json"),
             "workloads": [
                 {
                     "kind": "ranking-training",

@@ -85,7 +85,7 @@ def at_scale(nodes: int) -> Scenarios:
         },
         "LLM prefill": {"replicas": nodes, "arrivals.clients": 4 * nodes, "requests": 32 * nodes},
         "LLM decode": {"replicas": nodes, "arrivals.clients": 80 * nodes, "requests": 160 * nodes},
-        "ranking training": {"model": "dlrm-dcnv2", "gpus": gpus, "global_batch": 4096 * gpus},
+        "ranking training": {"model": "dlrm-dcnv2", "gpus": gpus},
         "ranking inference": {
             "model": "dlrm-dcnv2",
             "replicas": gpus,

@@ -162,6 +162,15 @@ def test_pushes_are_shaded_in_the_timeline_from_their_begin_to_their_end() -> No
     np.testing.assert_allclose(spans, [(0.1, 0.3), (1.0, 1.1)])
 
 
+def test_percentiles_of_waits_in_the_timeline_count_those_that_did_not_wait() -> None:
+    service = synthetic_ranking.service(queries=2000)
+    _, waits = synthetic_ranking.result(service).plot.latency_timeline("feed").axes
+    labels = [text.get_text() for text in waits.get_legend().get_texts()]
+    assert [label.partition(" ")[0] for label in labels] == [
+        "p99"
+    ]  # one in twenty waits: the median does not
+
+
 def test_shares_of_batch_sizes_sum_to_all_and_one_pool_is_drawn_alone(plot: ResultPlots) -> None:
     for pool, batches in ((None, 200), ("variant", 50)):
         sizes = plot.batches("feed", pool=pool).axes[0]

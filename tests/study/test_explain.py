@@ -119,3 +119,39 @@ def test_a_student_is_the_next_smaller_of_the_family(teacher: str, student: str 
 def test_nothing_to_explain_is_refused() -> None:
     with pytest.raises(cs.InputError, match="at least one scenario"):
         cs.explain()
+
+
+RANKING: dict[str, Any] = {
+    "name": "ranking",
+    "cluster": {"topology": {"kind": "star", "nodes": 1, "node": "dgx-a100-80gb"}},
+    "workloads": [
+        {
+            "name": "dlrm",
+            "kind": "ranking-training",
+            "model": "dlrm-nvidia-4b",
+            "gpus": 4,
+            "batch": 4096,
+            "precision": "tf32",
+            "steps": 3,
+        },
+        {
+            "name": "feed",
+            "kind": "ranking-inference",
+            "model": "dlrm-nvidia-4b",
+            "arrivals": {"kind": "poisson", "rate": "500 qps"},
+            "candidates": {"kind": "fixed", "samples": 300},
+            "slo": {"latency": "5 ms"},
+            "queries": 60,
+        },
+    ],
+}
+
+
+def test_ranking_models_in_training_and_in_service_are_explained_by_techniques_of_their_own() -> None:
+    study = cs.explain(cs.Scenario.from_dict(RANKING), jobs=1)
+    tried = {each.name: {trial.technique for trial in each.ranking} for each in study.workloads}
+    assert {"mixed precision", "planned sharding", "half-precision exchange"} <= tried["dlrm"]
+    assert {"quantisation", "batching", "8-bit tables"} <= tried["feed"]
+    assert _trial(study, "dlrm", "planned sharding").is_on
+    assert _trial(study, "feed", "mixed precision").is_on
+    assert _trial(study, "feed", "mixed precision").speed_up > 1.0

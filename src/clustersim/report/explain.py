@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from clustersim.report.numbers import count, duration, money, percent, quantity, size
 from clustersim.report.tables import WIDTH, add_row, grid, inset, line, to_text
-from clustersim.spec.inference import InferenceSpec
+from clustersim.study.capacity.service import ServiceSpec, latencies_of
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -20,7 +20,6 @@ _SHOWN = 3
 """Resources of a bottleneck that are named."""
 
 _LEAST_SHARE = 0.05
-_OBJECTIVES = {"ttft": "TTFT", "tpot": "TPOT", "e2e": "answer", "latency": "latency"}
 
 
 def summary(study: Explanation, *, width: int = WIDTH) -> str:
@@ -55,13 +54,12 @@ def _side_by_side(workloads: Sequence[Explained]) -> RenderableType:
 
 
 def _objective(each: Explained) -> str:
-    if not isinstance(each.spec, InferenceSpec) and not hasattr(each.spec, "slo"):
+    if not isinstance(each.spec, ServiceSpec):
         return "short iterations"
-    slo = each.spec.slo
     limits = [
-        f"{words} within {duration(limit_s)}"
-        for name, words in _OBJECTIVES.items()
-        if (limit_s := getattr(slo, name, None)) is not None
+        f"{latency.short} within {duration(latency.limit_s)}"
+        for latency in latencies_of(each.spec)
+        if latency.limit_s is not None
     ]
     kept = each.outcome.metrics.get("slo_attainment")
     text = ", ".join(limits) or "answers in time"

@@ -62,10 +62,9 @@ class Footprint:
         by_place = self._world.link_waits.by_place
         return {where: (wait.full_s, wait.protocol_s) for where, wait in by_place.items()}
 
-    def write_down(self, start_s: float) -> int:
-        """Leave the same behind again, from `start_s` to now; return how far its rows lie behind the kept ones."""
+    def write_down(self, start_s: float, end_s: float) -> int:
+        """Leave the same behind again, between two times; return by how many rows it lies behind."""
         world = self._world
-        end_s = world.env.now
         for route_set, size_bytes in self._moves:
             world.fabric.account(route_set, size_bytes, start_s, end_s)
         for (owner, traffic, link), (full_s, protocol_s) in self._waits.items():

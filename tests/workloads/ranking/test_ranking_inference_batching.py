@@ -6,6 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ranking_pools import SizeTimer, plainly_served, serve
 
+from clustersim.workloads.ranking.inference.replica import batch
+
 
 def seconds_of(samples):
     return 1e-3 + 1e-5 * samples
@@ -123,3 +125,43 @@ def test_scatter_changes_times_and_not_their_median():
     latency_s = run.pool.queries.column("finish_s") - run.pool.queries.column("arrival_s")
     assert np.median(latency_s) == pytest.approx(seconds_of(10), rel=0.02)
     assert np.log(latency_s).std() == pytest.approx(0.2, rel=0.05)
+
+
+def test_leaping_to_the_end_of_a_batch_changes_nothing(monkeypatch):
+    queries = poisson(400, 600.0)
+    run = {"devices": 2, "max_samples": 900, "split": 200}
+    leapt = serve(queries, SizeTimer(seconds_of, host_s=2e-4), **run)
+    monkeypatch.setattr(batch, "leap_of", lambda profile, worker: None)
+    stepped = serve(queries, SizeTimer(seconds_of, host_s=2e-4), **run)
+    for name in ("finish_s", "dispatched_s", "replica", "batch"):
+        np.testing.assert_allclose(
+            leapt.pool.queries.column(name), stepped.pool.queries.column(name), rtol=1e-12
+        )
+    # Of host and kernels one event is left.
+    assert next(stepped.env._eid) - next(leapt.env._eid) == len(leapt.pool.log)
+
+
+@pytest.mark.parametrize(("load", "helps"), [(0.1, True), (1.2, False)])
+def test_pieces_help_the_tail_at_low_load_and_cost_throughput_at_high_load(load, helps):
+    """DeepRecSys, section III: parallelism within queries against batches that pay their overhead once."""
+    rng = np.random.default_rng(2)
+    samples = np.minimum(20 * (1.0 + rng.pareto(1.2, 3000)), 3000).astype(int)
+    rate_per_s = load * 8 / seconds_of(samples.mean())
+    arrivals = np.cumsum(rng.exponential(1.0 / rate_per_s, len(samples)))
+    queries = list(zip(arrivals.tolist(), samples.tolist(), strict=True))
+
+    def p99_s(**rules):
+        columns = serve(queries, SizeTimer(seconds_of), devices=8, max_samples=3000, **rules).pool.queries
+        return np.percentile(columns.column("finish_s") - columns.column("arrival_s"), 99)
+
+    assert (p99_s(split=50) < p99_s()) == helps
+
+
+def test_a_query_and_a_batch_take_some_tens_of_bytes():
+    run = serve(poisson(2000, 500.0), SizeTimer(seconds_of), max_samples=2000)
+    columns, log = run.pool.queries, run.pool.log
+    per_query = sum(getattr(columns, name).itemsize for name in columns.__slots__)
+    per_batch = sum(column.itemsize for column in log._columns.values())
+    assert per_query <= 64
+    assert per_batch <= 80
+    assert not columns.pieces.count(1)

@@ -67,6 +67,31 @@ def test_percentiles_are_those_of_the_queries():
         assert found.metrics[f"latency_s.{name}"] == pytest.approx(np.percentile(latency_s, level), rel=1e-12)
 
 
+def test_a_service_opens_later_and_leaves_its_warm_up_out():
+    found = outcome(start="2 s", warmup="50 ms", queries=600)
+    table = found.tables["queries"]
+    assert table["arrival_s"].min() > 2.0
+    counted = table["arrival_s"] >= 2.05
+    assert table["counted"].tolist() == counted.tolist()
+    assert found.metrics["queries_sent"] == counted.sum()
+    now = outcome(queries=600).tables["queries"]["arrival_s"]
+    np.testing.assert_allclose(table["arrival_s"] - 2.0, now, rtol=1e-9)
+
+
+def test_a_run_that_stops_early_tells_what_is_not_answered():
+    scenario = ranking_scenario(queries=4000, arrivals={"kind": "fixed", "rate": "200 kHz"})
+    found = cs.run(scenario.with_(**{"run.until": "5 ms"})).outcome("feed")
+    sent, finished, unfinished = (
+        found.metrics[f"queries_{what}"] for what in ("sent", "finished", "unfinished")
+    )
+    assert not found.complete
+    assert unfinished > 0
+    assert sent == finished + unfinished
+    assert any("not answered when the run stopped" in note for note in found.notes)
+    shares = sum(column for name, column in found.tables["queries"].items() if name.endswith("_share"))
+    assert np.isnan(shares).sum() == unfinished
+
+
 def test_variants_see_the_same_queries():
     one = outcome().tables["queries"]
     other = outcome(replicas=3, precision="fp32", routing="power-of-two").tables["queries"]
@@ -102,7 +127,9 @@ def test_tables_that_do_not_fit_are_refused_with_what_to_do():
 
 def test_sharding_divides_the_tables_and_a_cache_keeps_a_part_of_them():
     whole = outcome().facts["table_bytes_per_gpu"]
-    assert outcome(gpus_per_replica=4).facts["table_bytes_per_gpu"] == pytest.approx(whole / 4.0, rel=0.35)
+    rows = {"kind": "local", "precision": "fp16", "sharding": {"plan": "row-wise"}}
+    divided = outcome(gpus_per_replica=4, embeddings=rows)
+    assert divided.facts["table_bytes_per_gpu"] == pytest.approx(whole / 4.0, rel=1e-4)
     part = outcome(embeddings={"kind": "cached", "precision": "fp16", "fraction": 0.25})
     assert part.facts["table_bytes_per_gpu"] == pytest.approx(whole / 4.0, rel=1e-4)
 
@@ -151,6 +178,19 @@ def test_remote_bytes_are_those_on_the_wire():
 def test_servers_that_do_not_exist_are_refused():
     with pytest.raises(InputError, match="need as many"):
         outcome(embeddings={"kind": "remote", "servers": 3}, nodes=2)
+
+
+def test_as_many_servers_as_nodes_are_named():
+    named = {"embeddings": {"kind": "remote", "nodes": [1, 2]}, "nodes": 3}
+    counted = {"embeddings": {"kind": "remote", "servers": 2}, "nodes": 3}
+    assert outcome(**named).metrics == outcome(**counted).metrics
+    with pytest.raises(InputError, match="2 nodes for 3 servers"):
+        outcome(nodes=3, embeddings={"kind": "remote", "nodes": [1, 2], "servers": 3})
+
+
+def test_chips_without_hosts_cannot_serve():
+    with pytest.raises(CannotRunError, match="prepared by hosts"):
+        outcome(node="tpu-v4", precision="bf16")
 
 
 def test_arithmetic_that_a_processor_does_not_have_is_refused():

@@ -47,7 +47,8 @@ def latency_timeline(result: Result, name: str) -> Picture:
         arrival_s, values = table["arrival_s"][valid], table[column][valid]
         _pushes(axes, tables.get("pushes", {}))
         _points(axes, arrival_s, values, LATENCY_COLORS[column])
-        _windows(axes, arrival_s, values, LATENCY_COLORS[column])
+        measured = np.isfinite(table[column]) if column == "queue_s" else valid  # no wait is a wait of 0
+        _windows(axes, table["arrival_s"][measured], table[column][measured], LATENCY_COLORS[column])
         axes.set(yscale="log", ylabel=LATENCY_WORDS[column])
         if values.min() < _SHORTEST * values.max():
             axes.set_ylim(bottom=_SHORTEST * float(values.max()))
@@ -94,10 +95,15 @@ def _windows(axes: Axes, arrival_s: np.ndarray, values: np.ndarray, color: str) 
     windows = int(place.max()) + 1
     middles = arrival_s.min() + length_s * (np.arange(windows) + 0.5)
     for quantile, style, label in ((50, "-", "median"), (99, (0, (3, 1.5)), "p99")):
-        line = [
-            np.percentile(values[place == k], quantile) if (place == k).any() else np.nan
-            for k in range(windows)
-        ]
+        line = np.array(
+            [
+                np.percentile(values[place == k], quantile) if (place == k).any() else np.nan
+                for k in range(windows)
+            ]
+        )
+        if not _drawable(line).any():
+            continue
+        line[~_drawable(line)] = np.nan
         axes.plot(middles, line, color="white", lw=3.2, alpha=0.8)
         axes.plot(
             middles, line, color=color, ls=style, lw=1.7, label=f"{label} per {round_duration(length_s)}"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from clustersim.spec._base import LIST, SpecModel
+from clustersim.spec._base import LIST, FieldError, SpecModel
 from clustersim.spec.ranking.sharding import ShardingSpec
 from clustersim.units import TimeQuantity
 
@@ -52,15 +52,26 @@ class RemoteEmbeddings(SpecModel):
     kind: Literal["remote"]
     precision: EmbeddingPrecision = "fp32"
     """Of table elements, in memory and on the wire."""
-    servers: Annotated[int, Field(ge=1)] = 1
+    servers: Annotated[int, Field(ge=1)] | None = None
     """Hosts that share the tables; each batch asks all that have some of its tables, and waits for the
-    slowest."""
+    slowest. Default: as many as `nodes`, or one."""
     nodes: Annotated[tuple[Annotated[int, Field(ge=0)], ...], LIST, Field(min_length=1)] | None = None
     """Nodes of the cluster, from 0, whose hosts they are, in this order. Default: the last ones."""
     balance: Literal["capacity", "load"] = "capacity"
     """What the servers have alike much of: bytes of tables, or bytes that a sample reads and sends."""
     lookup_overhead: TimeQuantity | None = None
     """Of a server for each request, before it reads rows. Default: that of the pool's `processor`."""
+
+    @model_validator(mode="after")
+    def _a_node_for_each_server(self) -> Self:
+        if self.nodes is not None and self.servers not in (None, len(self.nodes)):
+            raise FieldError(f"{len(self.nodes)} nodes for {self.servers} servers; leave one out", "nodes")
+        return self
+
+    @property
+    def number(self) -> int:
+        """How many servers there are."""
+        return self.servers or len(self.nodes or (0,))
 
 
 EmbeddingsSpec = Annotated[LocalEmbeddings | CachedEmbeddings | RemoteEmbeddings, Field(discriminator="kind")]

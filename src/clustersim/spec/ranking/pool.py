@@ -50,8 +50,8 @@ class RankingPoolSpec(SpecModel):
     """Where a batch is computed. `cpu`: look-ups and layers on a socket of the host for each of the replica's
     GPUs, which stay idle; nothing is copied."""
     inputs: Literal["host", "device"] = "host"
-    """Where the features of candidates lie when a batch begins: `host`, to be copied, or already in the memory
-    of the `device`."""
+    """Where the features of candidates lie when a batch begins: `host`, to be copied, or already in the
+    memory of the `device`."""
     embeddings: EmbeddingsSpec = LocalEmbeddings(kind="local")
     """Where the tables are."""
     user_features: Literal["once", "per-candidate"] = "once"

@@ -151,6 +151,9 @@ class RankingTrainingSpec(SpecModel):
     """GPUs and nodes that are slow."""
     kernel_jitter: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
     """Coefficient of variation of each GPU's time for each part of a step (log-normal)."""
+    repeat: Literal["auto", "never"] = "auto"
+    """`auto`: once steps have become alike, further ones are counted instead of simulated where nothing else
+    happens in the world and nothing varies; `never`: each is simulated."""
     economics: EconomicsSpec = EconomicsSpec()
     """The run that these steps are a part of, prices and power."""
     start: TimeQuantity = quantity("0 s", TIME)

@@ -10,9 +10,10 @@ from clustersim.catalog.accelerators import Accelerator
 from clustersim.errors import CannotRunError, ClusterSimError, InputError
 from clustersim.results import Result
 from clustersim.spec.demand import scaled_load
-from clustersim.spec.inference import InferenceSpec
+from clustersim.spec.ranking.inference import RankingInferenceSpec
 from clustersim.spec.scenario import Scenario, WorkloadSpec
 from clustersim.study import runner
+from clustersim.study.capacity.service import SERVICE_KINDS, ServiceSpec
 from clustersim.study.executor import usable_cores
 from clustersim.study.explain import (
     for_inference,
@@ -169,12 +170,12 @@ class _Plan:
 def _plan(result: Result, spec: WorkloadSpec) -> _Plan:
     scenario = result.scenario
     accelerator = _accelerator(scenario, spec.name)
-    requests = round(result.outcomes[spec.name].metrics.get("requests_sent", 0.0))
+    metrics = result.outcomes[spec.name].metrics
+    sent = round(metrics.get("requests_sent", metrics.get("queries_sent", 0.0)))
     trials = [
-        _planned(scenario, spec, technique, accelerator, requests)
-        for technique in _TECHNIQUES.get(spec.kind, ())
+        _planned(scenario, spec, technique, accelerator, sent) for technique in _TECHNIQUES.get(spec.kind, ())
     ]
-    return _Plan(result, spec, _at_full_load(scenario, spec.name, requests), trials)
+    return _Plan(result, spec, _at_full_load(scenario, spec.name, sent), trials)
 
 
 def _accelerator(scenario: Scenario, name: str) -> Accelerator:
@@ -189,7 +190,7 @@ def _accelerator(scenario: Scenario, name: str) -> Accelerator:
 
 
 def _planned(
-    scenario: Scenario, spec: WorkloadSpec, technique: Technique, accelerator: Accelerator, requests: int
+    scenario: Scenario, spec: WorkloadSpec, technique: Technique, accelerator: Accelerator, sent: int
 ) -> _Planned:
     change = technique.change(spec, accelerator)
     if isinstance(change, NotHere):
@@ -200,24 +201,25 @@ def _planned(
         prepare(changed)
     except ClusterSimError as error:
         return _Planned(technique, _first_sentence(str(error)), change.turns_on)
-    runs = (changed, *_at_full_load(changed, spec.name, requests))
+    runs = (changed, *_at_full_load(changed, spec.name, sent))
     return _Planned(technique, change.words, change.turns_on, runs)
 
 
-def _at_full_load(scenario: Scenario, name: str, requests: int) -> tuple[Scenario, ...]:
+def _at_full_load(scenario: Scenario, name: str, sent: int) -> tuple[Scenario, ...]:
     """Return the scenario with the same requests of a service so close together that it is never idle."""
+    if not any(spec.name == name and spec.kind in SERVICE_KINDS for spec in scenario.workloads):
+        return ()
     workloads = tuple(
-        _saturated(spec, requests) if spec.name == name and isinstance(spec, InferenceSpec) else spec
+        _saturated(spec, sent) if isinstance(spec, ServiceSpec) and spec.name == name else spec
         for spec in scenario.workloads
     )
-    if workloads == scenario.workloads:
-        return ()
     run = scenario.run.model_copy(update={"trace": False})
     return (scenario.model_copy(update={"workloads": workloads, "run": run}),)
 
 
-def _saturated(spec: InferenceSpec, requests: int) -> InferenceSpec:
-    as_many = {"requests": requests, "duration": None, "warmup": 0.0}
+def _saturated(spec: ServiceSpec, sent: int) -> ServiceSpec:
+    count = "queries" if isinstance(spec, RankingInferenceSpec) else "requests"
+    as_many = {count: sent, "duration": None, "warmup": 0.0}
     return scaled_load(spec, _FULL_LOAD).model_copy(update=as_many)
 
 

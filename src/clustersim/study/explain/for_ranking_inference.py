@@ -25,10 +25,14 @@ def _mixed_precision(spec: RankingInferenceSpec, accelerator: Accelerator) -> Ch
 
 
 def _tables(spec: RankingInferenceSpec, accelerator: Accelerator) -> Change | NotHere:
-    if spec.embeddings.precision == "int8":
-        return Change({"embeddings.precision": "fp16"}, "rows in int8 in place of fp16", turns_on=False)
-    words = f"rows in int8 in place of {spec.embeddings.precision}"
-    return Change({"embeddings.precision": "int8"}, words)
+    now = spec.embeddings.precision
+    if now in ("int8", "fp8"):
+        return Change(_with_rows_in(spec, "fp16"), f"rows in {now} in place of fp16", turns_on=False)
+    return Change(_with_rows_in(spec, "int8"), f"rows in int8 in place of {now}")
+
+
+def _with_rows_in(spec: RankingInferenceSpec, precision: str) -> dict[str, object]:
+    return {"embeddings": {**spec.embeddings.model_dump(mode="json"), "precision": precision}}
 
 
 def _batching(spec: RankingInferenceSpec, accelerator: Accelerator) -> Change | NotHere:

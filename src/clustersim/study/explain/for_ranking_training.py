@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from clustersim.catalog.accelerators import Accelerator
+from clustersim.catalog.ranking_frameworks import ranking_framework
 from clustersim.spec.ranking.training import RankingTrainingSpec
 from clustersim.study.explain.for_training import has_precision
 from clustersim.study.explain.technique import Change, NotHere, Technique
+from clustersim.workloads.ranking.training.costs import forward_precision
 
 __all__ = ["TECHNIQUES"]
 
@@ -22,9 +24,12 @@ def _mixed_precision(spec: RankingTrainingSpec, accelerator: Accelerator) -> Cha
 
 
 def _exchange(spec: RankingTrainingSpec, accelerator: Accelerator) -> Change | NotHere:
-    if spec.exchange.forward in ("fp16", "bf16"):
+    if spec.gpus == 1:
+        return NotHere("nothing travels between GPUs")
+    now = forward_precision(spec, ranking_framework(spec.framework))
+    if now != "fp32":
         off = {"exchange.forward": "fp32", "exchange.backward": "fp32"}
-        return Change(off, f"embeddings travel in {spec.exchange.forward}", turns_on=False)
+        return Change(off, f"embeddings travel in {now} in place of fp32", turns_on=False)
     on = {"exchange.forward": "fp16", "exchange.backward": "bf16"}
     return Change(on, "embeddings travel in fp16, their gradients in bf16")
 
@@ -47,15 +52,17 @@ def _planning(spec: RankingTrainingSpec, accelerator: Accelerator) -> Change | N
         return NotHere("tables on one GPU are not divided")
     sharding = spec.sharding
     if sharding.file is None and sharding.plan == "greedy" and not sharding.tables:
-        return Change({"sharding": {"plan": "table-wise"}}, "greedy plan in place of table-wise", turns_on=False)
+        return Change(
+            {"sharding": {"plan": "table-wise"}}, "greedy plan in place of table-wise", turns_on=False
+        )
     own = "a plan of one's own" if sharding.file is not None else sharding.plan
     return Change({"sharding": {"plan": "greedy"}}, f"greedy plan in place of {own}")
 
 
 def _graphs(spec: RankingTrainingSpec, accelerator: Accelerator) -> Change | NotHere:
-    if spec.host.cuda_graphs:
-        return Change({"host.cuda_graphs": False}, "dense part as CUDA graphs", turns_on=False)
-    return Change({"host.cuda_graphs": True}, "dense part as CUDA graphs")
+    usual = ranking_framework(spec.framework).on_host(accelerator.kernel_launch_s).cuda_graphs
+    on = usual if spec.host.cuda_graphs is None else spec.host.cuda_graphs
+    return Change({"host.cuda_graphs": not on}, "dense part as CUDA graphs", turns_on=not on)
 
 
 def _smaller(spec: RankingTrainingSpec, accelerator: Accelerator) -> Change | NotHere:

@@ -57,7 +57,7 @@ class Repetition:
 
     def write_down(self, start_s: float) -> int:
         """Leave behind what the kept iteration left behind, from `start_s`; return its last trace row."""
-        shift_rows = self._footprint.write_down(start_s)
+        shift_rows = self._footprint.write_down(start_s, self._world.env.now)
         if self._kept is None or self._kept[0].trace_row < 0:
             return NO_CAUSE
         return self._kept[0].trace_row + shift_rows

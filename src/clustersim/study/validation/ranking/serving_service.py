@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["service_of", "simulate"]
 
 _AT_ONCE_PER_S = 1e9
-_SATURATED_BATCHES = 24
+_SATURATED_BATCHES = 40
 """Full batches of a saturated run; its rate is taken between the first and the last quarter."""
 _POISSON_QUERIES = 40_000
 _WARMUP_QUERIES = 4_000

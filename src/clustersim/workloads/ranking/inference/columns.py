@@ -78,6 +78,16 @@ METRICS: tuple[MetricInfo, ...] = (
         "Of each model's GPUs over the queries it ranked.",
         "lower",
     ),
+    MetricInfo("pushes", "1", "Pushes of new weights that ended on a replica.", "neither"),
+    MetricInfo("push_s", "s", "From the begin of a push to its end on the last replica, mean.", "lower"),
+    MetricInfo("push_replica_s", "s", "What a push takes for one replica, mean.", "lower"),
+    MetricInfo("push_bytes", "B", "That a push brings to all replicas over the network, mean.", "neither"),
+    MetricInfo(
+        "push_latency_s",
+        "s",
+        "Of queries that arrived `during` a push, and `between` pushes.",
+        "lower",
+    ),
     *NEED_METRICS,
 )
 """Statistics follow the name: `latency_s.p99`, `batch_samples.mean`."""

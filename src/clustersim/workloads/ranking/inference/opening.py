@@ -8,10 +8,6 @@ from clustersim.collectives import Communicator
 from clustersim.engine.fabric import TrafficClass
 from clustersim.engine.owners import part_of
 from clustersim.engine.world import World
-from clustersim.errors import InputError, Problem
-from clustersim.spec.ranking.embeddings import RemoteEmbeddings
-from clustersim.topology import Topology
-from clustersim.topology.hosts import hosts_of
 from clustersim.workloads.bulk_flow import BulkRoute
 from clustersim.workloads.ranking.inference.plan import PoolPlan, ReplicaPlan
 from clustersim.workloads.ranking.inference.pool import RankingPool
@@ -60,23 +56,20 @@ class _Opening:
         self._plan = plan
         self._name = name
         self._traffic = traffic
-        embeddings = plan.spec.embeddings
-        hosts = server_hosts(world.topology, embeddings) if embeddings.kind == "remote" else ()
-        self._servers = [RowServer(host) for host in hosts]
+        self._servers = [RowServer(host) for host in plan.servers]
 
     def workers(self, replica: ReplicaPlan) -> list[Worker]:
         """Return the workers of a replica; devices by turns, so that the first are on different ones."""
-        devices = [self._device(gpus) for gpus in replica.devices]
+        devices = [self._device(gpus, replica.hosts) for gpus in replica.devices]
         return [
             Worker(turn * len(devices) + place, device)
             for turn in range(self._plan.instances)
             for place, device in enumerate(devices)
         ]
 
-    def _device(self, gpus: tuple[str, ...]) -> Device:
+    def _device(self, gpus: tuple[str, ...], hosts: Mapping[str, str]) -> Device:
         # Links of a device are its own: other devices of the service are strangers to them.
         owner = part_of(self._name, gpus[0].replace("/", "."))
-        hosts = hosts_of(self._world.topology, gpus)
         return Device(
             gpus,
             self._copy_engines(gpus, hosts, owner),
@@ -111,22 +104,3 @@ class _Opening:
 
     def _client(self, host: str, owner: str) -> ServerClient:
         return ServerClient(self._world, host, self._servers, owner=owner, traffic=self._traffic)
-
-
-def server_hosts(topology: Topology, embeddings: RemoteEmbeddings) -> tuple[str, ...]:
-    """Return the hosts that serve embeddings.
-
-    Raises
-    ------
-    InputError
-        For a node that does not exist, and where there are fewer nodes than servers.
-    """
-    nodes = list(topology.gpus_by_node)
-    asked = embeddings.nodes
-    chosen = range(len(nodes) - embeddings.servers, len(nodes)) if asked is None else asked
-    place = ("embeddings", "servers" if asked is None else "nodes")
-    if len(chosen) < embeddings.servers or min(chosen) < 0 or max(chosen) >= len(nodes):
-        message = f"{embeddings.servers} servers need as many of the cluster's nodes 0 to {len(nodes) - 1}"
-        raise InputError(Problem(place, message))
-    gpus = [topology.gpus_by_node[nodes[number]][0] for number in chosen[: embeddings.servers]]
-    return tuple(hosts_of(topology, gpus)[gpu] for gpu in gpus)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from clustersim.workloads.ranking.inference.cost.places import TablePlace
 from clustersim.workloads.ranking.inference.cost.placing import TablePlanner
 from clustersim.workloads.ranking.inference.cost.rows import ServedTables
 from clustersim.workloads.ranking.inference.cost.timer import RooflineTimer
+from clustersim.workloads.ranking.inference.hosts import preparing_hosts, server_hosts
 from clustersim.workloads.ranking.inference.replica.profile import BatchProfile, BatchTimer
 from clustersim.workloads.ranking.inference.replica.rules import Rules
 
@@ -44,6 +45,8 @@ class ReplicaPlan:
         GPUs of each device: one, or those that work on each batch together.
     accelerator
         What its GPUs are.
+    hosts
+        Of each GPU.
     timer
         What its batches go through.
     memory
@@ -54,6 +57,7 @@ class ReplicaPlan:
 
     devices: tuple[tuple[str, ...], ...]
     accelerator: Accelerator
+    hosts: Mapping[str, str]
     timer: BatchTimer
     memory: ServedMemory
     hit_rate: float | None = None
@@ -80,6 +84,8 @@ class PoolPlan:
         Batches that a device has at once.
     profiles
         What batches go through, by number; grows as sizes are met.
+    servers
+        Hosts that have the tables, where these are remote.
     """
 
     spec: RankingPoolSpec
@@ -89,6 +95,7 @@ class PoolPlan:
     rules: Rules
     instances: int
     profiles: Sequence[BatchProfile]
+    servers: tuple[str, ...] = ()
 
 
 def plan_pool(
@@ -107,8 +114,16 @@ def plan_pool(
     each = spec.gpus_per_replica
     groups = [gpus[start : start + each] for start in range(0, len(gpus), each)]
     replicas = tuple(planner.replica(group) for group in groups)
+    embeddings = spec.embeddings
     return PoolPlan(
-        spec, planner.model, planner.engine, replicas, planner.rules, planner.instances, planner.profiles
+        spec=spec,
+        model=planner.model,
+        engine=planner.engine,
+        replicas=replicas,
+        rules=planner.rules,
+        instances=planner.instances,
+        profiles=planner.profiles,
+        servers=server_hosts(topology, embeddings) if embeddings.kind == "remote" else (),
     )
 
 
@@ -153,7 +168,8 @@ class _Planner:
         )
         memory.check(self._topology.memory_bytes(gpus[0]), who=f"'{self.model.name}'")
         accelerator = self._topology.accelerator(gpus[0])
-        return ReplicaPlan(devices, accelerator, timer, memory, place.hit_rate)
+        hosts = preparing_hosts(self._topology, gpus)
+        return ReplicaPlan(devices, accelerator, hosts, timer, memory, place.hit_rate)
 
     def _priced(self, gpus: tuple[str, ...]) -> tuple[BatchTimer, TablePlace]:
         """Return what batches take on some GPUs; the same for all that are alike and lie alike in nodes."""

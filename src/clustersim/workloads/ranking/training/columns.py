@@ -70,7 +70,9 @@ METRICS: tuple[MetricInfo, ...] = (
 TABLES: Mapping[str, tuple[ColumnInfo, ...]] = {
     "iterations": (
         ColumnInfo("iteration", "", "Number of the step, from 0."),
-        ColumnInfo("start_s", "s", "When the step before ended; one that fills the pipeline comes before the first."),
+        ColumnInfo(
+            "start_s", "s", "When the step before ended; one that fills the pipeline comes before the first."
+        ),
         ColumnInfo("duration_s", "s", "To the end of the step on all ranks."),
         *(ColumnInfo(name, "s", f"{text} Mean over ranks.") for name, text in _PARTS),
         ColumnInfo("samples_per_s", "1/s", "Samples of all ranks over duration."),

@@ -9,6 +9,9 @@ from clustersim.workloads.span import Span, critical_shares
 
 __all__ = ["CriticalPath", "shares_between"]
 
+_ROUNDING = 1e-12
+"""Shares of the whole that are no more than this are what rounding leaves of differences of long times."""
+
 _REMEMBERED = 4096
 """Latest activities that a later step may still lead back to: many times those of the steps under way."""
 
@@ -16,16 +19,16 @@ _REMEMBERED = 4096
 def shares_between(before: Mapping[str, float], after: Mapping[str, float]) -> Mapping[str, float]:
     """Return each resource's share of the time between two ends, given the paths to them from the beginning.
 
-    *Equation.* With s(r) and e(r) seconds of resource r on the path to the first and to the second end, the time
-    between them grows by e(r) - s(r) per unit of 1/speed: its share is that over Σ (e - s). What the device
-    is behind the host is part of both, and cancels.
+    *Equation.* With s(r) and e(r) seconds of resource r on the path to the first and to the second end, the
+    time between them grows by e(r) - s(r) per unit of 1/speed: its share is that over Σ (e - s). What the
+    device is behind the host is part of both, and cancels.
 
-    **Valid when** both ends lie in a like state of the pipeline; else what a resource has less of in the second
-    path counts as nothing.
+    **Valid when** both ends lie in a like state of the pipeline; else what a resource has less of in the
+    second path counts as nothing.
     """
     grown = {name: max(0.0, seconds - before.get(name, 0.0)) for name, seconds in after.items()}
     total = sum(grown.values())
-    return {name: each / total for name, each in sorted(grown.items()) if each} if total else {}
+    return {name: each / total for name, each in sorted(grown.items()) if each > _ROUNDING * total}
 
 
 class CriticalPath:

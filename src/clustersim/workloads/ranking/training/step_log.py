@@ -64,6 +64,11 @@ class StepLog:
         """From the start of the first step to the end of the last."""
         return self._ends[-1] - self._starts[0] if self._ends else 0.0
 
+    @property
+    def ended_s(self) -> float:
+        """When the last step ended; of those that there are."""
+        return self._ends[-1]
+
     def table(self) -> Table:
         """Return one row per complete step."""
         starts, ends = np.array(self._starts), np.array(self._ends)

@@ -56,7 +56,7 @@ class Tracer:
         self._unwritten: list[Entry] = []
 
     def row(self, moment: Moment | None) -> int:
-        """Return the row of something that has happened; write it down, and its causes, where they are not."""
+        """Return the row of something that has happened; write down it and its causes where they are not."""
         if not self._trace.keep:
             return NO_CAUSE
         missing: list[Moment] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from clustersim.workloads.ranking.training.measures import metrics_of, tables_of
 from clustersim.workloads.ranking.training.network import Network
 from clustersim.workloads.ranking.training.pace import Pace
 from clustersim.workloads.ranking.training.program import COMPUTE_STREAM, HostMove
+from clustersim.workloads.ranking.training.steady import SteadyState
 from clustersim.workloads.ranking.training.step_log import StepLog, StepRow
 from clustersim.workloads.ranking.training.tracer import Tracer, watched_ranks
 from clustersim.workloads.running_cost import RunningCost
@@ -85,6 +87,9 @@ class RankingTrainingWorkload:
         self._log = StepLog(samples=self.job.samples, ranks=len(gpus))
         self._path = CriticalPath()
         self._filled: Mapping[str, float] = {}
+        self._steady: SteadyState | None = None
+        self._kept: StepRow | None = None
+        self._repeats = self._repeated = 0
         self._world: World | None = None
         self._tracer: Tracer | None = None
         self._network: Network | None = None
@@ -129,15 +134,21 @@ class RankingTrainingWorkload:
     def _attribution(self) -> Mapping[str, float]:
         if not len(self._log):
             return {}
-        return shares_between(self._filled, self._path.seconds(since_s=self.spec.start))
+        seconds = self._path.seconds(since_s=self.spec.start)
+        for name, each in self._steady.step_path.items() if self._steady is not None else ():
+            seconds[name] = seconds.get(name, 0.0) + self._repeated * each
+        return shares_between(self._filled, seconds)
 
     def _run(self, world: World) -> Generator[simpy.Event, Any, None]:
         yield world.env.timeout(self.spec.start)
         turns = yield from self._take_gpus(world)
+        pace, program = self._pace(world), self.job.program
+        if pace.steady and self.spec.repeat == "auto":
+            self._steady = SteadyState(world, depth=program.fill + program.run_ahead)
         interpreter = Interpreter(
             world.env,
-            self.job.program,
-            pace=self._pace(world),
+            program,
+            pace=pace,
             run=self._start_collective,
             begins=self._begins,
             ended=self._step_ended,
@@ -145,6 +156,7 @@ class RankingTrainingWorkload:
         yield interpreter.start()
         assert self._tracer is not None
         self._tracer.write((), now_s=world.env.now)
+        yield from self._repeat(world)
         self._complete = True
         for rank, (gpu, turn) in enumerate(turns.items()):
             world.gpus[gpu].memory.free(self._memory_bytes(rank))
@@ -181,10 +193,36 @@ class RankingTrainingWorkload:
         )
 
     def _begins(self, step: int, now_s: float) -> bool:
+        """Whether a step is to begin; once steps are alike, work out how many are left to count."""
+        left = self._left(step, now_s)
+        if self._steady is None or not self._steady.reached:
+            return left > 0
+        self._repeats = left
+        return False
+
+    def _left(self, step: int, now_s: float) -> int:
+        """Return how many steps are left, with one that would begin at a time; of unlike ones, one or none."""
         if self.spec.steps is not None:
-            return step < self.spec.steps + _FILLING_STEPS
+            return max(0, self.spec.steps + _FILLING_STEPS - step)
         assert self.spec.duration is not None
-        return now_s < self.spec.start + self.spec.duration
+        left_s = self.spec.start + self.spec.duration - now_s
+        if left_s <= 0.0:
+            return 0
+        alike = self._steady is not None and self._steady.reached
+        return math.ceil(left_s / self._steady.step_s) if alike else 1  # type: ignore[union-attr]
+
+    def _repeat(self, world: World) -> Generator[simpy.Event, Any, None]:
+        """Let the steps pass that are like one before them."""
+        steady, row = self._steady, self._kept
+        if steady is None or row is None:
+            return
+        for number in range(self._repeats):
+            start_s = self._log.ended_s  # what ran ahead of it may have gone on since
+            yield world.env.timeout(steady.step_s)
+            shift_rows = steady.leave_behind(start_s)
+            trace_row = row.trace_row if row.trace_row < 0 else row.trace_row + shift_rows
+            self._log.add(replace(row, start_s=start_s, end_s=start_s + steady.step_s, trace_row=trace_row))
+            self._repeated = number + 1
 
     def _start_collective(self, entry: Entry) -> simpy.Event:
         assert self._network is not None
@@ -210,4 +248,9 @@ class RankingTrainingWorkload:
             self._filled = self._path.seconds(since_s=self.spec.start)
         else:
             since_s, seconds = float(before_s.max()), account(entries, before_s)
-            self._log.add(StepRow(since_s, moment.end_s, seconds, moment.rank, trace_row))
+            row = StepRow(since_s, moment.end_s, seconds, moment.rank, trace_row)
+            self._log.add(row)
+            if self._steady is not None and not self._steady.reached:
+                path = self._path.seconds(since_s=self.spec.start)
+                self._steady.step_ended(entries, moment.end_s, path)
+                self._kept = row

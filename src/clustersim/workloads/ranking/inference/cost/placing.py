@@ -111,7 +111,7 @@ class TablePlanner:
         processor, overhead_s = self._processor(), embeddings.lookup_overhead
         return RemoteRows(
             self.tables,
-            servers=embeddings.servers,
+            servers=embeddings.number,
             engine=self.engine,
             processor=processor,
             overhead_s=processor.lookup_s if overhead_s is None else overhead_s,
