@@ -285,6 +285,21 @@ def test_a_switch_that_adds_is_read_from_the_words() -> None:
     assert not cluster("H100", 4, 8, "NVLink4 NVSwitch", "8x400Gb NDR").reduces
 
 
+@pytest.mark.parametrize(
+    ("words", "accelerator"),
+    [
+        (("V100-SXM2-16GB", 1, 8, "NVLink2", "none", "DGX-1"), "v100-sxm2-16gb"),
+        (("V100-SXM2-32GB", 1, 8, "NVLink2", "none", "DGX-1"), "v100-sxm2-32gb"),
+        (("A100-SXM4-40GB", 1, 8, "NVLink3", "none", "DGX A100"), "a100-sxm4-40gb"),
+        (("A100-SXM4-80GB", 1, 8, "NVLink3", "none", "DGX A100"), "a100-sxm4-80gb"),
+    ],
+)
+def test_a_server_that_is_named_has_gpus_of_the_memory_that_the_words_name(
+    words: tuple[object, ...], accelerator: str
+) -> None:
+    assert cluster(*words).node.accelerator == accelerator  # type: ignore[arg-type]
+
+
 def test_every_gpu_family_names_node_types_and_links_that_are_there() -> None:
     from clustersim.catalog.hardware.gpus import SHELF
 

@@ -129,6 +129,15 @@ def test_bars_of_query_time_end_at_the_mean_latency_of_their_band(plot: ResultPl
     }
 
 
+def test_stages_are_stacked_in_the_order_in_which_queries_go_through_them(plot: ResultPlots) -> None:
+    axes = plot.query_time("feed", by="stage").axes[0]
+    labels = [text.get_text().partition(",")[0] for text in axes.get_legend().get_texts()]
+    assert labels[::-1][0] == "early"
+    bottoms = [min(bar.get_y() for bar in bars) for bars in axes.containers]
+    assert bottoms == sorted(bottoms)
+    assert bottoms[0] == 0.0
+
+
 def _rgba(color: str) -> tuple[float, float, float, float]:
     red, green, blue = (int(color[place : place + 2], 16) / 255 for place in (1, 3, 5))
     return red, green, blue, 1.0
@@ -186,6 +195,7 @@ def test_shares_of_batch_sizes_sum_to_all_and_one_pool_is_drawn_alone(plot: Resu
         (lambda plot: plot.batches("feed", pool="varant"), "no pool 'varant'. Did you mean 'variant'"),
         (lambda plot: plot.query_time("dlrm"), "'dlrm' has no answered queries to draw"),
         (lambda plot: plot.query_time("feed", by="stages"), "Did you mean 'stage'"),
+        (lambda plot: plot.gantt("feed"), "no activities are kept of the queries of 'feed'"),
         (lambda plot: plot.latency_cdf("dlrm"), "'dlrm' has no finished requests to draw"),
     ],
 )

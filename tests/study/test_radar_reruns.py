@@ -90,6 +90,18 @@ CASES = {
     ),
     "ranking training that launches hold up": (scenario(CLICKS, batch=256), HOST),
     "ranking inference": (scenario(FEED, nodes=1), HOST),
+    "ranking inference by groups of GPUs whose batches wait for each other": (
+        scenario(
+            FEED,
+            nodes=1,
+            model="dlrm-dcnv2-mlperf",
+            gpus_per_replica=8,
+            embeddings={"kind": "local", "precision": "int8"},
+            arrivals=CLOSED | {"clients": 16},
+            queries=1000,
+        ),
+        HOST,
+    ),
 }
 TOLERANCE = 0.012
 """Of each share: slopes at 0.95 and 1.05 differ by up to this much from that in the middle."""

@@ -171,6 +171,9 @@ def test_benchmarks_have_optimizers_of_their_own_where_a_row_says_nothing() -> N
     assert optimizers_of("", model_of("dlrm_dcnv2")) == ("adagrad", "adagrad")
     assert optimizers_of("", model_of("NCF")) == ("adam", "adam")
     assert optimizers_of("SGD", model_of("NCF")) == ("sgd", "sgd")
+    assert optimizers_of("", model_of("MT-WnD")) == ("adam", "rowwise-adagrad")
+    assert optimizers_of("row-wise AdaGrad", model_of("NCF")) == ("adagrad", "rowwise-adagrad")
+    assert optimizers_of("partial row-wise Adam", model_of("NCF")) == ("adam", "partial-rowwise-adam")
     with pytest.raises(InputError, match="optimizer 'lion' is not known"):
         optimizers_of("lion", model_of("NCF"))
 
@@ -273,6 +276,14 @@ def test_pcie_servers_of_mlperf_copy_between_their_gpus_and_others_through_the_h
     assert hardware_of(row_of(**words, table="runs", round="")).is_staged
 
 
+def test_a_bridge_joins_up_to_four_h200_nvl() -> None:
+    words = {"gpu": "NVIDIA H200-NVL-141GB", "system": "", "scale_up": ""}
+    four, eight = (hardware_of(row_of(**words, gpus=gpus, gpus_per_node=gpus)) for gpus in ("4", "8"))
+    assert four.node.scale_up_layout == "mesh"
+    assert any("bridge" in said for said in four.assumed)
+    assert eight.node.scale_up is None
+
+
 # ---- prediction
 
 
@@ -319,6 +330,8 @@ def test_equal_jobs_are_simulated_once(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"gpu": "RTX 1060"}, "GPU 'RTX 1060' is not known"),
         ({"framework": "PaddleRec", "table": "runs", "round": ""}, "framework 'PaddleRec' is not known"),
         ({"gpu": "TPU v4"}, "tpu"),
+        ({"global_batch": "7"}, "has no sample for each of 8 GPUs"),
+        ({"global_batch": "55297"}, "do not divide over 8 GPUs"),
         ({"model": "dlrm-nvidia-113b", "gpus": "1"}, "fit|room|take"),
     ],
 )

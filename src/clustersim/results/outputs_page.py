@@ -44,8 +44,8 @@ statistic: `ttft_s.mean`, `ttft_s.p50`, `.p90`, `.p99`, `.p99.9`. A metric that 
 absent. `better` is the direction that `clustersim compare` counts as an improvement.
 
 Percentiles interpolate linearly between the sorted values: p99.9 of fewer than 1,000 requests lies between
-the two slowest. Latencies are those of finished requests; where `requests_unfinished` is many, they are too
-low.
+the two slowest; a ranking service leaves out those for which it has too few queries. Latencies are those of
+finished requests and queries; where `requests_unfinished` or `queries_unfinished` is many, they are too low.
 """
 
 if __name__ == "__main__":

@@ -215,21 +215,21 @@ def test_a_background_job_on_the_links_of_remote_embeddings_slows_queries():
     job = {
         "name": "job",
         "kind": "training",
-        "model": "llama-2-7b",
+        "model": "gpt2-medium",
         "gpus": 16,
         "placement": {"nodes": [1, 2]},
         "precision": "bf16",
         "micro_batch": 1,
         "global_batch": 16,
         "sequence": 512,
-        "parallelism": {"data": 16, "zero": 3},
-        "steps": 1,
+        "parallelism": {"data": 16, "zero": 1},
+        "steps": 3,
     }
     service = {
         "nodes": 3,
         "placement": {"nodes": [0]},
         "embeddings": {"kind": "remote", "servers": 1, "nodes": [1]},
-        "queries": 2000,
+        "queries": 600,
     }
     quiet = outcome(**service)
     busy = outcome(**service, extra=(job,))

@@ -92,7 +92,12 @@ def gantt(result: Result, name: str, *, iteration: int | None = None, request: i
 
 
 def _middle_iteration(result: Result, name: str) -> int:
-    table = result.outcome(name).tables.get("iterations")
+    tables = result.outcome(name).tables
+    table = tables.get("iterations")
+    if "queries" in tables:
+        raise InputError(
+            f"no activities are kept of the queries of '{name}'; draw its 'query_time' or 'batches'"
+        )
     if table is None:
         raise InputError(f"'{name}' has no iterations; give the number of a request")
     if not len(table["start_s"]):

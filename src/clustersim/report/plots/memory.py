@@ -74,7 +74,7 @@ def memory(result: Result, name: str) -> Picture:
         axes.set_xticks([0], ["every GPU"])
         axes.set_xlim(-1.0, 1.0)
     axes.grid(visible=False, axis="x")
-    _capacity(axes, outcome)
+    _capacity(axes, outcome, result.scenario.cluster.speeds.memory_capacity)
     handles, labels = axes.get_legend_handles_labels()
     legend_outside(axes, handles=handles[::-1], labels=labels[::-1])
     return picture
@@ -94,10 +94,10 @@ def _stack(axes: Axes, stage: np.ndarray, use: np.ndarray, gib: np.ndarray, stag
     return tops
 
 
-def _capacity(axes: Axes, outcome: Outcome) -> None:
+def _capacity(axes: Axes, outcome: Outcome, factor: float) -> None:
     """Draw what the GPU has as a line, where the catalogue knows it."""
     try:
-        capacity_gib = catalog.accelerator(str(outcome.facts["accelerator"])).memory_bytes / _GIB
+        capacity_gib = factor * catalog.accelerator(str(outcome.facts["accelerator"])).memory_bytes / _GIB
     except (KeyError, ClusterSimError):
         return
     axes.axhline(capacity_gib, color=INK, lw=1.2, ls="--")

@@ -55,6 +55,26 @@ def query_time(result: Result, name: str, *, by: str = "resource") -> Picture:
     by
         `resource`, or `stage` for a service whose queries go through several pools.
     """
+    latency_s, seconds = _seconds(result, name, by)
+    parts = [mean_of(seconds, band(latency_s, low, high)) for _, low, high in _BANDS]
+    if by == "resource":
+        largest_first = sorted(seconds, key=lambda each: -parts[0][each])
+        parts, colors = [{name: each[name] for name in largest_first} for each in parts], RESOURCE_COLORS
+    else:
+        colors = dict(zip(seconds, SERIES, strict=False))
+    picture, axes = new_picture(8.6, 4.2)
+    _bars(axes, parts, colors)
+    mean = duration(float(latency_s.mean()))
+    axes.set_title(f"{name}: a query takes {mean} on average, of {count(len(latency_s))}")
+    axes.set_xticks(range(len(_BANDS)), [words for words, _, _ in _BANDS])
+    axes.grid(visible=False, axis="x")
+    handles, labels = axes.get_legend_handles_labels()
+    legend_outside(axes, handles=handles[::-1], labels=labels[::-1])
+    return picture
+
+
+def _seconds(result: Result, name: str, by: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Return the latency of each query that counts, and its parts."""
     if by not in _GROUPS:
         raise InputError(f"queries are not split by '{by}'.{did_you_mean(by, _GROUPS)}")
     tables = result.outcome(name).tables
@@ -63,27 +83,16 @@ def query_time(result: Result, name: str, *, by: str = "resource") -> Picture:
         raise InputError(f"'{name}' has no answered queries to draw")
     if by == "stage" and "visits" not in tables:
         raise InputError(f"queries of '{name}' go to one pool only; draw them by 'resource'")
-    seconds = parts_by_resource(queries) if by == "resource" else parts_by_stage(queries, tables["visits"])
-    parts = [mean_of(seconds, band(queries["latency_s"], low, high)) for _, low, high in _BANDS]
-    picture, axes = new_picture(8.6, 4.2)
-    _bars(
-        axes, parts, colors=RESOURCE_COLORS if by == "resource" else dict(zip(seconds, SERIES, strict=False))
-    )
-    whole_s, number = sum(parts[0].values()), len(queries["latency_s"])
-    axes.set_title(f"{name}: a query takes {duration(whole_s)} on average, of {count(number)}")
-    axes.set_xticks(range(len(_BANDS)), [words for words, _, _ in _BANDS])
-    axes.grid(visible=False, axis="x")
-    handles, labels = axes.get_legend_handles_labels()
-    legend_outside(axes, handles=handles[::-1], labels=labels[::-1])
-    return picture
+    parts = parts_by_resource(queries) if by == "resource" else parts_by_stage(queries, tables["visits"])
+    return queries["latency_s"], parts
 
 
-def _bars(axes: Axes, parts: list[dict[str, float]], *, colors: Mapping[str, str]) -> None:
-    """Stack the parts of each band, the largest of all queries lowest, and write how long each takes."""
+def _bars(axes: Axes, parts: list[dict[str, float]], colors: Mapping[str, str]) -> None:
+    """Stack the parts of each band, the first lowest, and write how long each band takes."""
     totals = np.array([sum(each.values()) for each in parts])
     factor, unit = time_scale(float(totals.max()))
     bottom = np.zeros(len(parts))
-    for part in sorted(parts[0], key=lambda each: -parts[0][each]):
+    for part in parts[0]:
         heights = factor * np.array([each[part] for each in parts])
         if heights.any():
             label = f"{QUERY_PARTS.get(part, part)}, {percent(parts[0][part] / totals[0])}"

@@ -17,6 +17,9 @@ __all__ = ["hardware_of"]
 _DOMAINS = re.compile(r"\bnvl\s*-?(?:72|36)\b|\bgb[23]00\b", re.IGNORECASE)
 _DIRECT = "PCIe with P2P"
 _DIRECT_SAID = "GPUs copy to each other over PCIe switches, as in servers that are set up for MLPerf"
+_BRIDGED = re.compile(r"h200\W*nvl(?!\d|ink)", re.IGNORECASE)
+_BRIDGE_OF = 4
+_BRIDGE_SAID = "H200 NVL: an NVLink bridge joins up to four cards"
 _ETHERNET = re.compile(r"ethernet|roce|\d+\s*gbe\b|infiniband", re.IGNORECASE)
 
 
@@ -33,7 +36,8 @@ def hardware_of(row: RankingTrainingRow) -> Hardware:
 
     Submitters describe links in words that contradict their GPU (`NVLINK 3.0` of H100), or leave the rate
     of the network out (`Infiniband`): then the links are those that the GPU and the node type come with,
-    and `Hardware.assumed` says so. GPUs of MLPerf's PCIe servers copy to each other directly.
+    and `Hardware.assumed` says so. GPUs of MLPerf's PCIe servers copy to each other directly; up to four
+    H200 NVL are joined by their bridge.
 
     Raises
     ------
@@ -43,7 +47,7 @@ def hardware_of(row: RankingTrainingRow) -> Hardware:
     if _DOMAINS.search(f"{row.gpu} {row.system}"):
         return _one_domain(row)
     found = _first_understood(row)
-    if found.is_staged and row.table.startswith("MLPerf"):
+    if found.is_staged and "mlperf" in row.table.lower():
         return replace(_one(row, _DIRECT, row.nodes_of), assumed=(*found.assumed, _DIRECT_SAID))
     return found
 
@@ -69,6 +73,8 @@ def _first_understood(row: RankingTrainingRow) -> Hardware:
 def _readings(row: RankingTrainingRow) -> Iterator[_Words]:
     """Yield the row's words, then what is left of them when one part is not taken at its word."""
     if row.nodes == 1:
+        if not row.scale_up and 1 < row.gpus <= _BRIDGE_OF and _BRIDGED.search(row.gpu):
+            yield _Words("NVLink mesh", None, (_BRIDGE_SAID,))
         yield _Words(row.scale_up, None)
         yield _Words("", None, (f"'{row.scale_up}' is not what joins such GPUs: their usual links",))
         return

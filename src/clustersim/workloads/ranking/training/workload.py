@@ -201,7 +201,7 @@ class RankingTrainingWorkload:
         return False
 
     def _left(self, step: int, now_s: float) -> int:
-        """Return how many steps are left, with one that would begin at a time; of unlike ones, one or none."""
+        """Return how many steps are left, with one that would begin at a time; of unlike ones 1 or 0."""
         if self.spec.steps is not None:
             return max(0, self.spec.steps + _FILLING_STEPS - step)
         assert self.spec.duration is not None
