@@ -14,6 +14,7 @@ from radar_scenarios import DECODE, PREFILL, TRAINING, scenario
 
 import clustersim as cs
 from clustersim.errors import CannotRunError, InputError
+from clustersim.report.numbers import percent
 from clustersim.spec import shipped
 from clustersim.study import records
 from clustersim.study.radar.elasticity import RESOURCES, elasticities
@@ -207,7 +208,19 @@ def test_requests_at_their_own_pace_are_measured_by_their_time():
     subject = subjects({"open": scenario(open_loop)})[0]
     record = records.simulate(subject.scenario)
     assert subject.objective(record) == pytest.approx(1.0 / record.metrics["decode"]["e2e_s.mean"])
-    assert subject.objective_words == "1 / mean time of a request"
+    assert subject.objective_words == "speed of a request (1 / its mean time)"
+
+
+def test_what_a_resource_brings_is_as_reruns_measure_it_and_not_said_of_open_loops_without_them():
+    busy = scenario({**DECODE, "arrivals": {"kind": "poisson", "rate": "6/s"}, "requests": 40})
+    checked = cs.radar({"open": busy}, what_if=False, memory=False)
+    profile = checked["open"]
+    leader = max(profile.elasticities, key=profile.elasticities.get)
+    more = 1.1 ** profile.measured[leader].elasticity - 1.0
+    text = " ".join(checked.summary().split())
+    assert f"10 % more of it gives about {percent(more)} more speed of a request" in text
+    unchecked = cs.radar({"open": busy}, check=False, what_if=False, memory=False)
+    assert "10 % more" not in unchecked.summary()
 
 
 def test_a_record_keeps_shares_by_class_and_facts(tmp_path: Path):

@@ -156,7 +156,9 @@ def test_every_key_is_launched_once_and_awaited_after():
 @given(seconds=st.floats(0.01, 10), kernels_s=st.floats(0, 10), slowdown=st.floats(1, 2))
 def test_a_hidden_collective_adds_what_it_slows_or_what_is_left_of_it(seconds, kernels_s, slowdown):
     message = Message("tensor", "all_reduce", 1.0, count=2)
-    item, slowed_s, covered_s, shares = booked(message, Alone(seconds, {"link": seconds}, slowdown), kernels_s=kernels_s)
+    item, slowed_s, covered_s, shares = booked(
+        message, Alone(seconds, {"link": seconds}, slowdown), kernels_s=kernels_s
+    )
     beside_kernels_s = min(kernels_s, 2 * seconds / slowdown)  # kernels done by the end of the collective
     together_s = max(2 * seconds, beside_kernels_s * slowdown) + kernels_s - beside_kernels_s
     assert item.exposed_s + slowed_s == pytest.approx(together_s - kernels_s, rel=1e-9, abs=1e-12)

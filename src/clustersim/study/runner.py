@@ -119,6 +119,8 @@ def _let_time_pass(
                         break
             except EmptySchedule:
                 return Ending.STALLED, _why_nothing_moves(world, processes, workloads)
+        if interrupted:  # in the last events: a study of many short runs has to stop, too
+            return Ending.INTERRUPTED, f"interrupted at {env.now:.6g} s of simulated time"
     if progress is not None:
         progress(1.0, env.now)
     starved = why_starved(world)

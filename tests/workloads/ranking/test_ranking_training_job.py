@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from ranking_jobs import cluster, job, run, workload
 
-from clustersim.errors import CannotRunError, CatalogError, InputError
+from clustersim.errors import CannotRunError, InputError
 from clustersim.results.attribution import by_class
 from clustersim.workloads.ranking.training.ledger import CATEGORIES
 
@@ -126,8 +126,12 @@ def test_a_job_that_does_not_fit_is_refused_with_its_memory_and_what_would_fit()
 
 
 def test_names_that_do_not_exist_and_batches_that_do_not_divide_are_refused():
-    with pytest.raises((InputError, CatalogError), match="dlrm-dcnv2-mlperf"):
+    with pytest.raises(InputError, match=r"model: unknown ranking model.*dlrm-dcnv2-mlperf"):
         workload(job(model="dlrm-dcnv2-mlpref"), cluster())
+    with pytest.raises(InputError, match=r"economics.tokens: .* has no tokens; give 'samples'"):
+        workload(job(economics={"tokens": "1T"}), cluster())
+    with pytest.raises(CannotRunError, match="it fits with 'global_batch: "):
+        workload(job(global_batch=2**23), cluster())
     with pytest.raises(InputError, match="torchrec"):
         workload(job(framework="torchrek"), cluster())
     with pytest.raises(InputError, match="do not divide over 8 GPUs"):

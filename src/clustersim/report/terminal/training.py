@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ranking_training_lines", "training_lines"]
 
+_ROUNDING = 1e-9
+"""Of an iteration: parts of less are sums that were rounded."""
+
 _SPEED: Writers = (
     ("scaling_efficiency", lambda value: f"scaling efficiency {percent(value)}"),
     ("bus_bandwidth_bytes_per_s", lambda value: f"bus bandwidth {quantity(value, 'B/s')}"),
@@ -88,7 +91,7 @@ def _parts(
     table = grid(("part of an iteration", "left"), ("time", "right"), ("share", "right"), ("", "left"))
     for name, words in breakdown:
         seconds = metrics.get(name, 0.0)
-        if not seconds and name not in always:
+        if seconds <= _ROUNDING * mean_s and name not in always:
             continue
         share = seconds / mean_s if mean_s else 0.0
         add_row(table, words, duration(seconds), percent(share), bar(share))

@@ -26,7 +26,7 @@ Progress = Callable[[float, float], None]
 
 _FIRST = 0.05
 """Part of the bar for the scenarios as they are; what comes after them is known only then."""
-_WORTH_A_PROCESS_S = 2.0
+_WORTH_A_PROCESS_S = 5.0
 """Where no run takes longer than this, one after the other is quicker than a process for each."""
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from clustersim.errors import InputError, did_you_mean
-from clustersim.spec import shipped
+from clustersim.spec import shipped, yaml_io
 from clustersim.spec.load import load
 from clustersim.spec.scenario import Scenario
 from clustersim.study.records import RunRecord
@@ -74,7 +74,7 @@ class Subject:
     @property
     def objective_words(self) -> str:
         """What is looked at when a resource changes."""
-        return "1 / mean time of a request" if self.open_loop else "units of work per second"
+        return "speed of a request (1 / its mean time)" if self.open_loop else "units of work per second"
 
     def objective(self, record: RunRecord) -> float | None:
         """Return what the workload reached in a run, larger being better; None where it reached nothing.
@@ -102,7 +102,13 @@ def shipped_scenarios() -> dict[str, Scenario]:
     folder = shipped.folder("scenarios")
     if folder is None:
         raise InputError("the shipped scenarios are not there; name scenario files")
-    return {label: load(folder / _FOLDER / f"{name}.yaml") for label, name in SHIPPED.items()}
+    return {label: _shipped(folder, f"{_FOLDER}/{name}.yaml") for label, name in SHIPPED.items()}
+
+
+def _shipped(folder: Path, name: str) -> Scenario:
+    """Load a shipped file under the name that it has for users, wherever the library lies."""
+    path = folder / name
+    return Scenario.from_document(yaml_io.read(path, label=f"scenarios/{name}"), base_dir=path.parent)
 
 
 def subjects(scenarios: Scenarios, *, workloads: Iterable[str] = ()) -> tuple[Subject, ...]:

@@ -121,8 +121,9 @@ def describe_job(
     CannotRunError
         Where it does not fit into the GPUs.
     """
-    model = catalog.ranking_model(spec.model, base=base)
-    framework = _framework(spec)
+    model, framework = _model(spec, base), _framework(spec)
+    if spec.economics.tokens is not None:
+        raise InputError(Problem(("economics", "tokens"), f"{model.name} has no tokens; give 'samples'"))
     accelerator = topology.accelerator(gpus[0])
     habits = Habits.of(spec, framework, accelerator)
     batch = _batch(spec)
@@ -142,6 +143,13 @@ def describe_job(
     check_fits(cost, memory, capacity_bytes=capacity, input_ahead=habits.input_ahead)
     work = step_work(cost, topology=topology, gpus=gpus)
     return RankingJob(spec, gpus, accelerator, cost, habits, work, compile_step(work, habits), memory)
+
+
+def _model(spec: RankingTrainingSpec, base: Path | None) -> RankingModel:
+    try:
+        return catalog.ranking_model(spec.model, base=base)
+    except CatalogError as error:
+        raise InputError(Problem(("model",), str(error))) from None
 
 
 def _framework(spec: RankingTrainingSpec) -> RankingFramework:

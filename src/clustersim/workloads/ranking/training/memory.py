@@ -109,7 +109,7 @@ def check_fits(
     advice = (
         "no smaller batch does: take more GPUs, 'embedding_precision: fp16' or 'sharding.place: uvm-cached'"
         if fitting is None
-        else f"it fits with 'batch: {fitting}'"
+        else f"it fits with {_batch_words(cost, fitting)}"
     )
     message = (
         f"rank {rank} needs {_size(memory.total_bytes[rank])} of GPU memory, {cost.accelerator.name} has "
@@ -126,6 +126,11 @@ def _fitting_batches(cost: StepCost, capacity_bytes: float, input_ahead: int) ->
         if float(smaller.total_bytes.max()) <= capacity_bytes:
             yield batch
         batch //= 2
+
+
+def _batch_words(cost: StepCost, batch: int) -> str:
+    """Write a batch of each rank as the scenario gives it."""
+    return f"'batch: {batch}'" if cost.spec.batch else f"'global_batch: {batch * cost.plan.ranks}'"
 
 
 def _size(size_bytes: float) -> str:

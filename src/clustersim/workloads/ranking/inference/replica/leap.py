@@ -65,6 +65,9 @@ def leap_of(profile: BatchProfile, worker: Worker) -> Leap | None:
     """Return the closed form of a batch on a worker; None where only the simulation can tell.
 
     That is where other workers use its device, others its links, or a step depends on them.
+
+    **Valid when** nobody begins to use its links while a batch is on its way; the next batch sees them.
+    **Checked by:** tests/workloads/ranking/test_ranking_inference_batching.py.
     """
     if not (worker.alone and all(channel.private for channel in worker.channels.values())):
         return None
