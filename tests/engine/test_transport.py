@@ -6,7 +6,7 @@ import networkx as nx
 import pytest
 
 import clustersim as cs
-from clustersim.engine.trace import HOST, NETWORK_LATENCY, link_resource
+from clustersim.engine.trace import NETWORK_LATENCY, link_resource
 from clustersim.spec.cluster import ClusterSpec
 from clustersim.topology import build, from_graph
 

@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 from clustersim.catalog._store import Record, Shelf, Source
 from clustersim.units import BANDWIDTH, TIME, parse_quantity
 
-__all__ = ["DEFAULT_ENGINE", "SHELF", "KeptRows", "RankingEngine"]
+__all__ = ["DEFAULT_ENGINE", "SHELF", "RankingEngine"]
 
 DEFAULT_ENGINE = "tensorrt"
 """The engine of a scenario that names none."""
-
-KeptRows = Literal["hottest", "smallest-tables"]
-"""Which rows device memory keeps where it cannot hold all."""
 
 _TIMES = (
     "query_host",
@@ -36,7 +33,6 @@ _PLAIN = (
     "dense_bytes",
     "output_bytes",
     "hand_over",
-    "kept",
     "captured",
     "fused",
     "fused_interaction",
@@ -82,9 +78,6 @@ class RankingEngine:
     host_rows_s, host_row_s
         Time of the host for a batch with rows in host memory, and for each such row, beside the bytes over
         the host link.
-    kept
-        Which rows device memory keeps where it cannot hold all: the `hottest` of all tables, or those of the
-        `smallest-tables`.
     instances
         Batches that one device has at once: one in its kernels, others copied in or out.
     max_samples
@@ -115,7 +108,6 @@ class RankingEngine:
     key_s: float = 0.0
     host_rows_s: float = 0.0
     host_row_s: float = 0.0
-    kept: KeptRows = "hottest"
     instances: int = 1
     max_samples: int = 8192
     scatter: float = 0.0

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from clustersim.catalog.accelerators import Accelerator
 from clustersim.errors import CannotRunError, ClusterSimError, InputError
-from clustersim.results import Result
+from clustersim.results import Ending, Result
 from clustersim.spec.demand import scaled_load
 from clustersim.spec.ranking.inference import RankingInferenceSpec
 from clustersim.spec.scenario import Scenario, WorkloadSpec
@@ -67,6 +67,8 @@ def explain(
     ------
     InputError, CannotRunError
         If a scenario cannot run as it is. A technique that cannot is listed with the reason.
+    KeyboardInterrupt
+        If Ctrl-C stopped a run: half a run is not measured.
 
     **Valid when** runs are long enough to measure a rate. What a technique does to answers is not simulated;
     `Technique.same_answers` says where quality has to be measured on the model itself.
@@ -82,6 +84,8 @@ def explain(
         raise InputError("there is nothing to explain; give at least one scenario")
     results = [runner.run(scenario) for scenario in scenarios]
     for result in results:
+        if result.ending is Ending.INTERRUPTED:
+            raise KeyboardInterrupt
         if not result.complete:
             raise CannotRunError("; ".join(result.notes))
     plans = [_plan(result, spec) for result in results for spec in result.scenario.workloads]
