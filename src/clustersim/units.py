@@ -42,6 +42,7 @@ __all__ = [
     "FlopRateQuantity",
     "FlopsQuantity",
     "MoneyQuantity",
+    "PositiveBandwidthQuantity",
     "PowerQuantity",
     "PriceQuantity",
     "Quantity",
@@ -337,6 +338,7 @@ def dimension_of(mark: object) -> Dimension | None:
 SizeQuantity = Annotated[float, _QuantitySchema(SIZE)]
 TimeQuantity = Annotated[float, _QuantitySchema(TIME)]
 BandwidthQuantity = Annotated[float, _QuantitySchema(BANDWIDTH)]
+PositiveBandwidthQuantity = Annotated[float, _QuantitySchema(BANDWIDTH, positive=True)]
 FlopsQuantity = Annotated[float, _QuantitySchema(FLOPS)]
 FlopRateQuantity = Annotated[float, _QuantitySchema(FLOP_RATE)]
 RateQuantity = Annotated[float, _QuantitySchema(RATE, positive=True)]

@@ -119,6 +119,14 @@ def test_a_model_is_written_to_yaml_only(tmp_path):
             SEQUENCE.replace("sequence_length: 50", "sequence_length: 51"),
             "interaction.sequence_length: is 51, but tables of the sequence bring 1600 elements",
         ),
+        (
+            SEQUENCE.replace("name: user", "name: item"),
+            "small.yaml:5:6: tables[2].name: tables before are called 'item', too",
+        ),
+        (
+            SMALL.replace("pooling: 80", "reuse: meta-2020"),
+            "small.yaml:5:46: tables[0].reuse: unknown reuse histogram 'meta-2020'. Did you mean 'meta-2021'",
+        ),
         (SEQUENCE.replace("name: user", "name: item.0"), "tables: two tables are called 'item.0'"),
         (
             SEQUENCE.replace("kind: attention, sequence_length: 50, unit_mlp: [80, 40, 1]", "kind: product"),

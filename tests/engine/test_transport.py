@@ -66,9 +66,7 @@ def test_a_transfer_takes_overhead_then_latency_then_its_bytes_at_the_slowest_li
     made = cs.World(from_graph(graph))
     shares = shares_of(made, made.transfer("a", "b", GIGABYTE))
     assert made.env.now == pytest.approx(5e-6 + 2e-6 + 1.0, rel=1e-12)
-    assert shares == pytest.approx(
-        {NETWORK_LATENCY: 7e-6, link_resource("switch>b"): 1.0}, rel=1e-12
-    )
+    assert shares == pytest.approx({NETWORK_LATENCY: 7e-6, link_resource("switch>b"): 1.0}, rel=1e-12)
 
 
 def test_overhead_is_that_of_the_technology_between_nodes_and_is_paid_once():

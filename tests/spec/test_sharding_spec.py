@@ -8,7 +8,7 @@ from clustersim.spec.ranking.sharding import ShardingSpec, TableShardingSpec, Us
 
 def test_nothing_said_is_the_greedy_planner_in_gpu_memory():
     spec = ShardingSpec()
-    assert (spec.plan, spec.cost, spec.place, spec.spill) == ("greedy", "kernels", "hbm", False)
+    assert (spec.chosen_plan, spec.chosen_cost, spec.place, spec.spill) == ("greedy", "kernels", "hbm", None)
     assert (spec.reserve, spec.cache, spec.min_columns) == (0.15, 0.2, 128)
 
 

@@ -7,6 +7,7 @@ from radar_cases import CHAT, FEED, record_of, scenario, shares_of
 
 from clustersim.errors import InputError
 from clustersim.study.capacity.configuration import configurations
+from clustersim.study.radar import radar
 from clustersim.study.radar.capacity_elasticity import capacity_elasticity
 from clustersim.study.radar.elasticity import elasticities
 
@@ -56,3 +57,21 @@ def test_clients_in_a_closed_loop_have_no_rate_to_search():
 def test_without_objectives_there_is_no_capacity():
     with pytest.raises(InputError, match="no objectives"):
         capacity_elasticity(scenario(CHAT, nodes=1, arrivals={"kind": "poisson", "rate": "8 req/s"}))
+
+
+def test_the_radar_searches_it_where_asked_for_services_whose_requests_come_at_a_rate(tmp_path):
+    wanted = scenario(FEED, nodes=1, **QUERIES | {"queries": 300})
+    alone = capacity_elasticity(wanted, jobs=1, store=tmp_path)
+    found = radar(wanted, check=False, what_if=False, memory=False, capacity=True, jobs=1, store=tmp_path)
+    (profile,) = found.profiles
+    assert profile.capacity is not None
+    assert profile.capacity.elasticities == alone.elasticities
+    rows = found.frame().dropna(subset=["of_capacity"])
+    assert rows["of_capacity"].sum() == pytest.approx(alone.total, rel=1e-12)
+    assert "looser objectives" in found.summary()
+
+
+def test_a_closed_loop_has_no_capacity_in_the_radar():
+    closed = scenario(CHAT, nodes=1, slo={"ttft": "1 s"})
+    found = radar(closed, check=False, what_if=False, memory=False, capacity=True, jobs=1)
+    assert found.profiles[0].capacity is None

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 import clustersim as cs
 from clustersim.errors import CannotRunError, InputError
 from clustersim.spec.cluster import ClusterSpec
 from clustersim.spec.placement import PlacementSpec
+from clustersim.study.prepare import prepare
 from clustersim.workloads.placement import Placer
 
 
@@ -65,3 +68,48 @@ def test_a_node_that_does_not_exist_is_named(topology: cs.topology.Topology) -> 
         InputError, match=r"placement.nodes\[1\]: node 9 does not exist; the cluster has nodes 0 to 5"
     ):
         Placer(topology).take(4, PlacementSpec(nodes=(0, 9)))
+
+
+STAR = {"topology": {"kind": "star", "nodes": 1, "node": "dgx-a100"}}
+TRAINING = {"kind": "ranking-training", "model": "wide-and-deep", "gpus": 99, "batch": 64, "steps": 1}
+CHAT = {
+    "kind": "inference",
+    "model": "llama-2-7b",
+    "arrivals": {"kind": "poisson", "rate": "4 req/s"},
+    "lengths": {"table": "azure-conversation-2023"},
+    "requests": 60,
+}
+FEED = {
+    "kind": "ranking-inference",
+    "model": "wide-and-deep",
+    "arrivals": {"kind": "poisson", "rate": "2000 qps"},
+    "candidates": {"kind": "quantiles"},
+    "queries": 500,
+}
+STAGE = {"name": "first", "model": "wide-and-deep", "keep": 100}
+
+
+@pytest.mark.parametrize(
+    ("workload", "field"),
+    [
+        (TRAINING, "gpus"),
+        (CHAT | {"replicas": 99}, "replicas"),
+        (CHAT | {"autoscaling": {"max": 99, "target": 8.0}}, "autoscaling.max"),
+        (
+            CHAT | {"disaggregation": {"prefill": {"replicas": 1}, "decode": {"replicas": 99}}},
+            "disaggregation.decode.replicas",
+        ),
+        (FEED | {"replicas": 99}, "replicas"),
+        (FEED | {"stages": [STAGE, STAGE | {"name": "second", "replicas": 99}]}, "stages[1].replicas"),
+        (
+            FEED | {"experiment": {"variant": {"model": "wide-and-deep", "replicas": 99}}},
+            "experiment.variant.replicas",
+        ),
+    ],
+)
+def test_too_many_gpus_are_told_at_the_field_that_asks_for_them(workload, field):
+    scenario = cs.Scenario.from_dict(
+        {"name": "many", "cluster": STAR, "workloads": [{"name": "a"} | workload]}
+    )
+    with pytest.raises(CannotRunError, match=re.escape(f"workloads[0].{field}: 99 GPUs are asked for")):
+        prepare(scenario)

@@ -10,10 +10,12 @@ from typing import Any
 from clustersim.catalog._store import Record, Shelf, Source
 from clustersim.units import BANDWIDTH, TIME, parse_quantity
 
-__all__ = ["DEFAULT_ENGINE", "SHELF", "RankingEngine"]
+__all__ = ["DEFAULT_ENGINE", "KEY_ACCELERATOR", "SHELF", "RankingEngine"]
 
 DEFAULT_ENGINE = "tensorrt"
 """The engine of a scenario that names none."""
+KEY_ACCELERATOR = "a100-sxm4-80gb"
+"""Where each engine's time per key (`RankingEngine.key_s`) was measured."""
 
 _TIMES = (
     "query_host",
@@ -73,7 +75,7 @@ class RankingEngine:
         Precision in which pooled embeddings are copied on the device from a sparse model to a dense one
         (ensembles); None: both are one model.
     key_s
-        Time of the device per looked-up row beside the gather, on an A100 80GB: the query of a hash cache, or
+        Time of the device per looked-up row beside the gather, on `KEY_ACCELERATOR`: the query of a hash cache, or
         what a framework adds; other devices take it by their memory bandwidth.
     host_rows_s, host_row_s
         Time of the host for a batch with rows in host memory, and for each such row, beside the bytes over

@@ -11,7 +11,8 @@ from typing import Any
 
 from clustersim.catalog._store import Record, Shelf, Source
 from clustersim.catalog.ranking_models import EmbeddingTable, Interaction, RankingModel
-from clustersim.errors import InputError, Problem
+from clustersim.catalog.reuse import reuse_histogram
+from clustersim.errors import CatalogError, InputError, Problem
 from clustersim.spec import yaml_io
 from clustersim.spec._places import Place
 from clustersim.spec.problems import validate
@@ -46,6 +47,9 @@ def read_ranking_file(path: Path) -> RankingModel:
     spec: RankingModelSpec = validate(
         RankingModelSpec, document.data, place=document.place, known=document.problems
     )
+    problems = [document.place.locate(problem) for problem in _wrong_names(spec.tables)]
+    if problems:
+        raise InputError(problems)
     model = _of_spec(spec, {"all": Source(spec.source or f"model file {path.name}", "seen")})
     repeated = [name for name, count in Counter(table.name for table in model.tables).items() if count > 1]
     if repeated:
@@ -57,6 +61,19 @@ def read_ranking_file(path: Path) -> RankingModel:
         message = f"is {published:,.0f} bytes, but {counted:,.0f} are counted; one of the two is wrong"
         raise InputError(document.place.locate(Problem(("published_embedding_bytes",), message)))
     return model
+
+
+def _wrong_names(groups: tuple[TableGroupSpec, ...]) -> Iterator[Problem]:
+    """Yield names that several groups are given, and histograms that the catalogue does not have."""
+    given = [group.name if "name" in group.model_fields_set else None for group in groups]
+    for number, (group, name) in enumerate(zip(groups, given, strict=True)):
+        if name is not None and name in given[:number]:
+            yield Problem(("tables", number, "name"), f"tables before are called '{name}', too")
+        if group.reuse is not None:
+            try:
+                reuse_histogram(group.reuse)
+            except CatalogError as error:
+                yield Problem(("tables", number, "reuse"), str(error))
 
 
 def _with_listed_tables(document: yaml_io.Document) -> yaml_io.Document:

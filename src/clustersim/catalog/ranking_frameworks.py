@@ -45,7 +45,6 @@ _PLAIN = (
     "one_stream",
     "half_exchange",
     "embedding_gradient",
-    "replicated",
     "bottom_mlp",
     "sharding",
 )
@@ -117,8 +116,6 @@ class RankingFramework:
         `fused`: the kernel that sums the gradients of a row updates it. `sparse`: a gradient for each
         looked-up row is written, scaled and then added. `dense`: a gradient of the whole table is
         written, and the optimizer walks through all rows.
-    replicated
-        Every rank has all tables, and their gradients are all-reduced with those of the dense part.
     bottom_mlp
         `first-rank`: it runs on rank 0 for the samples of all ranks, and its results travel with the
         pooled embeddings; rank 0 then has no tables where more than 4 ranks share them.
@@ -159,7 +156,6 @@ class RankingFramework:
     one_stream: bool = True
     half_exchange: bool = False
     embedding_gradient: EmbeddingGradient = "fused"
-    replicated: bool = False
     bottom_mlp: Literal["every-rank", "first-rank"] = "every-rank"
     sharding: Mapping[str, Any] = field(default_factory=dict)
     sources: Mapping[str, Source] = field(default_factory=dict, compare=False, hash=False)

@@ -30,9 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     add_scenario(parser)
     add_set(parser)
-    parser.add_argument(
-        "--service", metavar="NAME", help="which service, where the scenario has several"
-    )
+    parser.add_argument("--service", metavar="NAME", help="which service, where the scenario has several")
     parser.add_argument(
         "--attainment",
         type=_share,

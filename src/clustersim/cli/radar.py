@@ -66,6 +66,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="run again with a tenth less and more memory, planned anew, for what memory is worth",
     )
     parser.add_argument(
+        "--capacity",
+        action="store_true",
+        help="search the highest load that services keep their objectives at, with each resource slower "
+        "and faster, for services whose requests come at a rate",
+    )
+    parser.add_argument(
         "--jobs", type=count, metavar="N", help="processes at once; by default as runs are long"
     )
     parser.add_argument(
@@ -93,6 +99,7 @@ def execute(args: argparse.Namespace) -> int:
             check=args.check,
             what_if=args.what_if,
             memory=args.memory,
+            capacity=args.capacity,
             jobs=args.jobs,
             store=None if args.out is None else Path(args.out) / _RUNS,
             progress=report,

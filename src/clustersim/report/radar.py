@@ -65,7 +65,7 @@ def _table(radar: Radar) -> RenderableType:
 
 
 def _rows(radar: Radar) -> Iterator[Row]:
-    for part in (_shares, _use, _memory, _needs, _what_if):
+    for part in (_shares, _capacity, _use, _memory, _needs, _what_if):
         yield from part(radar)
 
 
@@ -81,6 +81,21 @@ def _shares(radar: Radar) -> Iterator[Row]:
     if any(profile.measured for profile in radar.profiles):
         yield _row(radar, "reruns differ by", _difference)
         yield _row(radar, "sum of reruns", lambda each: "-" if each.gain is None else f"{each.gain:.3f}")
+
+
+def _capacity(radar: Radar) -> Iterator[Row]:
+    found = [profile.capacity for profile in radar.profiles]
+    names = dict.fromkeys(name for each in found if each is not None for name in each.elasticities)
+    if not names:
+        return
+    yield "highest load within the objectives: elasticity", ()
+    for name in names:
+        yield (
+            RESOURCES_SHORT[name],
+            tuple("-" if each is None else f"{each.elasticities[name]:.2f}" for each in found),
+        )
+    yield "looser objectives", tuple("-" if each is None else f"{each.slo:.2f}" for each in found)
+    yield "load, of the scenario's", tuple("-" if each is None else f"{each.factor:.3g}x" for each in found)
 
 
 def _difference(profile: Profile) -> str:

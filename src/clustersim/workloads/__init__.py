@@ -6,12 +6,12 @@ from pathlib import Path
 
 from clustersim.spec.chakra import ChakraSpec
 from clustersim.spec.inference import InferenceSpec
-from clustersim.spec.placement import PlacementSpec
 from clustersim.spec.ranking.inference import RankingInferenceSpec
 from clustersim.spec.ranking.training import RankingTrainingSpec
 from clustersim.spec.scenario import WorkloadSpec
 from clustersim.topology import Topology
 from clustersim.workloads.base import Outcome, Table, Workload
+from clustersim.workloads.gpus_needed import gpus_needed
 
 __all__ = ["Outcome", "Table", "Workload", "create", "gpus_needed"]
 
@@ -49,12 +49,3 @@ def create(
     from clustersim.workloads.training import TrainingWorkload
 
     return TrainingWorkload(spec, topology=topology, gpus=gpus, base=base)
-
-
-def gpus_needed(spec: WorkloadSpec) -> tuple[tuple[int, PlacementSpec], ...]:
-    """How many GPUs a workload occupies, and where: group by group."""
-    if isinstance(spec, InferenceSpec):
-        return tuple((pool.most_replicas * pool.parallelism.gpus, pool.placement) for pool in spec.pools)
-    if isinstance(spec, RankingInferenceSpec):
-        return tuple((pool.gpus, pool.placement) for pool in spec.pools)
-    return ((spec.gpus, spec.placement),)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import zip_longest
 
-from clustersim.errors import CannotRunError, InputError, Problem
+from clustersim.errors import CannotRunError, InputError, PathPart, Problem
 from clustersim.spec.placement import PlacementSpec
 from clustersim.topology import Topology
 
@@ -23,8 +23,15 @@ class Placer:
         self._topology = topology
         self._free = {node: list(gpus) for node, gpus in topology.gpus_by_node.items()}
 
-    def take(self, count: int, placement: PlacementSpec) -> tuple[str, ...]:
+    def take(
+        self, count: int, placement: PlacementSpec, field: Sequence[PathPart] = ("gpus",)
+    ) -> tuple[str, ...]:
         """Return `count` free GPUs, node by node, and mark them as taken.
+
+        Parameters
+        ----------
+        field
+            Where the workload says how many.
 
         Raises
         ------
@@ -37,7 +44,7 @@ class Placer:
         for node in self._node_order(placement, count):
             chosen += self._free[node][: count - len(chosen)]
         if len(chosen) < count:
-            raise CannotRunError(Problem(("gpus",), self._shortage(count, placement)))
+            raise CannotRunError(Problem(tuple(field), self._shortage(count, placement)))
         for gpu in chosen:
             self._free[self._topology.node_of(gpu)].remove(gpu)
         return tuple(chosen)

@@ -5,7 +5,11 @@ import pytest
 from ranking_pools import ranking_scenario
 
 import clustersim as cs
+from clustersim import catalog
+from clustersim.catalog.ranking_engines import KEY_ACCELERATOR
+from clustersim.catalog.ranking_engines import SHELF as ENGINES
 from clustersim.errors import CannotRunError, InputError
+from clustersim.workloads.ranking.inference.cost.places import key_seconds
 
 PLACES = {
     "local": {},
@@ -176,8 +180,17 @@ def test_remote_bytes_are_those_on_the_wire():
 
 
 def test_servers_that_do_not_exist_are_refused():
-    with pytest.raises(InputError, match="need as many"):
+    with pytest.raises(InputError, match="3 servers, but the cluster has 2 nodes"):
         outcome(embeddings={"kind": "remote", "servers": 3}, nodes=2)
+    with pytest.raises(InputError, match="there is no node 7"):
+        outcome(embeddings={"kind": "remote", "nodes": [7]}, nodes=2)
+    with pytest.raises(InputError, match="names a node twice"):
+        outcome(embeddings={"kind": "remote", "nodes": [1, 1]}, nodes=2)
+
+
+def test_an_unknown_processor_is_refused_though_nothing_runs_on_it():
+    with pytest.raises(InputError, match="processor"):
+        outcome(processor="xeon")
 
 
 def test_as_many_servers_as_nodes_are_named():
@@ -287,3 +300,11 @@ def _events(run, scenario):
     finally:
         simpy.Environment.step = original
     return steps
+
+
+def test_a_key_takes_the_measured_time_where_it_was_measured_and_scales_with_memory():
+    engine = ENGINES.get("triton-hps")
+    known, faster = catalog.accelerator(KEY_ACCELERATOR), catalog.accelerator("h200-sxm-141gb")
+    assert key_seconds(engine, known) == engine.key_s > 0.0
+    slower = known.memory_bandwidth_bytes_per_s / faster.memory_bandwidth_bytes_per_s
+    assert key_seconds(engine, faster) == pytest.approx(slower * engine.key_s)

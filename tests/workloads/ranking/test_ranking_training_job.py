@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 from ranking_jobs import cluster, job, run, workload
 
 from clustersim.errors import CannotRunError, InputError
 from clustersim.results.attribution import by_class
+from clustersim.spec.ranking.training import RankingTrainingSpec
 from clustersim.workloads.ranking.training.ledger import CATEGORIES
 
 
@@ -177,3 +179,41 @@ def test_needs_count_flops_bytes_and_messages_of_a_sample():
     sent = sum(np.sum(each) for each in (made.job.work.index_bytes, *made.job.work.forward_bytes))
     assert metrics["work.network_bytes_per_unit"] > sent / made.job.samples
     assert metrics["work.units_per_s"] == pytest.approx(metrics["samples_per_s"])
+
+
+def test_tables_that_the_framework_puts_into_host_memory_stand_in_a_note():
+    alone, roomy = cluster(node="dgx-h100"), cluster()
+    (note,) = workload(job(gpus=1), alone).outcome().notes
+    assert note.startswith("2 tables, 38.1 GiB of rows, lie in host memory, behind a cache in GPU memory")
+    assert note.endswith("goes there in torchrec; 'sharding.spill: false' refuses it")
+    (said,) = workload(job(gpus=1, sharding={"spill": True}), alone).outcome().notes
+    assert "torchrec" not in said
+    (placed,) = workload(job(sharding={"place": "uvm"}), roomy).outcome().notes
+    assert placed.startswith("26 tables, 97.4 GiB of rows, lie in host memory, read by the GPU row by row")
+    assert workload(job(), roomy).outcome().notes == ()
+    with pytest.raises(CannotRunError, match="no room for"):
+        workload(job(gpus=1, sharding={"spill": False}), alone)
+
+
+@pytest.mark.parametrize("framework", ["torchrec", "hugectr", "tf2-sok"])
+def test_a_job_with_its_defaults_written_out_has_the_plan_of_the_job_without(framework):
+    short = job(framework=framework)
+    full = RankingTrainingSpec.model_validate(short.model_dump(mode="json"))
+    assert full == short
+    topology = cluster()
+    ranks = [workload(each, topology).job.plan.shards.rank for each in (short, full)]
+    np.testing.assert_array_equal(*ranks)
+
+
+@pytest.mark.parametrize("field", ["node_bandwidth", "storage_bandwidth", "preprocess_rate"])
+def test_samples_do_not_come_at_no_rate(field):
+    unit = "1/s" if field == "preprocess_rate" else "GB/s"
+    with pytest.raises(ValidationError, match="is positive, got '0"):
+        job(input={field: f"0 {unit}"})
+
+
+def test_a_rank_alone_waits_for_nobody():
+    for seed in range(3):
+        made, _ = run(job(gpus=1, batch=64 + seed, model="wide-and-deep", steps=5, start="1000 s"))
+        assert str(made.outcome().metrics["waiting_s"]) == "0.0"
+        assert not np.signbit(made.outcome().tables["iterations"]["waiting_s"]).any()

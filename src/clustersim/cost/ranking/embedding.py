@@ -29,7 +29,7 @@ __all__ = [
 Numbers = NDArray[np.float64]
 
 INDEX_BYTES = 8
-"""Bytes of an index (int64: PyTorch, and TorchRec's `BIGINT_DTYPE`)."""
+"""Bytes of an index where nobody says otherwise (int64: PyTorch, and TorchRec's `BIGINT_DTYPE`)."""
 OFFSET_BYTES = 8
 """Bytes of where a bag begins."""
 _WEIGHT_BYTES = 4
@@ -70,6 +70,8 @@ class RowWork:
         Share of the table's rows that lies here; look-ups spread over parts alike.
     popularity
         Of the rows of the whole tables.
+    bytes_per_index
+        As indices are read.
     """
 
     columns: Numbers
@@ -79,6 +81,7 @@ class RowWork:
     outputs: Numbers
     part: Numbers
     popularity: Popularity
+    bytes_per_index: int = INDEX_BYTES
 
     def __len__(self) -> int:
         return len(self.columns)
@@ -135,7 +138,7 @@ def lookup_bytes(
     """Return what a look-up moves for each table.
 
     *Equation.* n look-ups of rows of b bytes, in B bags, with m outputs of d elements of e bytes:
-    n·8 + B·8 (indices and offsets) + r·b (rows) + m·d·e (outputs); with weights n·4 more. r rows come
+    n·i + B·8 (indices of i bytes, and offsets) + r·b (rows) + m·d·e (outputs); with weights n·4 more. r rows come
     from memory (`RowWork.rows_read`); n go through the cache. A scattered row counts for 64
     bytes of memory and 104 of cache traffic at least. FLOPs n·d, twice that with weights.
 
@@ -147,7 +150,7 @@ def lookup_bytes(
     **Valid when** rows are read as they come, tables one after the other (FBGEMM's table-batched kernels,
     HugeCTR's). **Checked by:** tests/cost/ranking/test_embedding_bytes.py.
     """
-    streamed = work.lookups * INDEX_BYTES + work.bags * OFFSET_BYTES
+    streamed = work.lookups * work.bytes_per_index + work.bags * OFFSET_BYTES
     streamed += work.outputs * work.columns * element_bytes(output_precision)
     if weighted:
         streamed = streamed + work.lookups * _WEIGHT_BYTES
@@ -186,7 +189,7 @@ def update_bytes(
     first = np.minimum(work.outputs, work.lookups)
     gradients = first + (work.lookups - first) * (1.0 - kept)
     state = np.array([rule.state_bytes(columns) for columns in work.columns.tolist()])
-    indices = work.lookups * (INDEX_BYTES + _POSITION_BYTES)
+    indices = work.lookups * (work.bytes_per_index + _POSITION_BYTES)
     least = gradients * gradient + 2.0 * distinct * (work.row_bytes + state) + indices
     padded = np.maximum(work.row_bytes, MEMORY_ATOM_BYTES) + np.where(
         state > 0.0, np.maximum(state, MEMORY_ATOM_BYTES), 0.0
@@ -199,17 +202,17 @@ def update_bytes(
     )
 
 
-def sort_of_indices(lookups: float, rows: float) -> Operator:
+def sort_of_indices(lookups: float, rows: float, bytes_per_index: int = INDEX_BYTES) -> Operator:
     """Return the kernels that order the indices of a batch by row, over tables of so many rows in all.
 
-    *Equation.* n indices with 4 bytes of where each came from are made (read 8, write 12), ordered 8
-    bits at a time (read and write 12 each) and counted (read 8): ⌈log₂(rows)/8⌉ passes.
+    *Equation.* n indices of i bytes with 4 of where each came from are made (read i, write i + 4), ordered 8
+    bits at a time (read and write i + 4 each) and counted (read i): ⌈log₂(rows)/8⌉ passes.
 
     **Source:** FBGEMM `transpose_embedding_input`, which calls CUB's radix sort.
     """
-    pair = INDEX_BYTES + _POSITION_BYTES
+    pair = bytes_per_index + _POSITION_BYTES
     passes = math.ceil(math.log2(max(rows, 2.0)) / _DIGIT_BITS)
-    moved = lookups * (INDEX_BYTES + pair + 2 * pair * passes + INDEX_BYTES)
+    moved = lookups * (bytes_per_index + pair + 2 * pair * passes + bytes_per_index)
     return elementwise("sort of indices", bytes_moved=moved, precision="fp32")
 
 
@@ -221,7 +224,8 @@ def update(
     moved = update_bytes(
         work, gradient_precision=gradient_precision, optimizer=optimizer, cache_bytes=cache_bytes
     )
-    return sort_of_indices(float(work.lookups.sum()), rows), moved.update(gradient_precision)
+    ordered = sort_of_indices(float(work.lookups.sum()), rows, work.bytes_per_index)
+    return ordered, moved.update(gradient_precision)
 
 
 def dense_update(

@@ -66,6 +66,8 @@ class RemoteEmbeddings(SpecModel):
     def _a_node_for_each_server(self) -> Self:
         if self.nodes is not None and self.servers not in (None, len(self.nodes)):
             raise FieldError(f"{len(self.nodes)} nodes for {self.servers} servers; leave one out", "nodes")
+        if self.nodes is not None and len(set(self.nodes)) != len(self.nodes):
+            raise FieldError("names a node twice", "nodes")
         return self
 
     @property

@@ -11,6 +11,7 @@ from clustersim.units import SizeQuantity
 
 __all__ = [
     "SHARDING_KINDS",
+    "PlanKind",
     "PlannerCost",
     "ShardSpec",
     "ShardingKind",
@@ -24,6 +25,7 @@ ShardingKind = Literal["table-wise", "row-wise", "column-wise", "table-row-wise"
 SHARDING_KINDS: Final = ("table-wise", "row-wise", "column-wise", "table-row-wise", "data-parallel")
 
 TablePlace = Literal["hbm", "uvm-cached", "uvm", "host"]
+PlanKind = Literal["greedy", ShardingKind]
 PlannerCost = Literal["kernels", "torchrec", "lookups"]
 
 _Count = Annotated[int, Field(ge=1)]
@@ -104,36 +106,49 @@ class UserPlanSpec(SpecModel):
 class ShardingSpec(SpecModel):
     """How the embedding tables of a ranking model are divided over the GPUs of a job or replica."""
 
-    plan: Literal["greedy", ShardingKind] = "greedy"
+    plan: PlanKind | None = None
     """`greedy`: the planner divides dear tables and puts what costs most on the GPU that has least to do;
-    or one kind for all tables."""
+    or one kind for all tables. Default: the training framework's, else `greedy`."""
     tables: Annotated[tuple[TableShardingSpec, ...], LIST] = ()
     """Tables that are divided otherwise."""
     file: InputPath | None = None
     """File with a plan of one's own in place of `plan` and `tables`: where each table is."""
-    cost: PlannerCost = "kernels"
+    cost: PlannerCost | None = None
     """What the planner balances: `kernels`, the seconds of look-ups, updates and exchanges as simulated;
     `torchrec`, the seconds of TorchRec's estimator with its constants; `lookups`, rows looked up and vectors
-    sent, as HugeCTR's does: with several nodes each table is on all GPUs of one node or more."""
+    sent, as HugeCTR's does: with several nodes each table is on all GPUs of one node or more. Default: the
+    training framework's, else `kernels`."""
     place: TablePlace = "hbm"
     """Where rows are: `hbm`, GPU memory; `uvm-cached`, host memory with the hottest in GPU memory; `uvm`,
     host memory, read by the GPU row by row; `host`, host memory, looked up by the host."""
     cache: _Share = 0.2
     """Share of each table's rows in GPU memory where `place` is `uvm-cached`: TorchRec's default."""
-    spill: bool = False
-    """Tables that do not fit GPU memory go to `uvm-cached`, those with fewest look-ups per byte first."""
+    spill: bool | None = None
+    """Tables that do not fit GPU memory go to `uvm-cached`, those with fewest look-ups per byte first. Default:
+    the training framework's (true in TorchRec), else false."""
     reserve: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.15
     """Share of GPU memory that tables leave for layers, activations and buffers: TorchRec's default."""
     replicate_below: SizeQuantity | None = None
-    """The greedy planner keeps tables of at most this size on every GPU. Default: none."""
+    """The greedy planner keeps tables of at most this size on every GPU. Default: the training framework's,
+    else none."""
     min_columns: _Count = 128
     """The greedy planner cuts no table into parts of fewer columns: TorchRec's default."""
+
+    @property
+    def chosen_plan(self) -> PlanKind:
+        """The plan, where nobody says otherwise the planner's."""
+        return self.plan or "greedy"
+
+    @property
+    def chosen_cost(self) -> PlannerCost:
+        """What the planner balances, where nobody says otherwise seconds of kernels."""
+        return self.cost or "kernels"
 
     @model_validator(mode="after")
     def _a_file_says_it_all(self) -> Self:
         if self.file is not None:
             for field in ("plan", "tables"):
-                if field in self.model_fields_set:
+                if getattr(self, field):
                     raise FieldError("has no meaning beside 'file', which says where each table is", field)
         for position, table in enumerate(self.tables):
             if table.kind is None and table.shards is None and table.place is None and table.cache is None:

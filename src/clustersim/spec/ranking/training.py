@@ -16,7 +16,7 @@ from clustersim.spec.traffic import TrafficSpec
 from clustersim.spec.training import CollectiveSpec
 from clustersim.units import (
     TIME,
-    BandwidthQuantity,
+    PositiveBandwidthQuantity,
     RateQuantity,
     SizeQuantity,
     TimeQuantity,
@@ -93,9 +93,9 @@ class RankingInputSpec(SpecModel):
 
     sample: SizeQuantity | None = None
     """Bytes of a sample. Default: 4 for each dense feature and the label, and those of its indices."""
-    node_bandwidth: BandwidthQuantity | None = None
+    node_bandwidth: PositiveBandwidthQuantity | None = None
     """What one node reads from storage at the most. Default: no limit."""
-    storage_bandwidth: BandwidthQuantity | None = None
+    storage_bandwidth: PositiveBandwidthQuantity | None = None
     """What the storage gives to all nodes of the job together. Default: no limit."""
     preprocess_rate: RateQuantity | None = None
     """Samples that the processors of one node decode and transform per second. Default: no limit."""

@@ -51,11 +51,12 @@ def _planning(spec: RankingTrainingSpec, accelerator: Accelerator) -> Change | N
     if spec.gpus == 1:
         return NotHere("tables on one GPU are not divided")
     sharding = spec.sharding
-    if sharding.file is None and sharding.plan == "greedy" and not sharding.tables:
+    plan = sharding.plan or ranking_framework(spec.framework).sharding.get("plan", "greedy")
+    if sharding.file is None and plan == "greedy" and not sharding.tables:
         return Change(
             {"sharding": {"plan": "table-wise"}}, "greedy plan in place of table-wise", turns_on=False
         )
-    own = "a plan of one's own" if sharding.file is not None else sharding.plan
+    own = "a plan of one's own" if sharding.file is not None else plan
     return Change({"sharding": {"plan": "greedy"}}, f"greedy plan in place of {own}")
 
 

@@ -12,14 +12,14 @@ from clustersim.spec.arrivals import ClosedLoopArrivals
 from clustersim.spec.scenario import Scenario
 from clustersim.study.capacity.configuration import Configuration, configurations
 from clustersim.study.capacity.point import point_of
-from clustersim.study.capacity.service import ServiceSpec, share_of
+from clustersim.study.capacity.service import ServiceSpec, latencies_of, share_of
 from clustersim.study.executor import usable_cores
 from clustersim.study.radar.elasticity import RESOURCES, with_speed
 from clustersim.study.radar.reruns import STEP
 from clustersim.study.records import RunStore
 from clustersim.study.running import run_all
 
-__all__ = ["SLO", "CapacityElasticity", "capacity_elasticity"]
+__all__ = ["SLO", "CapacityElasticity", "capacity_elasticity", "has_capacity"]
 
 SLO = "slo"
 """Key of the objectives themselves: how much more load goes with objectives that are looser."""
@@ -64,7 +64,7 @@ def capacity_elasticity(
     attainment: float | None = None,
     tolerance: float = 0.002,
     jobs: int | None = None,
-    store: Path | str | None = None,
+    store: RunStore | Path | str | None = None,
 ) -> CapacityElasticity:
     """Measure how the highest load that keeps the objectives changes with each resource.
 
@@ -105,7 +105,7 @@ def capacity_elasticity(
         wanted,
         tolerance=tolerance,
         jobs=usable_cores() if jobs is None else jobs,
-        store=None if store is None else RunStore(store),
+        store=RunStore(store) if isinstance(store, Path | str) else store,
     )
     (factor,) = search.capacities([base], start=1.0)
     found = search.capacities(list(_variants(base).values()), start=factor)
@@ -117,6 +117,14 @@ def capacity_elasticity(
     }
     slo = slopes.pop(SLO)
     return CapacityElasticity(factor=factor, elasticities=slopes, slo=slo)
+
+
+def has_capacity(scenario: Scenario, workload: str) -> bool:
+    """Return whether a workload is a service with objectives whose load can be searched."""
+    spec = next(spec for spec in scenario.workloads if spec.name == workload)
+    if not isinstance(spec, ServiceSpec) or _is_closed(spec):
+        return False
+    return any(latency.limit_s is not None for latency in latencies_of(spec))
 
 
 def _is_closed(spec: ServiceSpec) -> bool:

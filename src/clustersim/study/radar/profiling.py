@@ -9,6 +9,11 @@ from typing import Any, NamedTuple
 from clustersim.errors import CannotRunError
 from clustersim.spec.scenario import Scenario
 from clustersim.study.executor import usable_cores
+from clustersim.study.radar.capacity_elasticity import (
+    CapacityElasticity,
+    capacity_elasticity,
+    has_capacity,
+)
 from clustersim.study.radar.elasticity import elasticities
 from clustersim.study.radar.memory_axis import Variant, memory_axis, memory_variants, shadow_price
 from clustersim.study.radar.needs import needs
@@ -38,6 +43,7 @@ def radar(
     check: bool = True,
     what_if: bool = True,
     memory: bool = True,
+    capacity: bool = False,
     jobs: int | None = None,
     store: Path | str | None = None,
     progress: Progress | None = None,
@@ -65,6 +71,9 @@ def radar(
         Run again with each resource half, twice and four times as fast (memory: as large).
     memory
         Run again with a tenth less and a tenth more memory, planned anew, for the worth of memory.
+    capacity
+        Search the highest load that services keep their objectives at, as it is and with each resource 5 %
+        slower and faster: a hundred runs or more of each service whose requests come at a rate.
     jobs
         Processes at once. Default: one per core, or this process alone where runs are quick. The answer does
         not depend on it.
@@ -89,7 +98,7 @@ def radar(
     >>> picture = cs.radar().plot.radar()  # doctest: +SKIP
     """
     found = _seeded(subjects(scenarios, workloads=workloads), seed)
-    runs = _Runs(jobs=jobs, store=None if store is None else RunStore(store), progress=progress)
+    runs = _Runs(jobs=jobs, store=store, progress=progress)
     records = runs.all([subject.scenario for subject in found])
     failures = [_failure(subject, record) for subject, record in zip(found, records, strict=True)]
     if all(failures):
@@ -101,7 +110,7 @@ def radar(
     again = iter(runs.all([scenario for each in wanted for scenario in each.all]))
     return Radar(
         profiles=tuple(
-            _profile(subject, record, each.filled(again))
+            _profile(subject, record, each.filled(again), runs.capacity(subject) if capacity else None)
             for (subject, record), each in zip(able, wanted, strict=True)
         ),
         failed={subject.label: why for subject, why in zip(found, failures, strict=True) if why},
@@ -154,7 +163,9 @@ def _again(subject: Subject, *, check: bool, what_if: bool, memory: bool) -> _Ag
     return _Again(speeds, memory_variants(subject) if memory else {})
 
 
-def _profile(subject: Subject, record: RunRecord, again: _Again) -> Profile:
+def _profile(
+    subject: Subject, record: RunRecord, again: _Again, capacity: CapacityElasticity | None
+) -> Profile:
     runs: dict[tuple[str, float], RunRecord] = again.speeds
     objectives = {key: value for key, each in runs.items() if (value := subject.objective(each))}
     reasons = {key: each.error for key, each in runs.items() if each.error}
@@ -168,6 +179,7 @@ def _profile(subject: Subject, record: RunRecord, again: _Again) -> Profile:
         memory=memory_axis(need),
         price=shadow_price(subject, again.memories) if again.memories else None,
         measured=measured(objectives, base=now),
+        capacity=capacity,
         curves=curves(now, objectives, reasons),
         facts=record.facts[subject.workload],
         reasons={f"{resource} x {factor:g}": reason for (resource, factor), reason in reasons.items()},
@@ -177,9 +189,9 @@ def _profile(subject: Subject, record: RunRecord, again: _Again) -> Profile:
 class _Runs:
     """Runs of a radar, some after the others; what was run once is not run again."""
 
-    def __init__(self, *, jobs: int | None, store: RunStore | None, progress: Progress | None) -> None:
+    def __init__(self, *, jobs: int | None, store: Path | str | None, progress: Progress | None) -> None:
         self._jobs = jobs
-        self._store = store
+        self._store = None if store is None else RunStore(store)
         self._progress = progress
         self._done: list[RunRecord] = []
 
@@ -188,6 +200,14 @@ class _Runs:
         records = run_all(scenarios, jobs=self._processes(), store=self._store, report=self._report)
         self._done += records
         return records
+
+    def capacity(self, subject: Subject) -> CapacityElasticity | None:
+        """Return what the highest load of a service depends on; None for what has none."""
+        if not has_capacity(subject.scenario, subject.workload):
+            return None
+        return capacity_elasticity(
+            subject.scenario, service=subject.workload, jobs=self._processes(), store=self._store
+        )
 
     def _processes(self) -> int:
         """Return how many processes to take: one until it is known that runs are long."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from clustersim.engine.trace import COMPUTE, MEMORY_BANDWIDTH, NETWORK_LATENCY
 from clustersim.errors import InputError, did_you_mean
 from clustersim.results.attribution import NETWORK_BANDWIDTH
+from clustersim.study.radar.capacity_elasticity import CapacityElasticity
 from clustersim.study.radar.elasticity import MEMORY_CAPACITY
 from clustersim.study.radar.memory_axis import MemoryAxis, ShadowPrice
 from clustersim.study.radar.needs import Need
@@ -48,6 +49,8 @@ class Profile:
         What a tenth more or less memory is worth; None without reruns.
     measured
         Resource to the elasticity that reruns with it 5 % slower and faster found; empty without them.
+    capacity
+        What the highest load of a service depends on; None where it was not searched.
     curves
         Resource to what multiples of it bring; empty without them.
     facts
@@ -62,6 +65,7 @@ class Profile:
     memory: MemoryAxis | None
     price: ShadowPrice | None
     measured: Mapping[str, Measured]
+    capacity: CapacityElasticity | None
     curves: Mapping[str, Curve]
     facts: Mapping[str, float | str]
     reasons: Mapping[str, str]
@@ -131,7 +135,7 @@ class Radar:
         raise InputError(f"the radar has no workload '{label}'.{did_you_mean(label, known)}")
 
     def frame(self) -> pd.DataFrame:
-        """Return one row per workload and resource: share, measured elasticity and radius."""
+        """Return one row per workload and resource: share, measured elasticities and radius."""
         import pandas as pd
 
         return pd.DataFrame([row for profile in self.profiles for row in _resource_rows(profile)])
@@ -214,6 +218,7 @@ def _resource_rows(profile: Profile) -> Iterator[dict[str, Any]]:
             "resource": resource,
             "elasticity": share,
             "measured": _elasticity(profile, resource),
+            "of_capacity": profile.capacity and profile.capacity.elasticities.get(resource),
             "radius": profile.radius(resource) if resource in AXES else None,
         }
     yield {
@@ -222,6 +227,7 @@ def _resource_rows(profile: Profile) -> Iterator[dict[str, Any]]:
         "resource": MEMORY_CAPACITY,
         "elasticity": None,
         "measured": None,
+        "of_capacity": None,
         "radius": profile.radius(MEMORY_CAPACITY),
     }
 
@@ -266,6 +272,7 @@ def _document(profile: Profile) -> dict[str, Any]:
         "radius": {axis: profile.radius(axis) for axis in AXES},
         "measured": {name: each.elasticity for name, each in profile.measured.items()},
         "gain": profile.gain,
+        "capacity": None if profile.capacity is None else vars(profile.capacity),
         "need": need,
         "what_if": {
             resource: {f"{factor:g}": gain for factor, gain in curve.gains.items()}

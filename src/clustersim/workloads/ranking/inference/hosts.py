@@ -38,10 +38,12 @@ def server_hosts(topology: Topology, embeddings: RemoteEmbeddings) -> tuple[str,
     """
     nodes, wanted = list(topology.gpus_by_node), embeddings.number
     chosen = range(len(nodes) - wanted, len(nodes)) if embeddings.nodes is None else embeddings.nodes
-    if min(chosen) < 0 or max(chosen) >= len(nodes):
+    if wanted > len(nodes):
         place = ("embeddings", "servers" if embeddings.nodes is None else "nodes")
-        message = f"{wanted} servers need as many of the cluster's nodes 0 to {len(nodes) - 1}"
-        raise InputError(Problem(place, message))
+        raise InputError(Problem(place, f"{wanted} servers, but the cluster has {len(nodes)} nodes"))
+    if max(chosen) >= len(nodes):
+        message = f"there is no node {max(chosen)}; the cluster's are 0 to {len(nodes) - 1}"
+        raise InputError(Problem(("embeddings", "nodes"), message))
     gpus = tuple(topology.gpus_by_node[nodes[number]][0] for number in chosen)
     hosts = preparing_hosts(topology, gpus)
     return tuple(hosts[gpu] for gpu in gpus)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from clustersim.cost.efficiency import curve_set
 from clustersim.cost.operators import element_bytes
-from clustersim.cost.ranking.embedding import INDEX_BYTES, MovedBytes, RowWork, lookup_bytes, update_bytes
+from clustersim.cost.ranking.embedding import MovedBytes, RowWork, lookup_bytes, update_bytes
 from clustersim.cost.ranking.optimizer import EmbeddingOptimizerName
 from clustersim.spec.ranking.sharding import PlannerCost
 from clustersim.workloads.ranking.sharding.devices import Devices
@@ -75,14 +75,14 @@ class KernelCost:
     def _direct_s(self, work: RowWork) -> Numbers:
         ranks = self.devices.ranks
         outputs = work.outputs * work.columns * element_bytes(self.exchange_precision)
-        indices = work.lookups * INDEX_BYTES + work.bags * LENGTH_BYTES
+        indices = work.lookups * work.bytes_per_index + work.bags * LENGTH_BYTES
         seconds: Numbers = (self._passes() * outputs + indices) / ranks * self.devices.exchange_s(1.0)
         return seconds
 
     def _in_node_s(self, work: RowWork) -> Numbers:
         devices = self.devices
         outputs = work.outputs * work.columns * element_bytes(self.exchange_precision)
-        indices = (work.lookups * INDEX_BYTES + work.bags * LENGTH_BYTES) / devices.ranks
+        indices = (work.lookups * work.bytes_per_index + work.bags * LENGTH_BYTES) / devices.ranks
         group = devices.ranks_per_node
         inside = outputs * (group - 1) / group / devices.scale_up_bytes_per_s
         across = outputs / group * (devices.nodes - 1) / devices.nodes / devices.scale_out_bytes_per_s

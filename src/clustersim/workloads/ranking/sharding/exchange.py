@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clustersim.cost.operators import element_bytes
-from clustersim.cost.ranking.embedding import INDEX_BYTES
 from clustersim.workloads.ranking.sharding.shard import EVERY_RANK, Shards
 
 if TYPE_CHECKING:
@@ -42,6 +41,7 @@ class ExchangeBytes:
     in_nodes: NDArray[np.bool_]
     ranks: int
     ranks_per_node: int
+    bytes_per_index: int
 
     @classmethod
     def of(cls, plan: ShardingPlan) -> ExchangeBytes:
@@ -59,15 +59,17 @@ class ExchangeBytes:
             in_nodes=(nodewise & pooled)[shards.table] & spans_nodes,
             ranks=plan.ranks,
             ranks_per_node=plan.ranks_per_node,
+            bytes_per_index=plan.bytes_per_index,
         )
 
     def index_bytes(self, samples: Numbers) -> Numbers:
         """Return bytes from i to j: indices of i's samples for j's shards, and a length for each bag.
 
-        *Equation:* Σ over j's shards of B·(L·ρ·8 + 4), with ρ the share of the rows.
+        *Equation:* Σ over j's shards of B·(L·ρ·i + 4), with ρ the share of the rows, i bytes of an index.
         """
         table = self.shards.table
-        received = samples[table] * (self.pooling[table] * self.part * INDEX_BYTES + LENGTH_BYTES)
+        indices_bytes = self.pooling[table] * self.part * self.bytes_per_index
+        received = samples[table] * (indices_bytes + LENGTH_BYTES)
         return self._without_own(np.tile(self._by_rank(received), (self.ranks, 1)))
 
     def forward_exchanges(self, samples: Numbers, precision: str) -> tuple[Numbers, ...]:

@@ -84,7 +84,10 @@ def rank_kernels(
     return [
         RankKernels(
             looked_up.lookup(precision, rank),
-            (sort_of_indices(float(indices[rank]), float(rows[rank])), updated.update(precision, rank)),
+            (
+                sort_of_indices(float(indices[rank]), float(rows[rank]), plan.bytes_per_index),
+                updated.update(precision, rank),
+            ),
         )
         for rank in range(plan.ranks)
     ]

@@ -31,8 +31,8 @@ def no_room(tables: TablesToPlace, devices: Devices, sharding: ShardingSpec, at:
 def _advice(
     tables: TablesToPlace, devices: Devices, sharding: ShardingSpec, taken: float, free: float
 ) -> str:
-    if taken <= free * devices.ranks and sharding.plan != "greedy":
-        return f"'plan: greedy' or 'plan: row-wise' divides large tables, which '{sharding.plan}' does not"
+    if taken <= free * devices.ranks and sharding.chosen_plan != "greedy":
+        return f"'plan: greedy' or 'plan: row-wise' divides large tables, which '{sharding.chosen_plan}' does not"
     found = [f"{math.ceil(taken / free)} GPUs"]
     if tables.precision in ("fp32", "tf32") and taken / 2.0 <= free * devices.ranks:
         found.append("rows in fp16")

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clustersim.catalog.ranking_models import EmbeddingTable
-from clustersim.cost.ranking.embedding import RowWork
+from clustersim.cost.ranking.embedding import INDEX_BYTES, RowWork
 from clustersim.cost.ranking.memory import row_bytes
 from clustersim.cost.ranking.optimizer import EmbeddingOptimizerName
 from clustersim.cost.ranking.popularity import Popularity, popularity_of
@@ -52,6 +52,7 @@ class TablesToPlace:
     precision: str
     optimizer: EmbeddingOptimizerName | None
     cost: PartCost
+    bytes_per_index: int = INDEX_BYTES
     _prices: dict[Option, Price] = field(default_factory=dict)
 
     def price(self, option: Option) -> Price:
@@ -84,6 +85,7 @@ class TablesToPlace:
                 outputs=np.where(self._pooled[which], bags, lookups),
                 part=part,
                 popularity=popularity,
+                bytes_per_index=self.bytes_per_index,
             ),
             missed_rows=outside,
             held=np.where(self._in_hbm[which], 1.0, self._cached_share[which]),

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clustersim.catalog.ranking_models import EmbeddingTable
-from clustersim.cost.ranking.embedding import RowWork
+from clustersim.cost.ranking.embedding import INDEX_BYTES, RowWork
 from clustersim.cost.ranking.memory import row_bytes
 from clustersim.cost.ranking.optimizer import EmbeddingOptimizerName
 from clustersim.cost.ranking.popularity import Popularity, popularity_of
@@ -54,6 +54,8 @@ class ShardingPlan:
         Of the rows.
     optimizer
         None: the tables are only read.
+    bytes_per_index
+        Of what is looked up, as it travels and as kernels read it.
     predicted_s
         What the planner expects of each rank for one batch; None for a plan that it did not cost.
 
@@ -69,6 +71,7 @@ class ShardingPlan:
     shards: Shards
     precision: str = "fp32"
     optimizer: EmbeddingOptimizerName | None = None
+    bytes_per_index: int = INDEX_BYTES
     predicted_s: Numbers | None = field(default=None)
 
     @property
@@ -154,6 +157,7 @@ class ShardingPlan:
             outputs=self._shard_outputs(batch)[which],
             part=self.part[which],
             popularity=self.popularity.take(tables),
+            bytes_per_index=self.bytes_per_index,
         )
 
     def per_rank(self, of_shards: Numbers) -> Numbers:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clustersim.catalog.ranking_models import RankingModel
+from clustersim.cost.ranking.embedding import INDEX_BYTES
 from clustersim.cost.ranking.optimizer import EmbeddingOptimizerName
 from clustersim.spec.ranking.sharding import ShardingSpec
 from clustersim.workloads.ranking.sharding.cost import planner_cost
@@ -37,6 +38,7 @@ def plan_shards(
     precision: str = "fp32",
     optimizer: EmbeddingOptimizerName | None = "rowwise-adagrad",
     exchange_precision: str = "fp32",
+    bytes_per_index: int = INDEX_BYTES,
     base: Path | None = None,
 ) -> ShardingPlan:
     """Return the plan that a scenario asks for.
@@ -49,6 +51,8 @@ def plan_shards(
         Of the rows, and of embeddings and gradients between ranks.
     optimizer
         None: the tables are only read.
+    bytes_per_index
+        Of what is looked up.
     base
         Folder that `sharding.file` starts from.
 
@@ -71,8 +75,9 @@ def plan_shards(
         precision=precision,
         optimizer=optimizer,
         cost=planner_cost(
-            sharding.cost, devices=devices, optimizer=optimizer, exchange_precision=exchange_precision
+            sharding.chosen_cost, devices=devices, optimizer=optimizer, exchange_precision=exchange_precision
         ),
+        bytes_per_index=bytes_per_index,
     )
     planner = _Planner(tables, devices, sharding, said)
     if sharding.spill:
@@ -116,9 +121,9 @@ class _Planner:
                 n for n, shards in enumerate(self.given) if shards is not None and rank in shards.rank
             )
             return NoRoom(table, float(self.sharding_bytes(table)))
-        if self.sharding.plan == "greedy":
+        kind = self.sharding.chosen_plan
+        if kind == "greedy":
             return greedy.search()
-        kind = self.sharding.plan
         return greedy.assigned([fixed or greedy.option(kind, n) for n, fixed in enumerate(greedy.fixed)])
 
     def sharding_bytes(self, table: int) -> float:
@@ -165,6 +170,7 @@ class _Planner:
             shards=Shards.of(shards),
             precision=self.tables.precision,
             optimizer=self.tables.optimizer,
+            bytes_per_index=self.tables.bytes_per_index,
             predicted_s=found.ranks.seconds,
         )
 

@@ -225,4 +225,4 @@ class StepCost:
     @property
     def index_bytes(self) -> int:
         """Of one index."""
-        return self.spec.exchange.index or self.framework.index_bytes
+        return self.plan.bytes_per_index

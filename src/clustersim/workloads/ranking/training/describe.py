@@ -15,8 +15,6 @@ from clustersim.workloads.ranking.training.work import DENSE_STAGES, StepWork
 
 __all__ = ["sample_bytes", "step_work"]
 
-_INDEX_BYTES = 8
-"""Of an index in the matrices of a plan."""
 _NUMBER_BYTES = 4
 """Of a dense feature, and of a label."""
 
@@ -24,7 +22,7 @@ _NUMBER_BYTES = 4
 def step_work(cost: StepCost, *, topology: Topology, gpus: Sequence[str]) -> StepWork:
     """Return what one step has to do."""
     plan, batch, kernels = cost.plan, cost.batch, cost.kernels
-    indices = plan.index_bytes(batch) * (cost.index_bytes / _INDEX_BYTES)
+    indices = plan.index_bytes(batch)
     exchanges = plan.ranks > 1 and bool(indices.any())
     forward = _with_bottom(
         cost, plan.forward_exchanges(batch, cost.forward_precision), cost.forward_precision

@@ -135,6 +135,7 @@ def describe_job(
         precision=spec.embedding_precision,
         optimizer=spec.embedding_optimizer,
         exchange_precision=forward_precision(spec, framework),
+        bytes_per_index=spec.exchange.index or framework.index_bytes,
         base=base,
     )
     cost = StepCost(spec, model, framework, accelerator, plan, batch=batch, bottom_first=habits.bottom_first)
@@ -169,13 +170,11 @@ def _batch(spec: RankingTrainingSpec) -> float:
 
 def _sharding(spec: RankingTrainingSpec, framework: RankingFramework) -> ShardingSpec:
     """Return what the scenario says of the tables, and where it says nothing what the framework does."""
-    said = {name: getattr(spec.sharding, name) for name in spec.sharding.model_fields_set}
-    if framework.replicated and not said:
-        return ShardingSpec(plan="data-parallel")
-    if spec.sharding.file is not None or not framework.sharding:
+    if spec.sharding.file is not None:
         return spec.sharding
     usual = ShardingSpec.model_validate(dict(framework.sharding))
-    return usual.model_copy(update=said)
+    left_out = [name for name in framework.sharding if getattr(spec.sharding, name) is None]
+    return spec.sharding.model_copy(update={name: getattr(usual, name) for name in left_out})
 
 
 def _sent_bytes(work: object, ranks: int) -> float:

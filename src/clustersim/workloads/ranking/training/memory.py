@@ -18,7 +18,6 @@ from clustersim.workloads.ranking.training.describe import sample_bytes
 __all__ = ["MEMORY_USES", "StepMemory", "check_fits", "step_memory"]
 
 MEMORY_USES = ("tables", "table_states", "table_cache", "dense", "activations", "exchanges", "samples")
-_INDEX_BYTES = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +72,7 @@ def step_memory(cost: StepCost, *, input_ahead: int) -> StepMemory:
     dense_bytes = 8.0 + 4.0 * states + (2.0 if size == 2 else 0.0)
     elements = plan.output_elements(batch) + batch * model.pooled_elements
     travelling = element_bytes(cost.forward_precision) + element_bytes(cost.backward_precision)
-    indices = 2.0 * _INDEX_BYTES * plan.lookups(batch)
+    indices = 2.0 * cost.index_bytes * plan.lookups(batch)
     return StepMemory(
         {
             "tables": tables.weights,

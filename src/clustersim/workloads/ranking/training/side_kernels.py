@@ -92,7 +92,7 @@ class SideKernels:
             yield _moved("copies of pooled embeddings", size)
 
     def _casts(self, operators: Sequence[Operator]) -> Iterator[Operator]:
-        """Casts of pooled embeddings that stay in 32 bit up to the first product; all before it moves twice."""
+        """Casts of pooled embeddings that stay in 32 bit up to the first product; others move twice."""
         if self.framework.autocast and self.precision in _MIXED:
             streamed = sum(each.bytes_moved * each.count for each in operators if each.kind == "elementwise")
             cast = self.batch * self.model.pooled_elements * (_SINGLE_BYTES + element_bytes(self.precision))

@@ -11,6 +11,9 @@ from clustersim.workloads.ranking.training.ledger import CATEGORIES, Seconds
 
 __all__ = ["StepLog", "StepRow"]
 
+_ROUNDING = 1e-10
+"""Part of a step below which a difference of its parts is an error of rounding."""
+
 
 @dataclass(frozen=True)
 class StepRow:
@@ -54,7 +57,8 @@ class StepLog:
         self._slowest.append(row.slowest_rank)
         self._trace_rows.append(row.trace_row)
         means = {name: float(by_rank.mean()) for name, by_rank in row.seconds.items()}
-        means["waiting_s"] += row.duration_s - sum(means.values())
+        waiting_s = means["waiting_s"] + row.duration_s - sum(means.values())
+        means["waiting_s"] = waiting_s if waiting_s > _ROUNDING * row.duration_s else 0.0
         for name, mean in means.items():
             self._means[name].append(mean)
             self._by_rank[name] += row.seconds[name]

@@ -23,6 +23,7 @@ from clustersim.workloads.ranking.training.job import RankingJob, describe_job
 from clustersim.workloads.ranking.training.ledger import account
 from clustersim.workloads.ranking.training.measures import metrics_of, tables_of
 from clustersim.workloads.ranking.training.network import Network
+from clustersim.workloads.ranking.training.notes import job_notes
 from clustersim.workloads.ranking.training.pace import Pace
 from clustersim.workloads.ranking.training.program import COMPUTE_STREAM, HostMove
 from clustersim.workloads.ranking.training.steady import SteadyState
@@ -80,6 +81,7 @@ class RankingTrainingWorkload:
         self.spec = spec
         self.gpus = gpus
         self.job: RankingJob = describe_job(spec, topology=topology, gpus=gpus, base=base)
+        self._notes = tuple(job_notes(self.job))
         self.running_cost = RunningCost.of(spec.economics, self.job.accelerator)
         self._base = base
         slow = gpu_slowdowns(spec.stragglers, topology=topology, gpus=gpus)
@@ -128,6 +130,7 @@ class RankingTrainingWorkload:
             tables=tables_of(self.job, self._log),
             attribution=self._attribution(),
             complete=self._complete,
+            notes=self._notes,
             facts={**self.job.facts(), **self.running_cost.facts()},
         )
 

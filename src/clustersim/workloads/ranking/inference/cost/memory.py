@@ -9,7 +9,6 @@ from clustersim.catalog.ranking_layers import linear_layers
 from clustersim.catalog.ranking_models import RankingModel
 from clustersim.cost.operators import element_bytes
 from clustersim.errors import CannotRunError, Problem
-from clustersim.units import SIZE, format_quantity
 
 __all__ = ["ServedMemory", "served_memory"]
 
@@ -44,7 +43,7 @@ class ServedMemory:
         if self.total <= memory_bytes:
             return
         tables, layers, batches, total, there = (
-            format_quantity(round(size), SIZE)
+            f"{size / 2**30:.3g} GiB"
             for size in (self.tables, self.layers, self.batches, self.total, memory_bytes)
         )
         raise CannotRunError(

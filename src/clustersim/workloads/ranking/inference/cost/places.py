@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from clustersim import catalog
 from clustersim.catalog.accelerators import Accelerator
-from clustersim.catalog.ranking_engines import RankingEngine
+from clustersim.catalog.ranking_engines import KEY_ACCELERATOR, RankingEngine
 from clustersim.cost.operators import Operator
 from clustersim.cost.ranking.embedding import RowWork, lookup
 from clustersim.workloads.ranking.inference.cost.kernels import Work
@@ -22,15 +23,13 @@ if TYPE_CHECKING:
 
 __all__ = ["CachedRows", "OnDevice", "OnProcessor", "TablePlace", "Way", "key_seconds"]
 
-_KEY_DEVICE_BYTES_PER_S = 2.039e12
-"""Memory bandwidth of the A100 80GB, where the engines' time per key was measured."""
-
 Numbers = NDArray[np.float64]
 
 
 def key_seconds(engine: RankingEngine, device: Accelerator) -> float:
     """Return the time that an engine adds for each row on a device, in proportion to its memory's rate."""
-    return engine.key_s * _KEY_DEVICE_BYTES_PER_S / device.memory_bandwidth_bytes_per_s
+    measured = catalog.accelerator(KEY_ACCELERATOR)
+    return engine.key_s * measured.memory_bandwidth_bytes_per_s / device.memory_bandwidth_bytes_per_s
 
 
 @dataclass(frozen=True, kw_only=True)

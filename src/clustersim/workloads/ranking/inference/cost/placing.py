@@ -93,7 +93,7 @@ class TablePlanner:
         InputError
             For an unknown processor, and arithmetic that it does not have.
         """
-        spec = self.spec
+        spec, processor = self.spec, self._processor()
         if spec.dense_on == "gpu":
             return None
         try:
@@ -101,7 +101,7 @@ class TablePlanner:
                 self.model,
                 precision=spec.precision,
                 interaction_precision=spec.interaction_precision,
-                processor=self._processor(),
+                processor=processor,
                 speed=self.topology.speeds.host,
             )
         except CatalogError as error:
