@@ -64,6 +64,7 @@ radars = {
         },
         check=False,
         what_if=False,
+        memory=False,
     )
     for rate in (100, 200, 400, 800)
 }
@@ -81,6 +82,7 @@ radars = {
         {label: each.with_(**{"cluster.topology.node": node}) for label, each in shipped.items()},
         check=False,
         what_if=False,
+        memory=False,
     )
     for name, node in nodes.items()
 }

@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 
 import clustersim as cs
-from clustersim.study.explain import Explanation
+from clustersim import catalog
+from clustersim.spec.ranking.training import RankingTrainingSpec
+from clustersim.study.explain import Explanation, for_ranking_training
 from clustersim.study.explain.smaller_model import next_smaller
+from clustersim.study.explain.technique import Change
 from clustersim.study.explain.unit_cost import UnitCost
 
 SCENARIO: dict[str, Any] = {
@@ -155,3 +158,15 @@ def test_ranking_models_in_training_and_in_service_are_explained_by_techniques_o
     assert _trial(study, "dlrm", "planned sharding").is_on
     assert _trial(study, "feed", "mixed precision").is_on
     assert _trial(study, "feed", "mixed precision").speed_up > 1.0
+
+
+@pytest.mark.parametrize(("framework", "turns_on"), [("torchrec", False), ("tf2-sok", True)])
+def test_the_plan_that_a_framework_has_is_what_another_is_compared_with(
+    framework: str, turns_on: bool
+) -> None:
+    job = {"kind": "ranking-training", "name": "a", "model": "wide-and-deep", "gpus": 8, "batch": 64}
+    spec = RankingTrainingSpec.model_validate(job | {"steps": 1, "framework": framework})
+    planning = next(each for each in for_ranking_training.TECHNIQUES if each.name == "planned sharding")
+    change = planning.change(spec, catalog.accelerator("a100-sxm4-80gb"))
+    assert isinstance(change, Change)
+    assert (change.words, change.turns_on) == ("greedy plan in place of table-wise", turns_on)

@@ -86,6 +86,7 @@ FEED = {
     "candidates": {"kind": "quantiles"},
     "queries": 500,
 }
+VARIANT = {"model": "wide-and-deep", "replicas": 99}
 STAGE = {"name": "first", "model": "wide-and-deep", "keep": 100}
 
 
@@ -101,10 +102,7 @@ STAGE = {"name": "first", "model": "wide-and-deep", "keep": 100}
         ),
         (FEED | {"replicas": 99}, "replicas"),
         (FEED | {"stages": [STAGE, STAGE | {"name": "second", "replicas": 99}]}, "stages[1].replicas"),
-        (
-            FEED | {"experiment": {"variant": {"model": "wide-and-deep", "replicas": 99}}},
-            "experiment.variant.replicas",
-        ),
+        (FEED | {"experiment": {"variant": VARIANT}}, "experiment.variant.replicas"),
     ],
 )
 def test_too_many_gpus_are_told_at_the_field_that_asks_for_them(workload, field):

@@ -75,8 +75,8 @@ class RankingEngine:
         Precision in which pooled embeddings are copied on the device from a sparse model to a dense one
         (ensembles); None: both are one model.
     key_s
-        Time of the device per looked-up row beside the gather, on `KEY_ACCELERATOR`: the query of a hash cache, or
-        what a framework adds; other devices take it by their memory bandwidth.
+        Time of the device per looked-up row beside the gather, on `KEY_ACCELERATOR`: the query of a hash
+        cache, or what a framework adds; other devices take it by their memory bandwidth.
     host_rows_s, host_row_s
         Time of the host for a batch with rows in host memory, and for each such row, beside the bytes over
         the host link.

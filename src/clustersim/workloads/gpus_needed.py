@@ -17,7 +17,7 @@ __all__ = ["GpusNeeded", "gpus_needed"]
 class GpusNeeded(NamedTuple):
     """A group of GPUs of a workload."""
 
-    count: int
+    gpus: int
     placement: PlacementSpec
     field: tuple[PathPart, ...] = ("gpus",)
     """Where the workload says how many."""

@@ -138,8 +138,8 @@ def lookup_bytes(
     """Return what a look-up moves for each table.
 
     *Equation.* n look-ups of rows of b bytes, in B bags, with m outputs of d elements of e bytes:
-    n·i + B·8 (indices of i bytes, and offsets) + r·b (rows) + m·d·e (outputs); with weights n·4 more. r rows come
-    from memory (`RowWork.rows_read`); n go through the cache. A scattered row counts for 64
+    n·i + B·8 (indices of i bytes, and offsets) + r·b (rows) + m·d·e (outputs); with weights n·4 more.
+    r rows come from memory (`RowWork.rows_read`); n go through the cache. A scattered row counts for 64
     bytes of memory and 104 of cache traffic at least. FLOPs n·d, twice that with weights.
 
     Parameters

@@ -189,7 +189,8 @@ class ResultPlots:
                 yield "gantt", self.gantt
         if rows.get("memory"):
             yield "memory", self.memory
-        if rows.get("ranks", 0) > 1 and "iteration_s.mean" in self.result.outcomes[name].metrics:
+        kind = self.result.outcomes[name].kind
+        if kind == "ranking-training" and rows.get("ranks", 0) > 1 and rows.get("iterations"):
             yield "ranks", self.ranks
         if rows.get("requests") and "e2e_s.mean" in self.result.outcomes[name].metrics:
             yield "latency_cdf", self.latency_cdf

@@ -124,8 +124,8 @@ class ShardingSpec(SpecModel):
     cache: _Share = 0.2
     """Share of each table's rows in GPU memory where `place` is `uvm-cached`: TorchRec's default."""
     spill: bool | None = None
-    """Tables that do not fit GPU memory go to `uvm-cached`, those with fewest look-ups per byte first. Default:
-    the training framework's (true in TorchRec), else false."""
+    """Tables that do not fit GPU memory go to `uvm-cached`, those with fewest look-ups per byte first.
+    Default: the training framework's (true in TorchRec), else false."""
     reserve: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.15
     """Share of GPU memory that tables leave for layers, activations and buffers: TorchRec's default."""
     replicate_below: SizeQuantity | None = None

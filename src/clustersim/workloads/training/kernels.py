@@ -32,12 +32,13 @@ class Kernels:
     """
 
     __slots__ = (
-        "_beside",
         "_done",
+        "_ended",
         "_env",
         "_left_s",
         "_part",
         "_rate",
+        "_running",
         "_since_s",
         "_timer",
     )
@@ -46,7 +47,8 @@ class Kernels:
         self._env = env
         self._part = 1.0
         self._rate = 1.0
-        self._beside: list[Beside] = []
+        self._running: list[Beside] = []
+        self._ended: list[Beside] = []
         self._left_s = 0.0
         self._since_s = 0.0
         self._timer: simpy.Event | None = None
@@ -56,8 +58,8 @@ class Kernels:
         """Begin a stretch that takes `seconds` alone, so much of it kernels; the event is its end."""
         self._left_s = seconds
         self._part = kernels_part
-        self._beside = [each for each in self._beside if each.running]
-        for each in self._beside:
+        self._ended.clear()
+        for each in self._running:
             each.begin_stretch(self._env.now)
         self._rate = self._rate_now()
         self._done = self._env.event()
@@ -67,21 +69,28 @@ class Kernels:
     def begin_beside(self, fraction: float) -> None:
         """Give a collective this fraction of the GPU."""
         if fraction:
-            self._beside.append(Beside(fraction, now_s=self._env.now))
+            self._running.append(Beside(fraction, now_s=self._env.now))
             self._change()
 
     def end_beside(self, fraction: float, shares: Mapping[str, float]) -> None:
         """Take it back; `shares` are the seconds of the collective by resource."""
         if fraction:
-            ended = next(each for each in self._beside if each.running and each.fraction == fraction)
+            ended = next(each for each in self._running if each.fraction == fraction)
             ended.end(self._env.now, shares)
+            self._running.remove(ended)
+            self._ended.append(ended)
             self._change()
 
     def book_slowdown(self, shares: dict[str, float], slowed_s: float) -> None:
         """Add what the stretch that has just ended took longer than alone, by resource of who slowed it."""
-        weights = [(each, each.weight(self._env.now)) for each in self._beside]
-        total = sum(weight for _, weight in weights)
-        for each, weight in weights:
+        now_s = self._env.now
+        beside = [*self._ended, *self._running]
+        if len(beside) == 1:
+            beside[0].book(shares, slowed_s)
+            return
+        weights = [each.weight(now_s) for each in beside]
+        total = sum(weights)
+        for each, weight in zip(beside, weights, strict=True):
             if weight:
                 each.book(shares, slowed_s * weight / total)
 
@@ -93,7 +102,7 @@ class Kernels:
             self._arm()
 
     def _rate_now(self) -> float:
-        left = max(_LEAST_LEFT, 1.0 - sum([each.fraction for each in self._beside if each.running]))
+        left = max(_LEAST_LEFT, 1.0 - sum([each.fraction for each in self._running]))
         return 1.0 / (self._part / left + 1.0 - self._part)
 
     def _arm(self) -> None:

@@ -32,7 +32,8 @@ def _advice(
     tables: TablesToPlace, devices: Devices, sharding: ShardingSpec, taken: float, free: float
 ) -> str:
     if taken <= free * devices.ranks and sharding.chosen_plan != "greedy":
-        return f"'plan: greedy' or 'plan: row-wise' divides large tables, which '{sharding.chosen_plan}' does not"
+        dividing = "'plan: greedy' or 'plan: row-wise'"
+        return f"{dividing} divides large tables, which '{sharding.chosen_plan}' does not"
     found = [f"{math.ceil(taken / free)} GPUs"]
     if tables.precision in ("fp32", "tf32") and taken / 2.0 <= free * devices.ranks:
         found.append("rows in fp16")
