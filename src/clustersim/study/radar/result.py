@@ -49,14 +49,14 @@ class Profile:
         What a tenth more or less memory is worth; None without reruns.
     measured
         Resource to the elasticity that reruns with it 5 % slower and faster found; empty without them.
-    capacity
-        What the highest load of a service depends on; None where it was not searched.
     curves
         Resource to what multiples of it bring; empty without them.
     facts
         What the workload was found to be: GPUs, layout, …
     reasons
         Why reruns are missing, by what was changed.
+    capacity
+        What the highest load of a service depends on; None where it was not searched.
     """
 
     subject: Subject
@@ -65,10 +65,10 @@ class Profile:
     memory: MemoryAxis | None
     price: ShadowPrice | None
     measured: Mapping[str, Measured]
-    capacity: CapacityElasticity | None
     curves: Mapping[str, Curve]
     facts: Mapping[str, float | str]
     reasons: Mapping[str, str]
+    capacity: CapacityElasticity | None = None
 
     @property
     def label(self) -> str:
