@@ -11,9 +11,10 @@ import pytest
 from clustersim.errors import InputError
 from clustersim.study.validation import framework
 from clustersim.study.validation.ranking.mlperf import mlperf_rows
-from clustersim.study.validation.ranking.serving import by_metric, predict_serving_rows
-from clustersim.study.validation.ranking.serving_row import read_row
+from clustersim.study.validation.ranking.serving import predict_serving_rows
+from clustersim.study.validation.ranking.serving_row import METRICS, read_row
 from clustersim.study.validation.ranking.serving_tables import is_serving_table, read_serving_table
+from clustersim.study.validation.service_rows import by_metric
 
 SHIPPED = Path(framework.__file__).parent / "data" / "ranking_serving.csv"
 MLPERF = {
@@ -69,7 +70,7 @@ def table(path: Path, *rows: Mapping[str, str]) -> Path:
 
 def errors(*rows: Mapping[str, str]) -> dict[str, float]:
     """Relative errors by figure of rows in our columns."""
-    figures = [each for row in rows for each in by_metric(dict(row))]
+    figures = [each for row in rows for each in by_metric(dict(row), METRICS)]
     found = dict(predict_serving_rows(figures, jobs=1))
     assert all(row.error is not None for row in found.values()), [row.reason for row in found.values()]
     return {row.id: row.error or 0.0 for row in found.values()}
@@ -124,13 +125,13 @@ def test_99_percent_is_int8_and_99_9_keeps_the_interaction_in_16_bits() -> None:
 def test_a_row_that_is_not_modelled_says_why(change: dict[str, str], words: str) -> None:
     (row,) = mlperf_rows([{**MLPERF, **change}])
     assert words in row["refused"]
-    (_, predicted), *_ = predict_serving_rows(by_metric(row), jobs=1)
+    (_, predicted), *_ = predict_serving_rows(by_metric(row, METRICS), jobs=1)
     assert words in (predicted.reason or "")
 
 
 def test_a_device_that_is_not_known_gives_a_reason_and_no_error() -> None:
     (row,) = mlperf_rows([{**MLPERF, "accelerator": "Acme Turbo 9000"}])
-    (_, predicted), *_ = predict_serving_rows(by_metric(row), jobs=1)
+    (_, predicted), *_ = predict_serving_rows(by_metric(row, METRICS), jobs=1)
     assert predicted.predicted is None
     assert "Acme Turbo 9000" in (predicted.reason or "")
 

@@ -25,7 +25,7 @@ from clustersim.errors import InputError, did_you_mean
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Progress", "Row", "Validation", "ValidationReport", "no_progress", "read_table"]
+__all__ = ["Progress", "Row", "Validation", "ValidationReport", "no_progress", "read_table", "refused_lines"]
 
 Progress = Callable[[float, float], None]
 """Takes the fraction that is done and seconds since the start."""
@@ -257,6 +257,23 @@ def _outcome(row: Row) -> str:
         return f"not modelled: {row.reason}"
     numbers = f"measured {row.measured:>10,.5g}  predicted {row.predicted:>10,.5g}"
     return f"{numbers}  {row.error:+8.1%}  {row.note}"
+
+
+def refused_lines(rows: Sequence[Row]) -> list[str]:
+    """List rows that are not modelled, by reason."""
+    reasons: dict[str, list[str]] = {}
+    for row in rows:
+        if row.reason:
+            reasons.setdefault(row.reason, []).append(row.id)
+    lines = [f"  {reason}: {_short_list(names)}" for reason, names in reasons.items()]
+    count = sum(map(len, reasons.values()))
+    return ["", f"not modelled: {count} row{'s' if count != 1 else ''}", *lines] if lines else []
+
+
+def _short_list(names: Sequence[str]) -> str:
+    """Name the first six, and say how many more there are."""
+    shown = ", ".join(names[:6])
+    return f"{shown} and {len(names) - 6} more" if len(names) > 6 else shown
 
 
 def plot_against_measured(rows: Sequence[Row]) -> Figure:

@@ -8,7 +8,16 @@ from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
-__all__ = ["LeastOutstanding", "Loads", "PowerOfTwo", "RandomChoice", "RoundRobin", "Router", "ShortestQueue"]
+__all__ = [
+    "LeastOutstanding",
+    "Loads",
+    "PowerOfTwo",
+    "RandomChoice",
+    "RoundRobin",
+    "Router",
+    "ShortestQueue",
+    "router_by_load",
+]
 
 Asked = TypeVar("Asked", contravariant=True)
 """What is sent to replicas: requests, queries."""
@@ -118,3 +127,19 @@ class PowerOfTwo(Router[object, Loads]):
         other = int(second * (len(ready) - 1))
         other += other >= one
         return min(ready[one], ready[other], key=board.requests.__getitem__)
+
+
+def router_by_load(policy: str, rng: np.random.Generator) -> Router[object, Loads]:
+    """Make the router of a policy that looks at turns, chance or load alone.
+
+    `random` and `power-of-two` alone draw numbers.
+    """
+    if policy == "random":
+        return RandomChoice(rng)
+    if policy == "least-outstanding":
+        return LeastOutstanding()
+    if policy == "shortest-queue":
+        return ShortestQueue()
+    if policy == "power-of-two":
+        return PowerOfTwo(rng)
+    return RoundRobin()

@@ -19,6 +19,7 @@ from clustersim.topology import Topology
 from clustersim.workloads.base import Outcome, Table
 from clustersim.workloads.needs import Needs
 from clustersim.workloads.span import Span, critical_shares
+from clustersim.workloads.step_budget import StepBudget
 from clustersim.workloads.training.crew import Crew
 from clustersim.workloads.training.economics import Economics, utilisation
 from clustersim.workloads.training.folding import Folding, folding
@@ -96,6 +97,7 @@ class TrainingWorkload:
         self._base = base
         self._sketch = sketch
         self._log = IterationLog()
+        self._budget = StepBudget(spec.start, spec.steps, spec.duration)
         self._world: World | None = None
         self._crew: Crew | None = None
         self._folding: Folding | None = None
@@ -125,11 +127,7 @@ class TrainingWorkload:
             return 0.0
         if self._complete:
             return 1.0
-        if self.spec.steps is not None:
-            return len(self._log) / self.spec.steps
-        assert self.spec.duration is not None
-        elapsed_s = self._world.env.now - self.spec.start
-        return min(max(elapsed_s / self.spec.duration, 0.0), 1.0) if self.spec.duration else 1.0
+        return self._budget.fraction(len(self._log), self._world.env.now)
 
     def outcome(self) -> Outcome:
         """Return what complete iterations say; callable at any time."""
@@ -180,7 +178,7 @@ class TrainingWorkload:
         repeats = alike and self.spec.repeat == "auto"
         repetitions = {kind: Repetition(world) if repeats else None for kind in (False, True)}
         last: Span | None = None
-        while self._goes_on(env.now):
+        while self._budget.goes_on(len(self._log), env.now):
             exchanges = programs.exchanges(len(self._log))
             repetition = repetitions[exchanges]
             if repetition is not None and repetition.ready:
@@ -258,12 +256,6 @@ class TrainingWorkload:
         return spread_slowdowns(
             self.job.layout.ranks, self.spec.gpu_spread, world.random(self.name, "spread")
         )
-
-    def _goes_on(self, now_s: float) -> bool:
-        if self.spec.steps is not None:
-            return len(self._log) < self.spec.steps
-        assert self.spec.duration is not None
-        return now_s < self.spec.start + self.spec.duration
 
     def _iterate(
         self,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from clustersim.errors import InputError
+from clustersim.study.validation.service_rows import positive_number, typed_cells
 
 __all__ = ["COLUMNS", "METRICS", "ServingRow", "read_row"]
 
@@ -112,7 +113,6 @@ _WHOLE = frozenset(
     | {"prompt", "output", "batch", "concurrency", "requests"}
 )
 _NUMBERS = frozenset({"memory_utilization", "output_scale", "rate_per_s"})
-_RENAMED = {"row_id": "id"}
 
 
 def read_row(row: Mapping[str, str]) -> ServingRow:
@@ -123,13 +123,8 @@ def read_row(row: Mapping[str, str]) -> ServingRow:
     InputError
         With the cell that cannot be read, or what is missing.
     """
-    known = ServingRow.__dataclass_fields__
-    fields: dict[str, object] = {}
-    for column, text in row.items():
-        name = _RENAMED.get(column, column)
-        if name in known and name != "measured" and text and text.strip():
-            fields[name] = _value(name, text.strip())
-    measured = {name: _number(name, row[name]) for name in METRICS if (row.get(name) or "").strip()}
+    fields = typed_cells(row, ServingRow.__dataclass_fields__, whole=_WHOLE, numbers=_NUMBERS)
+    measured = {name: positive_number(name, row[name]) for name in METRICS if (row.get(name) or "").strip()}
     read = ServingRow(**fields, measured=measured)  # type: ignore[arg-type]
     _check(read)
     return read
@@ -146,22 +141,3 @@ def _check(row: ServingRow) -> None:
         raise InputError(
             f"one of 'batch', 'concurrency' and 'rate_per_s' says how requests come; {said} is given"
         )
-
-
-def _value(name: str, text: str) -> object:
-    if name in _WHOLE:
-        number = _number(name, text)
-        if number != int(number) or number < 1:
-            raise InputError(f"{name} is '{text}'; a whole number from 1 is expected")
-        return int(number)
-    return _number(name, text) if name in _NUMBERS else text
-
-
-def _number(name: str, text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0.0 < value < float("inf"):
-        raise InputError(f"{name} is '{text}'; a number above 0 is expected")
-    return value

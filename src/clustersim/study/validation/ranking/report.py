@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from clustersim.study.validation.framework import Row, ValidationReport
+from clustersim.study.validation.framework import Row, ValidationReport, refused_lines
 from clustersim.study.validation.ranking.result import RankingResult
 
 __all__ = ["COLUMNS", "GOALS", "RankingReport"]
@@ -57,7 +57,7 @@ class RankingReport(ValidationReport):
         lines += _section("other systems, held out: framework and GPU", others, _kind)
         lines += _section("serving: table and figure", self.serving, lambda row: row.group)
         lines += ["", *self._goals(own), *_shares([*own, *others])]
-        return [*lines, *_refused(self.rows), *self.left_lines()]
+        return [*lines, *refused_lines(self.rows), *self.left_lines()]
 
     def records(self) -> list[dict[str, Any]]:
         """Return `COLUMNS` of every row."""
@@ -137,22 +137,6 @@ def _resource(name: str) -> str:
 
 def _share(row: RankingResult, resource: str) -> float:
     return sum(value for name, value in row.parts.items() if _resource(name) == resource)
-
-
-def _refused(rows: Sequence[Row]) -> list[str]:
-    """List rows that are not modelled, by reason."""
-    reasons: dict[str, list[str]] = {}
-    for row in rows:
-        if row.error is None:
-            reasons.setdefault(row.reason, []).append(row.id)
-    lines = [f"  {reason}: {_short(names)}" for reason, names in reasons.items()]
-    count = sum(map(len, reasons.values()))
-    return ["", f"not modelled: {count} row{'s' if count != 1 else ''}", *lines] if lines else []
-
-
-def _short(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:6])
-    return f"{shown} and {len(names) - 6} more" if len(names) > 6 else shown
 
 
 def _record(row: Row) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from clustersim.errors import InputError
+from clustersim.study.validation.service_rows import positive_number, typed_cells
 
 __all__ = ["COLUMNS", "METRICS", "RankingServingRow", "read_row"]
 
@@ -88,7 +89,6 @@ class RankingServingRow:
 _INPUTS = ("host", "contiguous", "device")
 _WHOLE = frozenset({"gpus", "samples", "concurrency", "max_samples", "saturated_max_samples", "instances"})
 _NUMBERS = frozenset({"device_share", "device_memory", "rate_per_s", "saturation"})
-_RENAMED = {"row_id": "id"}
 _LOADS = ("concurrency", "rate_per_s", "saturated", "saturation")
 
 
@@ -100,16 +100,11 @@ def read_row(row: Mapping[str, str]) -> RankingServingRow:
     InputError
         With the cell that cannot be read, or what is missing.
     """
-    known = RankingServingRow.__dataclass_fields__
-    fields: dict[str, object] = {}
-    for column, text in row.items():
-        name = _RENAMED.get(column, column)
-        if name in known and name != "measured" and text and text.strip():
-            fields[name] = _value(name, text.strip())
-    missing = next((name for name in COLUMNS if _RENAMED.get(name, name) not in fields), None)
+    fields = typed_cells(row, RankingServingRow.__dataclass_fields__, whole=_WHOLE, numbers=_NUMBERS)
+    missing = next((name for name in COLUMNS if ("id" if name == "row_id" else name) not in fields), None)
     if missing is not None:
         raise InputError(f"{missing} is empty")
-    measured = {name: _number(name, row[name]) for name in METRICS if (row.get(name) or "").strip()}
+    measured = {name: positive_number(name, row[name]) for name in METRICS if (row.get(name) or "").strip()}
     read = RankingServingRow(**fields, measured=measured)  # type: ignore[arg-type]
     _check(read)
     return read
@@ -126,22 +121,3 @@ def _check(row: RankingServingRow) -> None:
     if len(loads) != 1:
         said = " and ".join(loads) or "none"
         raise InputError(f"one of {', '.join(_LOADS)} says how queries come; {said} is given")
-
-
-def _value(name: str, text: str) -> object:
-    if name in _WHOLE:
-        number = _number(name, text)
-        if number != int(number) or number < 1:
-            raise InputError(f"{name} is '{text}'; a whole number from 1 is expected")
-        return int(number)
-    return _number(name, text) if name in _NUMBERS else text
-
-
-def _number(name: str, text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0.0 < value < float("inf"):
-        raise InputError(f"{name} is '{text}'; a number above 0 is expected")
-    return value

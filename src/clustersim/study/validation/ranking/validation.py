@@ -15,11 +15,13 @@ from clustersim.errors import InputError
 from clustersim.study.executor import call_all, usable_cores
 from clustersim.study.validation.framework import Row, Validation, read_table
 from clustersim.study.validation.ranking.report import RankingReport
-from clustersim.study.validation.ranking.serving import by_metric, predict_serving_rows
+from clustersim.study.validation.ranking.serving import predict_serving_rows
 from clustersim.study.validation.ranking.serving_row import COLUMNS as SERVING_COLUMNS
+from clustersim.study.validation.ranking.serving_row import METRICS
 from clustersim.study.validation.ranking.serving_tables import is_serving_table, read_serving_table
 from clustersim.study.validation.ranking.training_columns import is_training_table, renamed
 from clustersim.study.validation.ranking.training_prediction import predict_training_rows
+from clustersim.study.validation.service_rows import by_metric
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,7 +48,7 @@ class RankingValidation(Validation):
         rows = read_table(table, ())
         if is_serving_table(rows[0]):
             serving = read_serving_table(table)
-            return [{**figure, _PHASE: "serving"} for row in serving for figure in by_metric(row)]
+            return [{**figure, _PHASE: "serving"} for row in serving for figure in by_metric(row, METRICS)]
         if not is_training_table(rows[0]):
             try:
                 renamed(rows[0])

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from clustersim.study.validation.framework import ValidationReport
+from clustersim.study.validation.framework import ValidationReport, refused_lines
 from clustersim.study.validation.training.result import PARTS, TrainingResult
 
 __all__ = ["COLUMNS", "GOALS", "TrainingReport"]
@@ -63,7 +63,7 @@ class TrainingReport(ValidationReport):
             lines += ["", *_errors("", others, lambda row: "all other systems"), ""]
         if self.timed:
             lines += ["where the predicted time goes (mean share in %)", *_shares(self.timed)]
-        return [*lines, *_memory(self.results), *_refused(self.results), *self.left_lines()]
+        return [*lines, *_memory(self.results), *refused_lines(self.results), *self.left_lines()]
 
     def _timed(self, *, held_out: bool) -> list[TrainingResult]:
         return [row for row in self.timed if row.held_out == held_out]
@@ -154,22 +154,6 @@ def _memory(rows: Sequence[TrainingResult]) -> list[str]:
         seen = f", observed {observed / _GIB:.0f}" if observed else ""
         lines.append(f"  {row.id} ({row.model}, {row.layout}): {needs}{seen}")
     return lines
-
-
-def _refused(rows: Sequence[TrainingResult]) -> list[str]:
-    """List rows that are not modelled, by reason."""
-    reasons: dict[str, list[str]] = {}
-    for row in rows:
-        if row.reason:
-            reasons.setdefault(row.reason, []).append(row.id)
-    lines = [f"  {reason}: {_short(names)}" for reason, names in reasons.items()]
-    count = sum(map(len, reasons.values()))
-    return ["", f"not modelled: {count} row{'s' if count != 1 else ''}", *lines] if lines else []
-
-
-def _short(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:6])
-    return f"{shown} and {len(names) - 6} more" if len(names) > 6 else shown
 
 
 def _record(row: TrainingResult) -> dict[str, Any]:

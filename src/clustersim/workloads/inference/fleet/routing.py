@@ -9,14 +9,7 @@ from clustersim.workloads.inference.fleet.load_board import LoadBoard
 from clustersim.workloads.inference.fleet.prefix_router import PrefixAware
 from clustersim.workloads.inference.fleet.session_router import SessionAffinity
 from clustersim.workloads.inference.requests import Request
-from clustersim.workloads.serving.router import (
-    LeastOutstanding,
-    PowerOfTwo,
-    RandomChoice,
-    RoundRobin,
-    Router,
-    ShortestQueue,
-)
+from clustersim.workloads.serving.router import Router, router_by_load
 
 __all__ = ["make_router"]
 
@@ -33,16 +26,8 @@ def make_router(
     rng
         Drawn from by `random` and `power-of-two` alone.
     """
-    if policy == "random":
-        return RandomChoice(rng)
-    if policy == "least-outstanding":
-        return LeastOutstanding()
-    if policy == "shortest-queue":
-        return ShortestQueue()
-    if policy == "power-of-two":
-        return PowerOfTwo(rng)
     if policy == "prefix-aware":
         return PrefixAware(replicas=replicas, kv_tokens=kv_tokens)
     if policy == "session-affinity":
         return SessionAffinity(replicas=replicas)
-    return RoundRobin()
+    return router_by_load(policy, rng)

@@ -15,15 +15,7 @@ from clustersim.workloads.ranking.inference.replica.profile import BatchTimer
 from clustersim.workloads.ranking.inference.replica.replica import RankingReplica
 from clustersim.workloads.ranking.inference.replica.rules import Rules
 from clustersim.workloads.ranking.inference.replica.worker import Worker
-from clustersim.workloads.serving.router import (
-    LeastOutstanding,
-    Loads,
-    PowerOfTwo,
-    RandomChoice,
-    RoundRobin,
-    Router,
-    ShortestQueue,
-)
+from clustersim.workloads.serving.router import router_by_load
 
 __all__ = ["RankingPool", "ReplicaLoads"]
 
@@ -85,7 +77,7 @@ class RankingPool:
     ) -> None:
         self._env = env
         self._answered = answered
-        self._router = make_router(routing, streams("routing"))
+        self._router = router_by_load(routing, streams("routing"))
         self.queries = Queries()
         self.log = BatchLog()
         self.paths = QueryPaths()
@@ -132,16 +124,3 @@ class RankingPool:
         loads.requests[replica] -= 1
         loads.work[replica] -= queries.samples[row]
         self._answered(row)
-
-
-def make_router(policy: RankingRoutingPolicy, rng: np.random.Generator) -> Router[object, Loads]:
-    """Make the router of a policy; `random` and `power-of-two` alone draw numbers."""
-    if policy == "random":
-        return RandomChoice(rng)
-    if policy == "least-outstanding":
-        return LeastOutstanding()
-    if policy == "shortest-queue":
-        return ShortestQueue()
-    if policy == "power-of-two":
-        return PowerOfTwo(rng)
-    return RoundRobin()

@@ -30,6 +30,7 @@ from clustersim.workloads.ranking.training.steady import SteadyState
 from clustersim.workloads.ranking.training.step_log import StepLog, StepRow
 from clustersim.workloads.ranking.training.tracer import Tracer, watched_ranks
 from clustersim.workloads.running_cost import RunningCost
+from clustersim.workloads.step_budget import StepBudget
 from clustersim.workloads.training.stragglers import gpu_slowdowns, spread_slowdowns
 
 __all__ = ["RankingTrainingWorkload"]
@@ -92,6 +93,7 @@ class RankingTrainingWorkload:
         self._steady: SteadyState | None = None
         self._kept: StepRow | None = None
         self._repeats = self._repeated = 0
+        self._budget = StepBudget(spec.start, spec.steps, spec.duration)
         self._world: World | None = None
         self._tracer: Tracer | None = None
         self._network: Network | None = None
@@ -115,11 +117,7 @@ class RankingTrainingWorkload:
             return 0.0
         if self._complete:
             return 1.0
-        if self.spec.steps is not None:
-            return len(self._log) / self.spec.steps
-        assert self.spec.duration is not None
-        elapsed_s = self._world.env.now - self.spec.start
-        return min(max(elapsed_s / self.spec.duration, 0.0), 1.0) if self.spec.duration else 1.0
+        return self._budget.fraction(len(self._log), self._world.env.now)
 
     def outcome(self) -> Outcome:
         """Return what complete steps say; callable at any time."""
